@@ -1,0 +1,193 @@
+//! How many piece changes a second the program `sta-tracker` takes from 1,000 persistent connections on one core, and
+//! how much memory a lease costs: `cargo bench -p sta-bin --bench tracker_load`.
+//!
+//! The tracker is pinned to the last core and this program to the first (with `taskset`). Its own processor time is
+//! read as well: on a machine that is busy with other things, messages per second of *that* are the better figure.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sta_core::model::bitfield::PieceRange;
+use sta_core::model::ids::InfoHash;
+use sta_core::wire::frame::{PREAMBLE, encode};
+use sta_core::wire::tracker::ToTracker;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const CONNECTIONS: usize = 1_000;
+const PIECES: u32 = 10_000;
+const MESSAGES: usize = 1_000_000;
+const TORRENT: InfoHash = InfoHash([7; 20]);
+/// Clock ticks of `/proc/PID/stat` a second, on every Linux there is.
+const TICKS: f64 = 100.0;
+
+fn main() {
+    if !cfg!(target_os = "linux") {
+        println!("needs Linux: taskset and /proc");
+        return;
+    }
+    let own = std::process::id().to_string();
+    let pinned = Command::new("taskset").args(["-cp", "0", &own]).stdout(Stdio::null()).status();
+    assert!(pinned.is_ok_and(|status| status.success()), "taskset, of util-linux");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        for (batch, every) in [(1, "each in a write of its own"), (10, "ten in a write")] {
+            rate(batch, every).await;
+        }
+        memory("complete", 5_000, vec![PieceRange(0, PIECES - 1)]).await;
+        memory("empty", 5_000, vec![]).await;
+        let tenth = (0..PIECES).step_by(10).map(PieceRange::one).collect();
+        memory("with a tenth of them", 500, tenth).await;
+    });
+}
+
+struct Tracker {
+    child: Child,
+    at: SocketAddr,
+}
+
+impl Tracker {
+    fn start() -> Self {
+        let core = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+        let cores = std::fs::read_to_string("/sys/devices/system/cpu/present").unwrap_or_default();
+        let last = cores.trim().rsplit('-').next().map_or(core.to_string(), str::to_owned);
+        let mut child = Command::new("taskset")
+            .args(["-c", &last, env!("CARGO_BIN_EXE_sta-tracker")])
+            .args(["--listen", "127.0.0.1:0", "--no-state"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("taskset and the tracker");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let at = line.trim().rsplit(' ').next().and_then(|at| at.parse().ok());
+        Self { child, at: at.unwrap_or_else(|| panic!("where it listens: {line:?}")) }
+    }
+
+    /// Processor time it has used, in seconds.
+    fn processor_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("it runs");
+        let after = stat.rsplit(')').next().expect("a name in parentheses");
+        let ticks = after.split_whitespace().skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS
+    }
+
+    /// Resident memory, in bytes.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib * 1024
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn say(stream: &mut TcpStream, messages: &[ToTracker]) {
+    let mut bytes = Vec::new();
+    messages.iter().for_each(|message| encode(message, 0, &mut bytes));
+    stream.write_all(&bytes).await.expect("written");
+}
+
+/// Connected, and past `hello`.
+async fn connect(at: SocketAddr, name: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.expect("connected");
+    stream.set_nodelay(true).expect("an option of TCP");
+    stream.write_all(PREAMBLE).await.expect("written");
+    let node = format!("node-{name}").parse().expect("a name");
+    say(&mut stream, &[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
+    stream
+}
+
+/// Asks for an answer and reads until it is there: everything said before has been taken.
+async fn settle(stream: &mut TcpStream) {
+    say(stream, &[ToTracker::Ping]).await;
+    let (mut heard, mut buffer) = (VecDeque::new(), vec![0; 64 << 10]);
+    loop {
+        let read = stream.read(&mut buffer).await.expect("read");
+        assert!(read > 0, "the tracker hung up");
+        heard.extend(&buffer[..read]);
+        if heard.make_contiguous().ends_with(br#"{"t":"pong"}"#) {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures a real program")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+async fn rate(batch: usize, every: &str) {
+    let tracker = Tracker::start();
+    let mut streams = Vec::new();
+    for name in 0..CONNECTIONS {
+        let mut stream = connect(tracker.at, name).await;
+        let join = ToTracker::Join { torrent: TORRENT, pieces: PIECES, have: vec![], want: 10 };
+        say(&mut stream, &[join]).await;
+        settle(&mut stream).await;
+        streams.push(stream);
+    }
+    let mut bytes = Vec::new();
+    let (begun, used) = (now(), tracker.processor_time());
+    for round in 0..MESSAGES / CONNECTIONS / batch {
+        for stream in &mut streams {
+            bytes.clear();
+            for i in 0..batch {
+                let piece = ((round * batch + i) as u32 * 7_919) % PIECES;
+                let p = vec![PieceRange::one(piece)];
+                encode(&ToTracker::Have { torrent: TORRENT, p }, 0, &mut bytes);
+            }
+            stream.write_all(&bytes).await.expect("written");
+        }
+    }
+    for stream in &mut streams {
+        settle(stream).await;
+    }
+    let (wall, used) =
+        (begun.elapsed().max(Duration::from_millis(1)), tracker.processor_time() - used);
+    println!(
+        "{MESSAGES} piece changes, {CONNECTIONS} connections, {every}: {:.0} a second ({:.1} s); {:.0} per second of the \
+         tracker's processor time ({used:.2} s)",
+        MESSAGES as f64 / wall.as_secs_f64(),
+        wall.as_secs_f64(),
+        MESSAGES as f64 / used,
+    );
+}
+
+/// Ten nodes, each in so many torrents.
+async fn memory(what: &str, torrents: u32, have: Vec<PieceRange>) {
+    const NODES: usize = 10;
+    let tracker = Tracker::start();
+    let mut streams = Vec::new();
+    for name in 0..NODES {
+        let mut stream = connect(tracker.at, name).await;
+        settle(&mut stream).await;
+        streams.push(stream);
+    }
+    let before = tracker.resident();
+    // By turns: who says nothing for a minute is forgotten.
+    for torrent in 0..torrents {
+        for stream in &mut streams {
+            let mut hash = [0; 20];
+            hash[..4].copy_from_slice(&torrent.to_be_bytes());
+            let (torrent, have) = (InfoHash(hash), have.clone());
+            say(stream, &[ToTracker::Join { torrent, pieces: PIECES, have, want: 10 }]).await;
+            settle(stream).await;
+        }
+    }
+    let leases = NODES as u64 * u64::from(torrents);
+    let bytes = tracker.resident().saturating_sub(before);
+    println!("{leases} leases of {PIECES} pieces, {what}: {} bytes each", bytes / leases);
+}

@@ -1,0 +1,7 @@
+//! Shares files with many machines, and fetches them from many at once. See `sta_bin::node`.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    sta_bin::node::main()
+}

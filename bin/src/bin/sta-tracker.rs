@@ -1,0 +1,7 @@
+//! `sta-tracker`: see `sta_bin::tracker`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sta_bin::tracker::main()
+}

@@ -1,0 +1,266 @@
+//! What can be set, and where it is set: defaults, then a TOML file, the environment, the command line; later win.
+//!
+//! [`Settings`] is the one list of keys. Their names in the file, in the environment (`STA_` and the path in capitals) and
+//! for `--set`, the comments of `--print-config` and the nearest known key of an error all come from it.
+
+mod layers;
+mod print;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sta_core::model::address::Address;
+use sta_core::model::config::EngineConfig;
+use sta_core::model::ids::NodeId;
+use sta_core::model::limits::LEASE_DEFAULT;
+
+pub use layers::Override;
+
+use crate::exit::Failure;
+use crate::units::{Choice, Rate, Size, Span};
+
+/// The port of a tracker when nobody chose one: the seed document's.
+pub const TRACKER_PORT: u16 = 6081;
+
+/// Every setting of `sta-node` and `sta-tracker`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// What a node is called: letters, digits, '.', '_' and '-'. "auto" draws a new name at every start.
+    #[schemars(with = "String")]
+    pub node_id: Choice<NodeId>,
+    /// Where a node listens for peers. Port 0 takes a free one; `[::]` is every IPv6 and IPv4 address.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Piece size of the torrents made here, a power of two. "auto" aims at 2048 pieces, of 64 KiB to 16 MiB.
+    #[schemars(with = "String")]
+    pub piece_size: Choice<Size>,
+    /// How much is asked of a peer at a time (a block), 16 KiB to 1 MiB. "auto" follows the rate of the link.
+    #[schemars(with = "String")]
+    pub buffer_size: Choice<Size>,
+    /// Bytes sent per second at most, for example "10 MiB/s", or "unlimited".
+    #[schemars(with = "String")]
+    pub upload_limit: Rate,
+    /// Bytes received per second at most, for example "10 MiB/s", or "unlimited".
+    #[schemars(with = "String")]
+    pub download_limit: Rate,
+    /// What is logged: error, warn, info, debug, trace, or a list such as "info,sta_core=debug".
+    pub log_level: String,
+    /// The tracker: where nodes find it, and where `sta-tracker` listens.
+    pub tracker: TrackerSettings,
+    /// Where things are kept; relative to the working directory.
+    pub directories: Directories,
+    /// How the engine behaves.
+    pub engine: EngineSettings,
+}
+
+/// The tracker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrackerSettings {
+    /// Name or number of the machine where the tracker runs; asked about torrents that name no tracker.
+    pub address: String,
+    /// The port where the tracker listens.
+    pub port: u16,
+    /// The addresses where `sta-tracker` listens, with the port above; "::" is every IPv6 and IPv4 address.
+    #[schemars(with = "String")]
+    pub listen: IpAddr,
+    /// A node that is silent for longer is forgotten by `sta-tracker`; 3s to 1day.
+    #[schemars(with = "String")]
+    pub lease: Span,
+    /// How long a node that starts waits for the first word of a tracker before it says that there is none.
+    #[schemars(with = "String")]
+    pub patience: Span,
+}
+
+/// Where things are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Directories {
+    /// Log files (`--log-file NAME`).
+    pub logs: PathBuf,
+    /// The local repository of the interactive node: shared files and their torrents.
+    pub files: PathBuf,
+    /// The database of `sta-tracker`.
+    pub tracker_db: PathBuf,
+}
+
+/// How the engine behaves: `sta_core::model::config::EngineConfig` with units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Peers a node asks the tracker for: the degree of the graph.
+    pub peers_wanted: u32,
+    /// Peers served at the same time; the others wait their turn.
+    pub upload_slots: u32,
+    /// How often the slots are handed out anew.
+    #[schemars(with = "String")]
+    pub choke_interval: Span,
+    /// A block asked for and not here for so long is asked of somebody else.
+    #[schemars(with = "String")]
+    pub request_timeout: Span,
+    /// A session without a message for so long has ended.
+    #[schemars(with = "String")]
+    pub peer_timeout: Span,
+    /// A tracker's connection without a message for so long has broken.
+    #[schemars(with = "String")]
+    pub tracker_timeout: Span,
+    /// How long piece changes are gathered before they are sent to the tracker.
+    #[schemars(with = "String")]
+    pub tracker_batch: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_id: Choice::Auto,
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            piece_size: Choice::Auto,
+            buffer_size: Choice::Auto,
+            upload_limit: Rate(None),
+            download_limit: Rate(None),
+            log_level: "warn".to_owned(),
+            tracker: TrackerSettings::default(),
+            directories: Directories::default(),
+            engine: EngineSettings::default(),
+        }
+    }
+}
+
+impl Default for TrackerSettings {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            port: TRACKER_PORT,
+            listen: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            lease: Span(LEASE_DEFAULT),
+            patience: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Default for Directories {
+    fn default() -> Self {
+        Self { logs: "logs".into(), files: "files".into(), tracker_db: "tracker_db".into() }
+    }
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        let EngineConfig {
+            peers_wanted,
+            upload_slots,
+            choke_interval,
+            request_timeout,
+            peer_timeout,
+            tracker_timeout,
+            tracker_batch,
+            block_bytes: _, // `buffer-size`
+        } = EngineConfig::default();
+        Self {
+            peers_wanted,
+            upload_slots,
+            choke_interval: Span(choke_interval),
+            request_timeout: Span(request_timeout),
+            peer_timeout: Span(peer_timeout),
+            tracker_timeout: Span(tracker_timeout),
+            tracker_batch: Span(tracker_batch),
+        }
+    }
+}
+
+impl Settings {
+    /// The engine's knobs.
+    ///
+    /// # Errors
+    /// If `buffer-size` is not a size that peers accept.
+    pub fn engine(&self) -> Result<EngineConfig, Failure> {
+        use sta_core::model::limits::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN};
+        let block_bytes = match self.buffer_size {
+            Choice::Auto => 0,
+            Choice::Set(Size(bytes)) => u32::try_from(bytes)
+                .ok()
+                .filter(|bytes| (BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(bytes))
+                .ok_or_else(|| {
+                    Failure::start("buffer-size", format!("{} is out of bounds", Size(bytes)))
+                        .advise("choose 16 KiB to 1 MiB, or auto")
+                })?,
+        };
+        let engine = &self.engine;
+        Ok(EngineConfig {
+            peers_wanted: engine.peers_wanted,
+            upload_slots: engine.upload_slots,
+            choke_interval: engine.choke_interval.0,
+            request_timeout: engine.request_timeout.0,
+            peer_timeout: engine.peer_timeout.0,
+            tracker_timeout: engine.tracker_timeout.0,
+            tracker_batch: engine.tracker_batch.0,
+            block_bytes,
+        })
+    }
+
+    /// Where nodes find the tracker of the configuration.
+    ///
+    /// # Errors
+    /// If `tracker.address` is neither a name nor a number.
+    pub fn tracker_address(&self) -> Result<Address, Failure> {
+        let TrackerSettings { address, port, .. } = &self.tracker;
+        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        format!("{host}:{port}").parse().map_err(|reason| Failure::start("tracker.address", reason))
+    }
+
+    /// Whether the configuration names a tracker that other machines can reach.
+    #[must_use]
+    pub fn names_a_tracker(&self) -> bool {
+        let host = self.tracker.address.as_str();
+        host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+/// The part of a command line that concerns the configuration.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ConfigArgs {
+    /// Configuration file; otherwise sta.toml here, or sta/sta.toml in the user's configuration directory
+    #[arg(long, value_name = "FILE", env = "STA_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// Sets one key, for example --set engine.upload-slots=4
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<Override>,
+    /// Prints the configuration that results, as TOML, and does nothing else
+    #[arg(long, global = true)]
+    pub print_config: bool,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+    /// Logs to a file in the logs directory instead of stderr
+    #[arg(long, value_name = "NAME", global = true)]
+    pub log_file: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// The settings that result, with `flags` (a program's own flags for single keys) as the last word.
+    ///
+    /// # Errors
+    /// If a file cannot be read, a key is not known or a value does not fit, naming where it stands.
+    pub fn load(&self, flags: &[(&str, Option<String>)]) -> Result<Settings, Failure> {
+        let mut overrides = self.set.clone();
+        let flag = |(key, value): &(&str, Option<String>)| {
+            value.clone().map(|value| Override::flag(key, value))
+        };
+        overrides.extend(flags.iter().filter_map(flag));
+        overrides.extend(self.log_level.clone().map(|level| Override::flag("log-level", level)));
+        layers::load(self.config.as_deref(), std::env::vars_os(), &overrides)
+            .map_err(|error| error.into_failure())
+    }
+}
+
+/// `settings` as a TOML file with comments, which gives the same settings when it is read.
+#[must_use]
+pub fn to_toml(settings: &Settings) -> String {
+    print::to_toml(settings)
+}

@@ -1,0 +1,110 @@
+//! Where a setting comes from, and what is said of one that does not fit.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::layers::{Override, load};
+use super::{Settings, to_toml};
+
+/// The settings from a file with `text`, the variables `env` and `--set` arguments; or the error, with its advice.
+fn settings(text: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Settings, String> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("sta.toml");
+    std::fs::write(&path, text).expect("written");
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let set: Vec<Override> = set.iter().map(|text| text.parse().expect("KEY=VALUE")).collect();
+    let shown = |error: super::layers::ConfigError| {
+        error.into_failure().to_string().replace(&format!("{}/", dir.path().display()), "")
+    };
+    load(Some(&path), env, &set).map_err(shown)
+}
+
+#[test]
+fn later_layers_win() {
+    let file = "[tracker]\nport = 1\n[engine]\nupload-slots = 1\npeers-wanted = 1\n";
+    let env = [("STA_ENGINE_UPLOAD_SLOTS", "2"), ("STA_ENGINE_PEERS_WANTED", "2"), ("HOME", "/")];
+    let got = settings(file, &env, &["engine.peers-wanted=3"]).expect("all fit");
+    assert_eq!(got.tracker.port, 1, "from the file");
+    assert_eq!(got.engine.upload_slots, 2, "the environment wins over the file");
+    assert_eq!(got.engine.peers_wanted, 3, "the command line wins over the environment");
+    assert_eq!(got.directories, Settings::default().directories, "nobody said anything");
+}
+
+#[test]
+fn what_is_printed_reads_as_the_same() {
+    let changed = settings("piece-size = \"1 MiB\"", &[], &["node-id=n-1", "tracker.patience=2s"]);
+    for want in [Settings::default(), changed.expect("all fit")] {
+        let printed = to_toml(&want);
+        assert_eq!(settings(&printed, &[], &[]), Ok(want), "{printed}");
+    }
+}
+
+#[test]
+fn every_key_is_printed_with_a_comment() {
+    let printed = to_toml(&Settings::default());
+    let lines: Vec<&str> = printed.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ") || pair[1].starts_with('['))
+    {
+        assert!(pair[0].starts_with("# "), "{:?} has no comment", pair[1]);
+    }
+}
+
+#[test]
+fn a_wrong_file_is_pointed_at() {
+    let table = [
+        ("trakcer = 1", "sta.toml:1: unknown key \"trakcer\""),
+        (
+            "\n[tracker]\nprot = 1",
+            "sta.toml:3: unknown key \"tracker.prot\"\n  did you mean \"tracker.port\"?",
+        ),
+        ("[engine]\nuplod-slots = 3", "did you mean \"engine.upload-slots\"?"),
+        ("zzzzzzzz = 1", "sta.toml:1: unknown key \"zzzzzzzz\"\n  --print-config shows"),
+        ("\n\nlisten = \"here\"", "sta.toml:3: invalid socket address"),
+        ("[tracker]\nport = 70000", "sta.toml:2: invalid value: integer `70000`"),
+        ("piece-size = 65536", "sta.toml:1: invalid type: integer `65536`"),
+        (
+            "piece-size = \"65536\"",
+            "sta.toml:1: \"65536\" is not a size; write a number and a unit",
+        ),
+        ("node-id = \"a b\"", "sta.toml:1: a node id is 1 to 64 letters"),
+        ("= 3", "sta.toml:1: "),
+        ("tracker = 3", "sta.toml:1: invalid type: integer `3`"),
+    ];
+    for (text, want) in table {
+        let got = settings(text, &[], &[]).expect_err(text);
+        assert!(got.contains(want), "{text:?}\n  gave {got}\n  want {want}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_or_argument_is_named() {
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let table: [Row<'_>; 6] = [
+        (
+            &[("STA_TRACKER_PROT", "1")],
+            &[],
+            "environment: unknown key \"STA_TRACKER_PROT\"\n  did you mean \"STA_TRACKER_PORT\"?",
+        ),
+        (&[("STA_TRACKER_PORT", "x")], &[], "STA_TRACKER_PORT: \"x\" is not a number"),
+        (&[("STA_TRACKER_PORT", "-1")], &[], "STA_TRACKER_PORT: invalid value"),
+        (
+            &[],
+            &["engine.choke-interval=10"],
+            "--set engine.choke-interval: \"10\" is not a duration",
+        ),
+        (&[], &["engine.chok-interval=10s"], "did you mean \"engine.choke-interval\"?"),
+        (&[], &["engine=1"], "--set engine: unknown key \"engine\""),
+    ];
+    for (env, set, want) in table {
+        let got = settings("", env, set).expect_err(want);
+        assert!(got.contains(want), "{got}\n  want {want}");
+    }
+    assert_eq!(settings("", &[("STA_OTHERS", "1")], &[]), Ok(Settings::default()), "not ours");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load(Some(&PathBuf::from("/nowhere/sta.toml")), std::iter::empty(), &[]);
+    let shown = error.expect_err("it is not there").into_failure().to_string();
+    assert!(shown.starts_with("/nowhere/sta.toml: No such file"), "{shown}");
+}

@@ -1,0 +1,42 @@
+//! Where log lines go: stderr, above the progress bars, or a file. Never stdout.
+
+use std::fs::File;
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Settings;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Sets up logging for the process; `file` is a name in the logs directory, or a path.
+///
+/// # Errors
+/// If `log-level` is not one, or the file cannot be made.
+pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let filter = EnvFilter::builder().parse(&settings.log_level).map_err(|reason| {
+        Failure::start(format_args!("log-level {:?}", settings.log_level), reason)
+            .advise("write error, warn, info, debug or trace, or a list like info,sta_core=debug")
+    })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    match file {
+        None => {
+            let output = output.clone();
+            lines.with_ansi(output.terminal()).with_writer(move || output.log_writer()).init();
+        }
+        Some(name) => {
+            let path = settings.directories.logs.join(name);
+            lines.with_ansi(false).with_writer(create(&path)?).init();
+        }
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let file = folder.and_then(|()| File::options().create(true).append(true).open(path));
+    file.map_err(|reason| {
+        Failure::start(path.display(), reason)
+            .advise("choose another logs directory: --set directories.logs=DIR")
+    })
+}

@@ -1,0 +1,190 @@
+//! `sta-node download`: fetches torrents, all at once, each from everybody who has pieces.
+//!
+//! Invariant: it ends with 0 only if every byte of every torrent is verified, durable and under its final name.
+
+use std::collections::BTreeMap;
+
+use sta_core::io::store::StoreError;
+use sta_core::model::ids::InfoHash;
+use sta_core::model::status::{NodeStatus, TorrentStatus};
+use sta_core::model::time::Time;
+use tokio::task::JoinSet;
+
+use super::args::Download;
+use super::context::Context;
+use super::member::Member;
+use super::place::Place;
+use super::watch::Watch;
+use super::{report, torrents};
+use crate::exit::{Exit, Failure};
+use crate::units;
+
+/// Runs the command.
+///
+/// # Errors
+/// If it cannot begin: a torrent, a place, a port, a tracker.
+pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Failure> {
+    let mut list = Vec::new();
+    for text in &args.torrents {
+        list.push(torrents::read_or_fetch(text, ctx).await?);
+    }
+    let mut places = Vec::new();
+    for torrent in torrents::distinct(list)? {
+        places.push(Place::for_download(torrent, &args.output, ctx).await?);
+    }
+    let serve_after = args.keep_seeding || args.seed_for.is_some();
+    for place in places.iter().filter(|place| place.is_complete()) {
+        ctx.output.result(format_args!(
+            "{}: complete already, {}\n  verified   {}, info-hash {}",
+            place.torrent.name(),
+            place.path.display(),
+            report::verification(&place.torrent),
+            place.torrent.info_hash(),
+        ));
+    }
+    if !serve_after && places.iter().all(Place::is_complete) {
+        return Ok(Exit::Done);
+    }
+    let member = Member::start(&ctx.settings, &ctx.output).await?;
+    for place in &places {
+        member.handle.add(place.spec(&args.contacts, &ctx.settings)?);
+    }
+    let exit = take_part(&member, &places, args, ctx).await;
+    member.handle.stop().await;
+    exit
+}
+
+async fn take_part(
+    member: &Member,
+    places: &[Place],
+    args: &Download,
+    ctx: &mut Context,
+) -> Result<Exit, Failure> {
+    let mut watch = Watch::new(member, places, ctx);
+    let mut fetching = Fetching::new(member, places);
+    let exit = fetching.run(&mut watch, ctx).await?;
+    let serve_after = args.keep_seeding || args.seed_for.is_some();
+    if exit == Exit::Interrupted {
+        fetching.say_what_is_kept(ctx).await;
+    }
+    if exit == Exit::Interrupted || !serve_after {
+        return Ok(exit);
+    }
+    ctx.output.note("everything is here; serving others");
+    watch.serve(args.seed_for.map(|time| time.0), ctx).await?;
+    Ok(exit)
+}
+
+/// Torrents on their way.
+pub(super) struct Fetching<'a> {
+    member: &'a Member,
+    /// Those that are not complete yet.
+    open: BTreeMap<InfoHash, &'a Place>,
+    finished: JoinSet<(InfoHash, Result<(), StoreError>)>,
+    started: Time,
+    failed: bool,
+    /// Whether what is fetched stays, so that a person wants to know where.
+    stays: bool,
+}
+
+impl<'a> Fetching<'a> {
+    /// What `member` fetches of `places`, from now on.
+    pub(super) fn new(member: &'a Member, places: &'a [Place]) -> Self {
+        let incomplete = places.iter().filter(|place| !place.is_complete());
+        let open: BTreeMap<_, _> =
+            incomplete.map(|place| (place.torrent.info_hash(), place)).collect();
+        let mut finished = JoinSet::new();
+        for &torrent in open.keys() {
+            let handle = member.handle.clone();
+            finished.spawn(async move { (torrent, handle.finished(torrent).await) });
+        }
+        Self { member, open, finished, started: member.now(), failed: false, stays: true }
+    }
+
+    /// What is fetched goes away again: nobody wants to know where it is.
+    pub(super) fn for_a_moment(mut self) -> Self {
+        self.stays = false;
+        self
+    }
+
+    /// Waits until every torrent is complete or has failed, or the program is asked to leave. Prints each as it ends.
+    ///
+    /// # Errors
+    /// If no tracker answers, or the node stops.
+    pub(super) async fn run(
+        &mut self,
+        watch: &mut Watch<'_>,
+        ctx: &mut Context,
+    ) -> Result<Exit, Failure> {
+        while !self.open.is_empty() {
+            tokio::select! {
+                biased;
+                () = ctx.interrupt.asked() => return Ok(Exit::Interrupted),
+                Some(ended) = self.finished.join_next() => {
+                    let (torrent, result) = ended.expect("waiting does not panic");
+                    self.one_ended(torrent, result, ctx).await;
+                }
+                status = watch.tick() => self.look_for_failures(&status?, ctx),
+            }
+        }
+        Ok(if self.failed { Exit::Unmet } else { Exit::Done })
+    }
+
+    async fn one_ended(
+        &mut self,
+        torrent: InfoHash,
+        result: Result<(), StoreError>,
+        ctx: &Context,
+    ) {
+        match result {
+            Ok(()) => {
+                let Some(place) = self.open.remove(&torrent) else { return };
+                let status = self.status_of(torrent).await;
+                let Some(status) = status else { return };
+                let time = self.member.now().since(self.started);
+                let saved = self.stays.then_some(&*place.path);
+                ctx.output.result(report::complete(&place.torrent, &status, time, saved));
+            }
+            Err(error) => self.give_up(torrent, &error, ctx),
+        }
+    }
+
+    /// A full disk passes one day; a command that was asked to download does not wait for it.
+    fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
+        for torrent in &status.torrents {
+            if let Some(error) = &torrent.failed {
+                self.give_up(torrent.info_hash, error, ctx);
+            }
+        }
+    }
+
+    fn give_up(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
+        let Some(place) = self.open.remove(&torrent) else { return };
+        self.failed = true;
+        self.member.handle.remove(torrent);
+        ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
+            "what is verified of it is kept in {}; the same command goes on from there",
+            place.part().display()
+        )));
+    }
+
+    async fn status_of(&self, torrent: InfoHash) -> Option<TorrentStatus> {
+        let status = self.member.handle.status().await?;
+        status.torrents.into_iter().find(|status| status.info_hash == torrent)
+    }
+
+    async fn say_what_is_kept(&self, ctx: &Context) {
+        let status = self.member.handle.status().await;
+        for torrent in status.iter().flat_map(|status| &status.torrents) {
+            if let Some(place) = self.open.get(&torrent.info_hash) {
+                ctx.output.note(format_args!(
+                    "interrupted: {} of {} ({} %) are verified and kept in {}; the same command goes on from there",
+                    units::bytes(torrent.verified),
+                    units::bytes(torrent.total),
+                    units::percent(torrent.verified, torrent.total),
+                    place.part().display(),
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Ctrl-C and SIGTERM: the first asks to leave in order, the second leaves at once.
+//!
+//! Who serves until told to stop has then done what was asked; who had something to finish was interrupted.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Tells when to leave.
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    asked: mpsc::UnboundedReceiver<()>,
+}
+
+impl Interrupt {
+    /// Listens from now on. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// If the system does not let the process listen for signals.
+    pub(crate) fn listen(output: &Output) -> Result<Self, Failure> {
+        let failed = |error| Failure::start("signals", error);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let (sender, asked) = mpsc::unbounded_channel();
+        let (mut first, output) = (true, output.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if !std::mem::take(&mut first) || sender.send(()).is_err() {
+                    output.note("leaving at once");
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        });
+        Ok(Self { asked })
+    }
+
+    /// Waits until the program is asked to leave.
+    pub(crate) async fn asked(&mut self) {
+        if self.asked.recv().await.is_none() {
+            std::future::pending::<()>().await; // The runtime is going down.
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `sta-node maketorrent`: describes a file or a folder in a `.torrent` file.
+
+use std::path::{Path, PathBuf};
+
+use sta_core::model::address::Address;
+use sta_core::model::metainfo::{About, Metainfo};
+
+use super::args::Maketorrent;
+use super::context::Context;
+use super::progress;
+use crate::exit::{Exit, Failure};
+use crate::torrent::make::{self, MakeOptions};
+use crate::torrent::{self, show::TorrentView};
+use crate::units::Size;
+
+/// Runs the command.
+///
+/// # Errors
+/// If the files cannot be read, or the torrent not written.
+pub(super) async fn run(args: &Maketorrent, ctx: &mut Context) -> Result<Exit, Failure> {
+    let mut trackers = args.trackers.list.clone();
+    if trackers.is_empty() && ctx.settings.names_a_tracker() {
+        trackers.push(ctx.settings.tracker_address()?);
+    }
+    let torrent = make(&args.path, args.piece_size, trackers, ctx).await?;
+    let to = args.output.clone().unwrap_or_else(|| torrent_path(&args.path));
+    torrent::save(&torrent, &to).map_err(Failure::of)?;
+    if ctx.output.json() {
+        ctx.output.json_line(&TorrentView::new(&torrent));
+    } else {
+        ctx.output.result(format_args!("{}", to.display()));
+        ctx.output.note(format_args!("info-hash {}", torrent.info_hash()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the torrent of `path` is written if nobody says: beside it, as `NAME.torrent`.
+#[must_use]
+pub(super) fn torrent_path(path: &Path) -> PathBuf {
+    // "." and "dir/.." have no name of their own until they are resolved.
+    let path = match path.file_name() {
+        Some(_) => path.to_owned(),
+        None => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+    };
+    let mut name = path.into_os_string();
+    while name.as_encoded_bytes().ends_with(b"/") {
+        name = PathBuf::from(name).components().as_path().as_os_str().to_owned();
+    }
+    name.push(".torrent");
+    name.into()
+}
+
+/// Makes the torrent of `path`, under a bar.
+///
+/// # Errors
+/// If the files cannot be read or described, or the piece size is not one.
+pub(super) async fn make(
+    path: &Path,
+    piece_size: Option<Size>,
+    trackers: Vec<Address>,
+    ctx: &mut Context,
+) -> Result<Metainfo, Failure> {
+    let piece_size = piece_size.or_else(|| ctx.settings.piece_size.chosen());
+    let piece_bytes = piece_size.map(piece_bytes).transpose()?;
+    let created_by = Some(concat!("STA ", env!("CARGO_PKG_VERSION")).to_owned());
+    let options =
+        MakeOptions { piece_bytes, trackers, about: About { created_by, ..About::default() } };
+    let bar = ctx.output.screen().add(progress::bar(&format!("hashing {}", path.display()), 0));
+    let (path, shown) = (path.to_owned(), bar.clone());
+    let made = ctx.off_thread(move || {
+        let (total, _) = make::survey(&path)?;
+        shown.set_position(0);
+        shown.set_length(total);
+        make::make(&path, &options, &|bytes| shown.inc(bytes))
+    });
+    let made = made.await;
+    bar.finish_and_clear();
+    ctx.output.screen().remove(&bar);
+    made?.map_err(Failure::of)
+}
+
+fn piece_bytes(Size(bytes): Size) -> Result<u32, Failure> {
+    u32::try_from(bytes).map_err(|_| {
+        Failure::start("piece size", format_args!("{} is too large", Size(bytes)))
+            .advise("choose a power of two from 16 KiB to 16 MiB, or auto")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::torrent_path;
+
+    #[test]
+    fn the_torrent_lies_beside_what_it_describes() {
+        for (path, want) in [
+            ("a.txt", "a.txt.torrent"),
+            ("dir/a b", "dir/a b.torrent"),
+            ("dir/sub/", "dir/sub.torrent"),
+            ("/x//", "/x.torrent"),
+        ] {
+            assert_eq!(torrent_path(Path::new(path)), Path::new(want), "{path}");
+        }
+        let here = torrent_path(Path::new("."));
+        assert!(here.is_absolute() && here.file_stem().is_some_and(|stem| stem != "."), "{here:?}");
+    }
+}

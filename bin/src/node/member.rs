@@ -1,0 +1,157 @@
+//! Starts a node from the settings, and keeps what a person should hear of its events.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+
+use sta_core::io::clock::{Clock, RuntimeClock};
+use sta_core::io::observer::Observer;
+use sta_core::model::address::Address;
+use sta_core::model::config::NodeConfig;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::NodeId;
+use sta_core::model::rng::Seed;
+use sta_core::model::time::Time;
+use sta_core::run::node::{self, NodeEnv, NodeError, NodeHandle};
+use sta_net_tcp::TcpTransport;
+
+use super::throttle;
+use crate::config::Settings;
+use crate::exit::{Failure, plain};
+use crate::output::Output;
+use crate::units::Choice;
+
+/// A running node, and what has been heard of it.
+#[derive(Clone)]
+pub(super) struct Member {
+    /// The node.
+    pub(super) handle: NodeHandle,
+    /// What it is called.
+    pub(super) id: NodeId,
+    clock: Arc<dyn Clock>,
+    news: Arc<News>,
+}
+
+/// What the node's events have said that a later message needs.
+#[derive(Debug, Default)]
+struct News {
+    /// Why each tracker that is away is away.
+    lost: Mutex<BTreeMap<Address, String>>,
+}
+
+impl Member {
+    /// Starts a node on the current runtime.
+    ///
+    /// # Errors
+    /// If it cannot listen, or a setting is out of bounds.
+    pub(super) async fn start(settings: &Settings, output: &Output) -> Result<Self, Failure> {
+        let id = match settings.node_id.clone() {
+            Choice::Set(id) => id,
+            Choice::Auto => draw_id()?,
+        };
+        Self::start_as(id, settings, output).await
+    }
+
+    /// Starts a node called `id` on the current runtime.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(super) async fn start_as(
+        id: NodeId,
+        settings: &Settings,
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        let news = Arc::new(News::default());
+        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::start());
+        let (up, down) = (settings.upload_limit.0, settings.download_limit.0);
+        let env = NodeEnv {
+            transport: throttle::limited(Arc::new(TcpTransport::new()), &clock, up, down),
+            clock: Arc::clone(&clock),
+            observer: observer(output, &news),
+            seed: draw_seed()?,
+            disk_threads: available_parallelism().map_or(2, usize::from),
+        };
+        let config =
+            NodeConfig { id: id.clone(), listen: settings.listen, engine: settings.engine()? };
+        let handle =
+            node::start(env, config).await.map_err(|NodeError::Listen { at, source }| {
+                Failure::start(format_args!("cannot listen at {at}"), source)
+                    .advise("choose another address with --listen, or port 0 for a free one")
+            })?;
+        Ok(Self { handle, id, clock, news })
+    }
+
+    /// The node's time.
+    #[must_use]
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Why `tracker` is away, if it is known.
+    #[must_use]
+    pub(super) fn why_lost(&self, tracker: &Address) -> Option<String> {
+        self.news.lost().get(tracker).cloned()
+    }
+}
+
+impl News {
+    fn lost(&self) -> MutexGuard<'_, BTreeMap<Address, String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Prints events as JSON where that was asked for, and tells a person what is worth a line.
+fn observer(output: &Output, news: &Arc<News>) -> Arc<dyn Observer> {
+    let (events, output, news) = (output.events(), output.clone(), Arc::clone(news));
+    Arc::new(move |record: &Record| {
+        events.observe(record);
+        if let Some(line) = worth_a_line(&record.event, &news) {
+            output.note(line);
+        }
+    })
+}
+
+fn worth_a_line(event: &Event, news: &News) -> Option<String> {
+    match event {
+        Event::TrackerConnected { tracker } => {
+            news.lost().remove(tracker).map(|_| format!("tracker {tracker}: connected"))
+        }
+        Event::TrackerLost { tracker, why } => {
+            let why = plain(why);
+            let first = news.lost().insert(tracker.clone(), why.clone()).is_none();
+            first.then(|| format!("tracker {tracker}: {why}; trying again"))
+        }
+        Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
+        Event::StoreFailed { why, retry, .. } => {
+            let then = if *retry { "; trying again" } else { "" };
+            Some(format!("{why}{then}"))
+        }
+        _ => None,
+    }
+}
+
+/// A name for a node that nobody named: the machine's, so that tables can be read, and six random digits.
+fn draw_id() -> Result<NodeId, Failure> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let host: String =
+        host.split('.').next().unwrap_or_default().chars().filter(plain).take(32).collect();
+    let host = if host.is_empty() { "node" } else { &host };
+    let id = format!("{host}-{:06x}", draw()? & 0xff_ffff);
+    Ok(id.parse().expect("letters, digits and dashes, at most 39"))
+}
+
+/// A seed from the system, told in the log so that a run can be looked into.
+///
+/// # Errors
+/// If the system has no randomness.
+pub(crate) fn draw_seed() -> Result<Seed, Failure> {
+    let seed = Seed(draw()?);
+    tracing::info!(seed = seed.0, "this run's randomness");
+    Ok(seed)
+}
+
+/// The only randomness of a program that the system gives; everything else is derived from it.
+fn draw() -> Result<u64, Failure> {
+    getrandom::u64().map_err(|reason| Failure::start("the system's randomness", reason))
+}

@@ -1,0 +1,232 @@
+//! Where a torrent's content lies on this machine, and how much of it is there: opened, locked and verified.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sta_core::io::file_store::{Allocation, FileStore, SyncPolicy};
+use sta_core::io::store::StoreError;
+use sta_core::model::address::Address;
+use sta_core::model::bitfield::Bitfield;
+use sta_core::model::files::PART_SUFFIX;
+use sta_core::model::metainfo::Metainfo;
+use sta_core::run::node::TorrentSpec;
+
+use super::args::Contacts;
+use super::context::Context;
+use super::progress;
+use crate::config::Settings;
+use crate::exit::Failure;
+use crate::torrent::verify::{self, Verified};
+use crate::units;
+
+/// A torrent with its content, verified.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// What it should be.
+    pub(super) torrent: Arc<Metainfo>,
+    /// Where it is, or will be once it is complete.
+    pub(super) path: PathBuf,
+    /// The pieces that are there.
+    pub(super) have: Bitfield,
+    store: Arc<FileStore>,
+    fetch: bool,
+}
+
+impl Place {
+    /// The content in `dir` to be served: `NAME`, or else what there is of it in `NAME.part`.
+    ///
+    /// # Errors
+    /// If there is nothing, it cannot be read, or no piece is right.
+    pub(super) async fn for_seeding(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        ctx: &mut Context,
+    ) -> Result<Self, Failure> {
+        let path = dir.join(torrent.name());
+        let part = part_of(&path);
+        let store = if !is_there(&path) && is_there(&part) {
+            open_part(&torrent, dir)?
+        } else {
+            FileStore::seed(Arc::clone(&torrent), dir)
+                .map_err(|e| failure(e).advise("name the folder where the data is with --data"))?
+        };
+        let place = Self::checked(torrent, dir, store, false, ctx).await?;
+        if place.have.is_empty() && !place.have.is_full() {
+            let reason = format!("no piece of it is that of {}", place.torrent.info_hash());
+            return Err(Failure::start(place.path.display(), reason)
+                .advise("name the folder where the right data is with --data"));
+        }
+        Ok(place)
+    }
+
+    /// Where to download to in `dir`. A complete `NAME` is as good as downloaded; a `NAME.part` is gone on with.
+    ///
+    /// # Errors
+    /// If `NAME` is something else, the folder cannot be written, or too small a space is left.
+    pub(super) async fn for_download(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        ctx: &mut Context,
+    ) -> Result<Self, Failure> {
+        let path = dir.join(torrent.name());
+        if is_there(&path) {
+            return Self::existing(torrent, path, dir, ctx).await;
+        }
+        let store = open_part(&torrent, dir)?;
+        let place = Self::checked(torrent, dir, store, true, ctx).await?;
+        place.check_space(dir)?;
+        Ok(place)
+    }
+
+    /// Whether everything is there, under its final name.
+    #[must_use]
+    pub(super) fn is_complete(&self) -> bool {
+        !self.fetch && self.have.is_full()
+    }
+
+    /// Whether a node is to fetch what is missing.
+    #[must_use]
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetch
+    }
+
+    /// Where the content lies until it is complete.
+    #[must_use]
+    pub(super) fn part(&self) -> PathBuf {
+        part_of(&self.path)
+    }
+
+    /// What a node needs to take part.
+    ///
+    /// # Errors
+    /// If the torrent names no tracker and that of the configuration is not an address.
+    pub(super) fn spec(
+        &self,
+        contacts: &Contacts,
+        settings: &Settings,
+    ) -> Result<TorrentSpec, Failure> {
+        let mut trackers: Vec<Address> = self.torrent.trackers().to_vec();
+        for tracker in &contacts.trackers.list {
+            if !trackers.contains(tracker) {
+                trackers.push(tracker.clone());
+            }
+        }
+        if trackers.is_empty() && contacts.peers.is_empty() {
+            trackers.push(settings.tracker_address()?);
+        }
+        Ok(TorrentSpec {
+            info_hash: self.torrent.info_hash(),
+            trackers,
+            peers: contacts.peers.clone(),
+            fetch: self.fetch,
+            store: Arc::clone(&self.store) as _,
+            have: self.have.clone(),
+        })
+    }
+
+    /// `NAME` is there before a download: right, or in the way.
+    async fn existing(
+        torrent: Arc<Metainfo>,
+        path: PathBuf,
+        dir: &Path,
+        ctx: &mut Context,
+    ) -> Result<Self, Failure> {
+        let in_the_way = |reason: String| {
+            Failure::start(path.display(), reason)
+                .advise("it is left alone: move it away, or download into another folder with -o")
+        };
+        let store = FileStore::seed(Arc::clone(&torrent), dir).map_err(|e| {
+            in_the_way(format!("is there already and is not this torrent's: {}", e.reason))
+        })?;
+        let place = Self::checked(torrent, dir, store, false, ctx).await?;
+        let (right, all) = (place.have.count(), place.have.len());
+        if right < all {
+            return Err(in_the_way(format!(
+                "is there already and does not match: {} of {all} pieces are wrong or missing",
+                all - right
+            )));
+        }
+        Ok(place)
+    }
+
+    async fn checked(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        store: FileStore,
+        fetch: bool,
+        ctx: &mut Context,
+    ) -> Result<Self, Failure> {
+        let have = verify(&torrent, dir, ctx).await?.good;
+        let path = dir.join(torrent.name());
+        Ok(Self { torrent, path, have, store: Arc::new(store), fetch })
+    }
+
+    /// Better to say now that the disk is too small than at 90 %.
+    fn check_space(&self, dir: &Path) -> Result<(), Failure> {
+        let layout = self.torrent.layout();
+        let here: u64 = self.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
+        let missing = layout.total() - here;
+        match free_bytes(dir) {
+            Some(free) if free < missing => Err(Failure::start(
+                dir.display(),
+                format!("no space: {} to come, {} free", units::bytes(missing), units::bytes(free)),
+            )
+            .advise("free some space, or download into another folder with -o")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Verifies what lies in `dir`, under a bar.
+///
+/// # Errors
+/// If what is there cannot be read, or the program is asked to leave.
+pub(super) async fn verify(
+    torrent: &Arc<Metainfo>,
+    dir: &Path,
+    ctx: &mut Context,
+) -> Result<Verified, Failure> {
+    let bar = progress::bar(&format!("verifying {}", torrent.name()), torrent.layout().total());
+    let bar = ctx.output.screen().add(bar);
+    let (torrent, dir, shown) = (Arc::clone(torrent), dir.to_owned(), bar.clone());
+    let work = move || verify::verify(&torrent, &dir, &|bytes| shown.inc(bytes));
+    let verified = ctx.off_thread(work).await;
+    bar.finish_and_clear();
+    ctx.output.screen().remove(&bar);
+    verified?.map_err(Failure::of)
+}
+
+/// Bytes that may still be written below `dir`; `None` where the system does not say.
+#[must_use]
+pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> {
+    FileStore::download(Arc::clone(torrent), dir, Allocation::Sparse, SyncPolicy::Complete)
+        .map_err(failure)
+}
+
+/// The folder that `path` lies in.
+#[must_use]
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Whether something bears that name, be it a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// The name that `path` bears while it is incomplete.
+#[must_use]
+pub(super) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PART_SUFFIX);
+    name.into()
+}
+
+fn failure(error: StoreError) -> Failure {
+    Failure::start(error.path, error.reason)
+}

@@ -1,0 +1,74 @@
+//! `sta-node share`: makes a torrent, runs a tracker in this process, seeds, and prints the one line to run elsewhere.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use sta_core::model::address::Address;
+
+use super::args::{Contacts, Share};
+use super::context::Context;
+use super::link::Link;
+use super::member::Member;
+use super::place::{Place, folder_of};
+use super::{address, make, seed, tracker};
+use crate::exit::{Exit, Failure};
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is nothing to share, or the tracker or the node cannot start.
+pub(super) async fn run(args: &Share, ctx: &mut Context) -> Result<Exit, Failure> {
+    // A wrong path is said before anything listens.
+    let path = args.path.canonicalize().map_err(|reason| {
+        Failure::start(args.path.display(), reason).advise("name a file or a folder that is there")
+    })?;
+    let tracker = tracker::start(args.tracker_listen, &ctx.output).await?;
+    let reached_at = reached_at(args, tracker.local_addr().ip(), ctx)?;
+    let reached_at = Address { host: reached_at, port: tracker.local_addr().port() };
+    let torrent = make::make(&path, args.piece_size, vec![reached_at.clone()], ctx).await?;
+    let torrent = Arc::new(torrent);
+    tracker.publish(torrent.info_hash(), torrent.bytes().clone()).await;
+    let link = Link {
+        tracker: reached_at,
+        info_hash: torrent.info_hash(),
+        torrent_hash: Some(blake3::hash(torrent.bytes())),
+    };
+    let dir = folder_of(&path);
+    let place = Place::for_seeding(torrent, dir, ctx).await?;
+    let member = Member::start(&ctx.settings, &ctx.output).await?;
+    member.handle.add(place.spec(&Contacts::default(), &ctx.settings)?);
+    seed::announce(&place, &member, ctx);
+    ctx.output.note("run this on every machine that should have it; Ctrl-C stops sharing:");
+    ctx.output.line(format_args!("sta-node download {link}"));
+    let exit = seed::until_asked(&[place], &member, ctx).await;
+    tracker.stop().await;
+    exit
+}
+
+/// Under which name other machines reach the tracker, with a hint where there was a choice.
+fn reached_at(args: &Share, listening: IpAddr, ctx: &Context) -> Result<String, Failure> {
+    if let Some(host) = &args.address {
+        let named: Result<Address, _> = format!("{host}:1").parse();
+        let host = named.or_else(|_| format!("[{host}]:1").parse());
+        return Ok(host.map_err(|reason| Failure::start("--address", reason))?.host);
+    }
+    if !listening.is_unspecified() {
+        return Ok(listening.to_string());
+    }
+    let v4_only = listening.is_ipv4();
+    let found = address::reachable();
+    let mut usable = found.iter().filter(|ip| ip.is_ipv4() || !v4_only).map(ToString::to_string);
+    let Some(first) = usable.next() else {
+        ctx.output
+            .note("this machine has no address but loopback: only programs on it will reach it");
+        return Ok(Ipv4Addr::LOCALHOST.to_string());
+    };
+    let others: Vec<String> = usable.collect();
+    if !others.is_empty() {
+        ctx.output.note(format_args!(
+            "this machine is also {}; choose with --address if {first} cannot be reached",
+            others.join(", ")
+        ));
+    }
+    Ok(first)
+}

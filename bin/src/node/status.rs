@@ -1,0 +1,127 @@
+//! `sta-node status`: asks a tracker which node has how much of what.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sta_core::model::ids::InfoHash;
+use sta_core::run::status::status;
+use sta_core::wire::tracker::StatusRow;
+use sta_net_tcp::TcpTransport;
+
+use super::args::Status;
+use super::context::Context;
+use super::torrents;
+use crate::exit::{Exit, Failure};
+use crate::output::table;
+use crate::units;
+
+/// What `status --json` prints.
+#[derive(Debug, Serialize)]
+struct Answer {
+    tracker: String,
+    rows: Vec<StatusRow>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the tracker cannot be reached or does not answer.
+pub(super) async fn run(args: &Status, ctx: &mut Context) -> Result<Exit, Failure> {
+    let torrent = args.torrent.as_deref().map(torrents::read).transpose()?;
+    let info_hash = torrent.as_ref().map(|torrent| torrent.info_hash());
+    let tracker = match (&args.tracker, &torrent) {
+        (Some(tracker), _) => tracker.clone(),
+        (None, Some(torrent)) if !torrent.trackers().is_empty() => torrent.trackers()[0].clone(),
+        (None, _) => ctx.settings.tracker_address()?,
+    };
+    let transport = TcpTransport::new();
+    let rows = tokio::select! {
+        biased;
+        () = ctx.interrupt.asked() => return Err(Failure::interrupted()),
+        rows = status(&transport, &tracker, info_hash) => rows.map_err(Failure::of)?,
+    };
+    if ctx.output.json() {
+        ctx.output.json_line(&Answer { tracker: tracker.tracker_url(), rows });
+    } else if rows.is_empty() {
+        ctx.output.result(format_args!("tracker {tracker}: no node has registered anything"));
+    } else {
+        let name = torrent.as_ref().map(|torrent| torrent.name());
+        ctx.output.result(text(&rows, name));
+    }
+    Ok(Exit::Done)
+}
+
+/// A table per torrent; the tracker knows torrents by their hash alone.
+fn text(rows: &[StatusRow], name: Option<&str>) -> String {
+    let mut by_torrent: BTreeMap<InfoHash, Vec<&StatusRow>> = BTreeMap::new();
+    for row in rows {
+        by_torrent.entry(row.torrent).or_default().push(row);
+    }
+    let one = |(torrent, rows): (&InfoHash, &Vec<&StatusRow>)| {
+        let complete = rows.iter().filter(|row| row.have == row.pieces).count();
+        let called = name.map_or_else(|| torrent.to_string(), |name| format!("{name} ({torrent})"));
+        let cells = rows.iter().map(|row| cells(row));
+        let columns = ["node", "address", ">has", ">of it", ">received", ">sent", "state"];
+        let nodes = if rows.len() == 1 { "node" } else { "nodes" };
+        let head = format!("{called}: {} {nodes}, {complete} complete", rows.len());
+        format!("{head}\n{}", table(&columns, cells))
+    };
+    by_torrent.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+fn cells(row: &StatusRow) -> Vec<String> {
+    let state = match (row.online, row.have == row.pieces) {
+        (false, _) => "away",
+        (true, true) => "complete",
+        (true, false) => "online",
+    };
+    vec![
+        row.node.to_string(),
+        row.addr.to_string(),
+        format!("{} of {}", row.have, row.pieces),
+        format!("{} %", units::percent(row.have.into(), row.pieces.into())),
+        units::bytes(row.down),
+        units::bytes(row.up),
+        state.to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use sta_core::wire::tracker::StatusRow;
+
+    use super::text;
+
+    #[test]
+    fn a_table_per_torrent() {
+        let row = |torrent: char, node: &str, have, online| StatusRow {
+            torrent: torrent.to_string().repeat(40).parse().expect("an info-hash"),
+            node: node.parse().expect("an id"),
+            addr: "10.0.0.1:7".parse().expect("an address"),
+            have,
+            pieces: 8,
+            up: 0,
+            down: 1 << 20,
+            online,
+            event: None,
+        };
+        let shown = text(
+            &[row('a', "n1", 8, true), row('b', "n1", 0, true), row('a', "n2", 7, false)],
+            None,
+        );
+        let (first, second) = shown.split_once("\n\n").expect("two tables");
+        assert!(
+            first.starts_with(&format!("{}: 2 nodes, 1 complete\n", "a".repeat(40))),
+            "{shown}"
+        );
+        let n2 = first.lines().last().expect("a row");
+        assert!(
+            n2.starts_with(" n2")
+                && n2.contains("7 of 8")
+                && n2.contains("87 %")
+                && n2.ends_with("away"),
+            "{shown}"
+        );
+        assert_eq!(second.lines().count(), 3, "{shown}");
+    }
+}

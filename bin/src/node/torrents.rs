@@ -1,0 +1,57 @@
+//! From what was typed to torrents: files are read, links are fetched, doubles are dropped.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sta_core::model::ids::InfoHash;
+use sta_core::model::metainfo::Metainfo;
+
+use super::context::Context;
+use super::fetch;
+use super::link::Link;
+use crate::exit::Failure;
+use crate::torrent;
+
+/// Reads a `.torrent` file.
+///
+/// # Errors
+/// If it cannot be read or is not a torrent, naming it.
+pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
+    torrent::load(path).map(Arc::new).map_err(Failure::of)
+}
+
+/// Reads a `.torrent` file, or fetches what a link names.
+///
+/// # Errors
+/// As [`read`], or if the tracker of the link has not got it.
+pub(super) async fn read_or_fetch(text: &str, ctx: &mut Context) -> Result<Arc<Metainfo>, Failure> {
+    if !Link::is_meant(text) {
+        return read(Path::new(text));
+    }
+    let link: Link = text.parse().map_err(|reason: String| {
+        Failure::start(text, reason).advise("copy the whole line that `sta-node share` printed")
+    })?;
+    fetch::metainfo(&link, ctx).await
+}
+
+/// The torrents without doubles.
+///
+/// # Errors
+/// If two of them would lie in the same place.
+pub(super) fn distinct(torrents: Vec<Arc<Metainfo>>) -> Result<Vec<Arc<Metainfo>>, Failure> {
+    let mut by_name: BTreeMap<String, InfoHash> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for torrent in torrents {
+        let name = torrent.name().to_owned();
+        match by_name.insert(name, torrent.info_hash()) {
+            None => kept.push(torrent),
+            Some(other) if other == torrent.info_hash() => {}
+            Some(_) => {
+                return Err(Failure::start(torrent.name(), "two of the torrents have this name")
+                    .advise("download them one after the other, into different folders"));
+            }
+        }
+    }
+    Ok(kept)
+}

@@ -1,0 +1,167 @@
+//! The only place that prints: results on stdout, everything else on stderr, above the progress bars.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, Table};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
+use sta_core::io::observer::Observer;
+use sta_core::model::event::Record;
+
+use crate::exit::Failure;
+
+/// Where a program prints. Cheap to clone; all clones share one screen.
+#[derive(Clone, Debug)]
+pub struct Output {
+    program: &'static str,
+    json: bool,
+    terminal: bool,
+    screen: MultiProgress,
+    prompt: Prompt,
+}
+
+/// Prints above a line that is being typed.
+type PrintAbove = Box<dyn FnMut(String) + Send>;
+
+/// The line that a person is typing, if there is one.
+#[derive(Clone, Default)]
+struct Prompt(Arc<Mutex<Option<PrintAbove>>>);
+
+impl std::fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prompt")
+    }
+}
+
+impl Output {
+    /// For `program`, as JSON if the person asked for it.
+    #[must_use]
+    pub fn new(program: &'static str, json: bool) -> Self {
+        let terminal = io::stderr().is_terminal() && !json;
+        let target =
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self {
+            program,
+            json,
+            terminal,
+            screen: MultiProgress::with_draw_target(target),
+            prompt: Prompt::default(),
+        }
+    }
+
+    /// Whether results are JSON.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches stderr, so that bars make sense.
+    #[must_use]
+    pub fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Where bars are drawn.
+    #[must_use]
+    pub fn screen(&self) -> &MultiProgress {
+        &self.screen
+    }
+
+    /// From now on a person types at a prompt: what is printed goes through `print`, above the prompt.
+    pub fn print_through(&self, print: impl FnMut(String) + Send + 'static) {
+        *self.prompt.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(print));
+    }
+
+    /// A result: one or more lines on stdout; on stderr where stdout is for programs.
+    pub fn result(&self, text: impl Display) {
+        if self.json {
+            self.note(text);
+        } else {
+            self.print(io::stdout(), format!("{text}\n"));
+        }
+    }
+
+    /// A result that programs read as it is: a line on stdout, whatever else was asked.
+    pub fn line(&self, text: impl Display) {
+        self.print(io::stdout(), format!("{text}\n"));
+    }
+
+    /// A result as one line of JSON.
+    pub fn json_line(&self, value: &impl Serialize) {
+        let line = serde_json::to_string(value).expect("our own values become JSON");
+        self.print(io::stdout(), line + "\n");
+    }
+
+    /// Something a person wants to know that is not the result.
+    pub fn note(&self, text: impl Display) {
+        self.print(io::stderr(), format!("{text}\n"));
+    }
+
+    /// Prints in one piece, and lets be what cannot be printed: a closed pipe is not an error, and there is nobody to tell.
+    fn print(&self, mut to: impl Write, text: String) {
+        match &mut *self.prompt.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(above) => above(text),
+            None if self.terminal => {
+                let _ = self.screen.suspend(|| to.write_all(text.as_bytes()));
+            }
+            None => {
+                let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+            }
+        }
+    }
+
+    /// Why it did not work.
+    pub fn failure(&self, failure: &Failure) {
+        self.note(format_args!("{}: {failure}", self.program));
+    }
+
+    /// Prints each event as a line of JSON where that was asked for.
+    #[must_use]
+    pub fn events(&self) -> Arc<dyn Observer> {
+        let output = self.clone();
+        Arc::new(move |record: &Record| {
+            if output.json {
+                output.json_line(record);
+            }
+        })
+    }
+
+    /// Log lines go to stderr, above the bars.
+    #[must_use]
+    pub fn log_writer(&self) -> impl Write + use<> {
+        LogWriter(self.clone())
+    }
+}
+
+struct LogWriter(Output);
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.print(io::stderr(), String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A table for people: the columns' names, then the rows. Columns whose name starts with `>` are figures.
+#[must_use]
+pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let figure = |column: usize| columns[column].starts_with('>');
+    let cell = |(column, text): (usize, String)| {
+        let align = if figure(column) { CellAlignment::Right } else { CellAlignment::Left };
+        Cell::new(text).set_alignment(align)
+    };
+    let names = columns.iter().map(|name| name.trim_start_matches('>').to_owned());
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(names.enumerate().map(cell));
+    for row in rows {
+        table.add_row(row.into_iter().enumerate().map(cell));
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

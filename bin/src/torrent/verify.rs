@@ -1,0 +1,256 @@
+//! Finds out which pieces of a torrent are on disk, on all cores.
+//!
+//! Content lies under the torrent's name or, while it is incomplete, under that name with [`PART_SUFFIX`], file or folder
+//! (`sta_core::io::file_store`). What is not there, or too short, makes its pieces missing and is no error: that is how every
+//! download starts. Bytes that were never written are not read: a piece of
+//! them is good if it is a piece of zeros.
+//!
+//! Invariant: a piece is good only if its hash was checked in this run.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+
+use sta_core::io::hash::{PieceHash, PieceHasher};
+use sta_core::model::bitfield::Bitfield;
+use sta_core::model::files::{File, PART_SUFFIX};
+use sta_core::model::metainfo::Metainfo;
+
+use super::content::{ReadError, Reader};
+
+/// What is on disk of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The pieces whose hash is right.
+    pub good: Bitfield,
+    /// What there is of each file, in the torrent's order.
+    pub files: Vec<FileState>,
+}
+
+/// What there is of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// A file of the right length, under its name.
+    Whole,
+    /// A file of a torrent that is incomplete by its name.
+    Part,
+    /// Nothing.
+    Missing,
+    /// A file of fewer bytes: so many.
+    Short(u64),
+    /// A file of more bytes: so many.
+    Long(u64),
+    /// Something that is not a file.
+    NotAFile,
+    /// Nothing, and nothing should be there.
+    Padding,
+}
+
+/// Why data cannot be verified. That it is not there, or wrong, is no such reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot read the data: {source}; check the path and its permissions", path.display())]
+pub struct VerifyError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Verified {
+    /// Whether every byte is there and right, and every file has its name and its length, empty ones included.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let whole = |state: &FileState| matches!(state, FileState::Whole | FileState::Padding);
+        self.good.is_full() && self.files.iter().all(whole)
+    }
+}
+
+/// Verifies what lies in the folder `data`, which is the one that holds the torrent's file or folder.
+///
+/// `progress` is called from several threads, with the bytes judged since it was last called.
+///
+/// # Errors
+/// If what is there cannot be read.
+pub fn verify(
+    torrent: &Metainfo,
+    data: &Path,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Verified, VerifyError> {
+    let root = Root::find(torrent, data)?;
+    let files = survey(torrent, &root)?;
+    let job = Job { torrent, root: &root, files: &files, zeros: OnceLock::new(), progress };
+    let next = Mutex::new(Some(0..torrent.layout().pieces()));
+    let work = || {
+        let locate = |index| job.path(index);
+        let mut reader = Reader::new(torrent.files(), &locate);
+        let mut good = Vec::new();
+        loop {
+            let taken = next.lock().expect(NO_PANIC).as_mut().and_then(Iterator::next);
+            let Some(piece) = taken else { return Ok(good) };
+            match job.is_good(&mut reader, piece) {
+                Ok(true) => good.push(piece),
+                Ok(false) => {}
+                Err(error) => {
+                    *next.lock().expect(NO_PANIC) = None;
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let mut good = Bitfield::empty(torrent.layout().pieces());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..super::threads()).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            for piece in thread.join().expect(NO_PANIC)? {
+                good.insert(piece);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Verified { good, files })
+}
+
+const NO_PANIC: &str = "no thread panics while it verifies";
+
+/// What the threads share.
+struct Job<'a> {
+    torrent: &'a Metainfo,
+    root: &'a Root,
+    files: &'a [FileState],
+    /// The hashes of a piece of zeros, once somebody needs them.
+    zeros: OnceLock<PieceHash>,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Job<'_> {
+    fn path(&self, index: usize) -> PathBuf {
+        self.root.path(self.torrent, index)
+    }
+
+    fn is_good(&self, reader: &mut Reader<'_>, piece: u32) -> Result<bool, VerifyError> {
+        let layout = self.torrent.layout();
+        let (offset, len) = (layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
+        let good = if self.may_be_there(offset, len) {
+            self.read_and_judge(reader, piece, offset, len).or_else(|error| self.forgive(error))
+        } else {
+            Ok(false)
+        };
+        (self.progress)(len);
+        good
+    }
+
+    /// Whether no file of the piece is known to be missing or too short for it.
+    fn may_be_there(&self, offset: u64, len: u64) -> bool {
+        self.torrent.files().spans(offset, len).all(|span| match self.files[span.file] {
+            FileState::Missing | FileState::NotAFile => false,
+            FileState::Short(len) => span.offset + span.len <= len,
+            FileState::Whole | FileState::Part | FileState::Long(_) | FileState::Padding => true,
+        })
+    }
+
+    fn read_and_judge(
+        &self,
+        reader: &mut Reader<'_>,
+        piece: u32,
+        offset: u64,
+        len: u64,
+    ) -> Result<bool, ReadError> {
+        let hashes = self.torrent.hashes();
+        // The last piece is shorter; it is read like any other.
+        let whole = len == u64::from(self.torrent.layout().piece_bytes());
+        if whole && reader.is_hole(offset, len)? {
+            let zeros = self.zeros.get_or_init(|| hash_of_zeros(len));
+            return Ok(hashes.accepts(piece, zeros));
+        }
+        let mut verifier = hashes.verifier(piece);
+        reader.read(offset, len, |part| verifier.update(part))?;
+        Ok(verifier.verdict())
+    }
+
+    /// A file that has gone or shrunk since it was looked at makes its pieces missing, like one that never was.
+    fn forgive(&self, error: ReadError) -> Result<bool, VerifyError> {
+        match error.source.kind() {
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof => Ok(false),
+            _ => Err(VerifyError { path: self.path(error.file), source: error.source }),
+        }
+    }
+}
+
+/// Looks at every file without reading it.
+fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError> {
+    let state = |(index, file): (usize, &File)| {
+        Ok(match At::look(root.path(torrent, index))? {
+            _ if file.padding => FileState::Padding,
+            At::File(_) if root.part => FileState::Part,
+            At::File(len) if len == file.len => FileState::Whole,
+            At::File(len) if len < file.len => FileState::Short(len),
+            At::File(len) => FileState::Long(len),
+            At::Other => FileState::NotAFile,
+            At::Nothing => FileState::Missing,
+        })
+    };
+    torrent.files().as_slice().iter().enumerate().map(state).collect()
+}
+
+/// The torrent's file or folder, complete or incomplete by its name.
+struct Root {
+    path: PathBuf,
+    part: bool,
+}
+
+impl Root {
+    /// In `data`: `NAME`, or `NAME.part` if that is all there is.
+    fn find(torrent: &Metainfo, data: &Path) -> Result<Self, VerifyError> {
+        let path = data.join(torrent.name());
+        let part = part_path(path.clone());
+        let absent = matches!(At::look(path.clone())?, At::Nothing);
+        if absent && !matches!(At::look(part.clone())?, At::Nothing) {
+            return Ok(Self { path: part, part: true });
+        }
+        Ok(Self { path, part: false })
+    }
+
+    /// Where file `index` lies.
+    fn path(&self, torrent: &Metainfo, index: usize) -> PathBuf {
+        if torrent.files().is_folder() {
+            self.path.join(&torrent.files().as_slice()[index].path)
+        } else {
+            self.path.clone()
+        }
+    }
+}
+
+/// What lies at a path.
+enum At {
+    Nothing,
+    /// A file of so many bytes.
+    File(u64),
+    Other,
+}
+
+impl At {
+    fn look(path: PathBuf) -> Result<Self, VerifyError> {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Self::File(metadata.len())),
+            Ok(_) => Ok(Self::Other),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(Self::Nothing),
+                _ => Err(VerifyError { path, source: error }),
+            },
+        }
+    }
+}
+
+fn part_path(path: PathBuf) -> PathBuf {
+    let mut path = path.into_os_string();
+    path.push(PART_SUFFIX);
+    path.into()
+}
+
+fn hash_of_zeros(len: u64) -> PieceHash {
+    let mut hasher = PieceHasher::default();
+    hasher.update(&vec![0; len as usize]);
+    hasher.finish()
+}

@@ -1,0 +1,121 @@
+//! Finds the files of a folder. What a torrent cannot carry is an error, never passed over.
+
+use std::fs::{self, FileType, Metadata};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sta_core::model::files::{Files, FilesError, NewFile};
+use sta_core::model::limits;
+
+use super::make::MakeError;
+
+/// What is to become a torrent.
+pub(super) struct Found {
+    /// The files, sorted by the bytes of their paths.
+    pub files: Files,
+    /// What a file was like when it was found, in the same order.
+    pub stamps: Vec<Stamp>,
+    /// The file, or the folder.
+    pub root: PathBuf,
+}
+
+/// What tells that a file was written to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { len: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+impl Found {
+    /// Where file `index` lies.
+    pub(super) fn path(&self, index: usize) -> PathBuf {
+        let mut path = self.root.clone();
+        if self.files.is_folder() {
+            path.extend(self.files.as_slice()[index].path.split('/'));
+        }
+        path
+    }
+}
+
+/// Finds what is at `path`, a file or a folder. A link is followed here, where its user names it, and nowhere else.
+pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
+    let read = |source| MakeError::Read { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(read)?;
+    let name = name_of(path)?;
+    let files = |error| MakeError::Files { path: path.to_owned(), source: error };
+    if metadata.is_file() {
+        let single = Files::single(name, metadata.len()).map_err(files)?;
+        return Ok(Found {
+            files: single,
+            stamps: vec![Stamp::of(&metadata)],
+            root: path.to_owned(),
+        });
+    }
+    if !metadata.is_dir() {
+        return Err(MakeError::Special(path.to_owned()));
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![(path.to_owned(), String::new())];
+    while let Some((folder, inside)) = folders.pop() {
+        list(&folder, &inside, &mut found, &mut folders)?;
+        if found.len() + folders.len() > limits::FILES_MAX {
+            return Err(files(FilesError::TooManyFiles));
+        }
+    }
+    if found.is_empty() {
+        return Err(MakeError::Empty(path.to_owned()));
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let stamps = found.iter().map(|(_, stamp)| *stamp).collect();
+    let new = |(path, stamp): (String, Stamp)| NewFile { path, len: stamp.len, padding: false };
+    let folder = Files::folder(name, found.into_iter().map(|file| Ok(new(file))));
+    Ok(Found { files: folder.map_err(files)?, stamps, root: path.to_owned() })
+}
+
+/// Adds what lies in `folder`, which is `inside` the torrent's folder.
+fn list(
+    folder: &Path,
+    inside: &str,
+    found: &mut Vec<(String, Stamp)>,
+    folders: &mut Vec<(PathBuf, String)>,
+) -> Result<(), MakeError> {
+    let unreadable = |path: &Path, source| MakeError::Read { path: path.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(|source| unreadable(folder, source))? {
+        let entry = entry.map_err(|source| unreadable(folder, source))?;
+        let path = entry.path();
+        let name = entry.file_name().into_string().map_err(|_| MakeError::NotUtf8(path.clone()))?;
+        let inside = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+        let metadata = entry.metadata().map_err(|source| unreadable(&path, source))?;
+        let kind: FileType = metadata.file_type();
+        if kind.is_symlink() {
+            return Err(MakeError::Link(path));
+        } else if kind.is_dir() {
+            folders.push((path, inside));
+        } else if kind.is_file() {
+            found.push((inside, Stamp::of(&metadata)));
+        } else {
+            return Err(MakeError::Special(path));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a torrent of `path`: its last component, or that of the folder that `.` or `..` stands for.
+fn name_of(path: &Path) -> Result<String, MakeError> {
+    let named = match path.file_name() {
+        Some(name) => Some(name.to_owned()),
+        None => {
+            let real = path.canonicalize();
+            let real = real.map_err(|source| MakeError::Read { path: path.to_owned(), source })?;
+            real.file_name().map(ToOwned::to_owned)
+        }
+    };
+    let named = named.ok_or_else(|| MakeError::NoName(path.to_owned()))?;
+    named.into_string().map_err(|_| MakeError::NotUtf8(path.to_owned()))
+}

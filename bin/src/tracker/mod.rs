@@ -1,0 +1,145 @@
+//! The program `sta-tracker`: the tracker of `sta-core` over TCP, with its leases in a database.
+//!
+//! * `state.rs`: the database.
+
+mod state;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use sta_core::io::clock::RuntimeClock;
+use sta_core::io::lease_store::LeaseStore;
+use sta_core::model::config::TrackerConfig;
+use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle};
+use sta_net_tcp::TcpTransport;
+
+pub use state::LeaseDatabase;
+
+use crate::config::{self, ConfigArgs, Settings};
+use crate::exit::{Exit, Failure};
+use crate::logging;
+use crate::node::interrupt::Interrupt;
+use crate::node::member::draw_seed;
+use crate::output::Output;
+
+/// The name that the tracker has in its events.
+const TRACKER_ID: &str = "tracker";
+
+/// What to do about a database that is of no use.
+const STATE_ADVICE: &str = "name another folder with --state, or keep nothing with --no-state";
+
+/// The command line of `sta-tracker`.
+#[derive(Debug, clap::Parser)]
+#[command(name = "sta-tracker", version, about, after_help = AFTER_HELP)]
+/// Knows which node has which pieces of which torrent, and tells nodes of each other.
+struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where it listens; [::]:6081 (every IPv6 and IPv4 address) unless configured otherwise. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// The folder of its database, by which it knows its nodes after a restart
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Keeps nothing: after a restart it knows only who comes back
+    #[arg(long, conflicts_with = "state")]
+    no_state: bool,
+    /// Prints events as JSON, one a line (docs/EVENTS.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shown under `--help`.
+const AFTER_HELP: &str = "\
+Runs until SIGTERM or Ctrl-C, and then leaves in order.
+
+Exit codes: 0 told to stop; 2 could not start: arguments, configuration, a port in use, a database that cannot be read.";
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new("sta-tracker", args.json);
+    match run(args, &output) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let flags = [
+        ("tracker.listen", args.listen.map(|at| at.ip().to_string())),
+        ("tracker.port", args.listen.map(|at| at.port().to_string())),
+        ("directories.tracker-db", args.state.map(|dir| dir.display().to_string())),
+    ];
+    let settings = args.config.load(&flags)?;
+    if args.config.print_config {
+        output.line(config::to_toml(&settings).trim_end());
+        return Ok(());
+    }
+    logging::init(&settings, args.config.log_file.as_deref(), output)?;
+    let store: Option<Arc<dyn LeaseStore>> = if args.no_state {
+        None
+    } else {
+        let database = LeaseDatabase::open(&settings.directories.tracker_db);
+        Some(Arc::new(database.map_err(|error| Failure::of(error).advise(STATE_ADVICE))?))
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::start("the runtime", error))?;
+    runtime.block_on(serve(&settings, store, output))
+}
+
+async fn serve(
+    settings: &Settings,
+    store: Option<Arc<dyn LeaseStore>>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen(output)?;
+    let listen = SocketAddr::new(settings.tracker.listen, settings.tracker.port);
+    let tracker = start(listen, settings.tracker.lease.0, store, "--listen", output).await?;
+    if !output.json() {
+        output.result(format_args!("the tracker listens at {}", tracker.local_addr()));
+    }
+    tokio::select! {
+        biased;
+        _ = interrupt.asked() => tracker.stop().await,
+        () = tracker.stopped() => return Err(Failure::unmet("the tracker", "it has failed")),
+    }
+    Ok(())
+}
+
+/// Starts a tracker on TCP: this program's, or one inside another program. `option` is what says where it listens.
+///
+/// # Errors
+/// If it cannot listen at `listen`, or `store` cannot be read.
+pub(crate) async fn start(
+    listen: SocketAddr,
+    lease: Duration,
+    store: Option<Arc<dyn LeaseStore>>,
+    option: &str,
+    output: &Output,
+) -> Result<TrackerHandle, Failure> {
+    let env = TrackerEnv {
+        transport: Arc::new(TcpTransport::new()),
+        clock: Arc::new(RuntimeClock::start()),
+        observer: output.events(),
+        seed: draw_seed()?,
+        store,
+    };
+    let id = TRACKER_ID.parse().expect("letters are a node id");
+    let config = TrackerConfig { id, listen, lease };
+    sta_core::run::tracker::start(env, config).await.map_err(|error| match error {
+        TrackerError::Listen { at, source } => {
+            Failure::start(format_args!("the tracker cannot listen at {at}"), source)
+                .advise(format!("choose another address with {option}, or port 0 for a free one"))
+        }
+        TrackerError::Store(error) => Failure::of(error).advise(STATE_ADVICE),
+    })
+}

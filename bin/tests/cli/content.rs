@@ -1,0 +1,91 @@
+//! maketorrent, show, verify.
+
+use std::fs;
+
+use crate::util::Dir;
+
+#[test]
+fn a_torrent_is_made_shown_and_verified() {
+    let dir = Dir::new();
+    dir.write("ein Bild.png", 200_000);
+    let made = dir.run(&[
+        "maketorrent",
+        "ein Bild.png",
+        "--tracker",
+        "sta://10.0.0.1:6081",
+        "--tracker",
+        "10.0.0.2:1",
+        "--piece-size",
+        "64 KiB",
+    ]);
+    made.expect(0, &["ein Bild.png.torrent\n"], &["info-hash "]);
+    let hash = made.err.split_whitespace().last().expect("the info-hash").to_owned();
+    let shown = dir.run(&["show", "ein Bild.png.torrent"]);
+    shown.expect(
+        0,
+        &["ein Bild.png", &hash, "200000 bytes", "sta://10.0.0.1:6081", "sta://10.0.0.2:1"],
+        &[],
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&dir.run(&["show", "ein Bild.png.torrent", "--json"]).out)
+            .expect("JSON");
+    assert_eq!((&json["info_hash"], &json["pieces"]), (&hash.into(), &4.into()));
+    dir.run(&["verify", "ein Bild.png.torrent"]).expect(
+        0,
+        &["complete and right", "4 pieces by BLAKE3"],
+        &[],
+    );
+}
+
+#[test]
+fn verify_says_which_files_are_not_right() {
+    let dir = Dir::new();
+    for name in
+        ["a folder/good", "a folder/wrong", "a folder/über", "a folder/gone", "a folder/empty"]
+    {
+        // Whole pieces, so that no piece is of two files.
+        dir.write(name, if name.ends_with("empty") { 0 } else { 6 << 14 });
+    }
+    dir.run(&["maketorrent", "a folder", "-o", "t.torrent", "--piece-size", "16 KiB"]).expect(
+        0,
+        &["t.torrent"],
+        &[],
+    );
+    dir.run(&["verify", "t.torrent"]).expect(0, &["complete and right"], &[]);
+    let mut wrong = dir.read("a folder/wrong");
+    wrong[0] ^= 1;
+    fs::write(dir.path("a folder/wrong"), wrong).expect("written");
+    fs::write(dir.path("a folder/über"), b"short").expect("written");
+    fs::remove_file(dir.path("a folder/gone")).expect("gone");
+    fs::remove_file(dir.path("a folder/empty")).expect("gone");
+    let verified = dir.run(&["verify", "t.torrent"]);
+    verified.expect(
+        1,
+        &[
+            "  wrong: 1 of its 6 pieces",
+            "über: too short: 5 bytes of 98304",
+            "gone: missing",
+            "empty: missing",
+        ],
+        &[],
+    );
+    assert!(!verified.out.contains("good:"), "{}", verified.out);
+    let json: serde_json::Value =
+        serde_json::from_str(&dir.run(&["verify", "t.torrent", "--json"]).out).expect("JSON");
+    assert_eq!(
+        (&json["complete"], json["files"].as_array().map(Vec::len)),
+        (&false.into(), Some(4))
+    );
+}
+
+#[test]
+fn a_tracker_in_the_configuration_is_named_in_torrents() {
+    let dir = Dir::new();
+    dir.write("x", 1);
+    let set = ["--set", "tracker.address=tracker.example", "--set", "tracker.port=7"];
+    dir.run(&[&["maketorrent", "x"], &set[..]].concat()).expect(0, &["x.torrent"], &[]);
+    dir.run(&["show", "x.torrent"]).expect(0, &["sta://tracker.example:7"], &[]);
+    dir.run(&["maketorrent", "x"]).expect(0, &[], &[]);
+    let shown = dir.run(&["show", "x.torrent"]);
+    assert!(!shown.out.contains("sta://"), "loopback helps nobody else: {}", shown.out);
+}

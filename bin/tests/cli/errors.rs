@@ -1,0 +1,157 @@
+//! One clear error that names the thing, the reason and what to do, with its exit code.
+
+use std::fs;
+use std::net::TcpListener;
+
+use bytes::Bytes;
+use sta_core::model::files::Files;
+use sta_core::model::metainfo::{About, Builder};
+
+use crate::util::{Dir, Ended};
+
+/// The error begins with the program and the thing, and does not talk like a debugger.
+fn expect_error(ended: &Ended, code: i32, words: &[&str]) {
+    ended.expect(code, &[], words);
+    let shown = &ended.err;
+    assert!(shown.starts_with("sta-node: ") || shown.contains("\nsta-node: "), "{shown}");
+    assert!(!shown.contains("os error") && !shown.contains("panicked"), "{shown}");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    fs::create_dir(dir.path("elsewhere")).expect("made");
+    let table: [(&[&str], &[&str]); 7] = [
+        (&["show", "no.torrent"], &["no.torrent", "No such file"]),
+        (&["verify", "no.torrent"], &["no.torrent", "No such file"]),
+        (&["seed", "no.torrent"], &["no.torrent", "No such file"]),
+        (&["download", "no.torrent"], &["no.torrent", "No such file"]),
+        (&["maketorrent", "nothing"], &["nothing", "No such file"]),
+        (&["share", "nothing"], &["nothing", "No such file"]),
+        (&["seed", "file.torrent", "--data", "elsewhere"], &["elsewhere/file", "--data"]),
+    ];
+    for (args, words) in table {
+        expect_error(&dir.run(args), 2, words);
+    }
+}
+
+#[test]
+fn broken_torrents_are_refused() {
+    let dir = Dir::new();
+    dir.write("file", 100_000);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    let good = dir.read("file.torrent");
+    let replaced = |from: &[u8], to: &[u8]| {
+        let at = good.windows(from.len()).position(|window| window == from).expect("there");
+        [&good[..at], to, &good[at + from.len()..]].concat()
+    };
+    let table: [(&str, Vec<u8>, &str); 8] = [
+        ("truncated", good[..good.len() / 2].to_vec(), "bencode"),
+        ("empty", Vec::new(), "bencode"),
+        ("text", b"hello".to_vec(), "bencode"),
+        ("not canonical", replaced(b"6:lengthi100000e", b"6:lengthi0100000e"), "bencode"),
+        ("negative", replaced(b"6:lengthi100000e", b"6:lengthi-100000e"), "negative"),
+        ("a wrong length", replaced(b"6:lengthi100000e", b"6:lengthi999999e"), "pieces"),
+        ("out of the folder", replaced(b"4:name4:file", b"4:name7:../file"), "refused"),
+        ("deep", [vec![b'l'; 100_000], vec![b'e'; 100_000]].concat(), "bencode"),
+    ];
+    for (name, bytes, why) in table {
+        fs::write(dir.path("broken.torrent"), bytes).expect("written");
+        for command in ["show", "verify", "seed", "download"] {
+            let ended = dir.run(&[command, "broken.torrent"]);
+            expect_error(&ended, 2, &["broken.torrent", why]);
+            assert!(ended.err.lines().count() <= 3, "{name}: {}", ended.err);
+        }
+    }
+    assert!(!dir.path("broken").exists() && !dir.path("../file").exists());
+}
+
+#[test]
+fn a_tracker_that_is_not_there_is_named() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    // A port that was free a moment ago: nobody listens.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let tracker = format!("sta://{free}");
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let words = [&*format!("tracker {free}: "), "trying again", "start it with sta-tracker"];
+    let impatient = ["--set", "tracker.patience=300ms", "--listen", "127.0.0.1:0"];
+    for command in [&["download", "file.torrent", "-o", "out"][..], &["seed", "file.torrent"]] {
+        expect_error(&dir.run(&[command, &impatient[..]].concat()), 2, &words);
+    }
+    assert!(!dir.path("out/file").exists());
+    let refused = dir.run(&["status", "--tracker", &tracker]);
+    expect_error(&refused, 2, &[&free.to_string(), "is it running"]);
+    let link = format!("{tracker}/{}", "0".repeat(40));
+    expect_error(&dir.run(&["download", &link]), 2, &[&free.to_string()]);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = taken.local_addr().expect("bound").to_string();
+    expect_error(
+        &dir.run(&["seed", "file.torrent", "--listen", &at]),
+        2,
+        &[&at, "in use", "--listen"],
+    );
+    expect_error(
+        &dir.run(&["share", "file", "--tracker-listen", &at]),
+        2,
+        &[&at, "in use", "--tracker-listen"],
+    );
+}
+
+#[test]
+fn a_place_that_cannot_take_it_is_named() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    // 8 TiB: no machine that runs this test has so much room.
+    let piece_bytes = 16 << 20;
+    let pieces = 1 << 19;
+    let huge = Builder {
+        files: Files::single("huge".to_owned(), pieces * u64::from(piece_bytes)).expect("a name"),
+        piece_bytes,
+        sha1: Bytes::from(vec![0; pieces as usize * 20]),
+        blake3: None,
+        trackers: Vec::new(),
+        about: About::default(),
+    };
+    fs::write(dir.path("huge.torrent"), huge.build().expect("a torrent").bytes()).expect("written");
+    expect_error(
+        &dir.run(&["download", "huge.torrent", "-o", "out"]),
+        2,
+        &["out: no space: 8.0 TiB to come", "-o"],
+    );
+    assert!(!dir.path("out/huge").exists());
+    // A folder that can never be: below a file.
+    expect_error(
+        &dir.run(&["download", "huge.torrent", "-o", "file/out"]),
+        2,
+        &["file/out", "Not a directory"],
+    );
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let dir = Dir::new();
+    let table: [(&[&str], &str); 9] = [
+        (&[], "Usage: sta-node"),
+        (&["frobnicate"], "frobnicate"),
+        (&["download"], "FILE.torrent"),
+        (&["maketorrent", "x", "--piece-size", "65536"], "\"65536\" is not a size"),
+        (&["maketorrent", "x", "--tracker", "nowhere"], "it has no port"),
+        (&["download", "x", "--seed-for", "90"], "is not a duration"),
+        (&["download", "x", "--seed-for", "90s", "--keep-seeding"], "cannot be used with"),
+        (&["download", "sta://host:1"], "copy the whole line that `sta-node share` printed"),
+        (&["--node-id", "a b"], "a node id is 1 to 64 letters"),
+    ];
+    for (args, words) in table {
+        dir.run(args).expect(2, &[], &[words]);
+    }
+}

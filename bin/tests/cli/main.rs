@@ -1,0 +1,24 @@
+//! Runs the built programs on loopback, as a person would. One binary, a file per topic.
+//!
+//! * `content.rs`: maketorrent, show, verify
+//! * `transfer.rs`: share, seed, download, status: files of all sizes from one machine to others
+//! * `recovery.rs`: killed, interrupted, in the way: what is kept, and what is never touched
+//! * `errors.rs`: one clear error, with its exit code
+//! * `shell.rs`: the interactive node, driven by a script: the seed document's workflow
+//! * `settings.rs`: file, environment, command line
+//! * `events.rs`: docs/EVENTS.md
+//! * `demo.rs`: the demo
+//! * `readme.rs`: every command of the README exists
+//!
+//! Ports are free ones, read from what the programs print; nothing sleeps.
+
+mod content;
+mod demo;
+mod errors;
+mod events;
+mod readme;
+mod recovery;
+mod settings;
+mod shell;
+mod transfer;
+mod util;

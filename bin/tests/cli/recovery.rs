@@ -1,0 +1,158 @@
+//! Killed, interrupted, in the way: what is kept, and what is never touched.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use sta_core::model::event::{Event, Record};
+
+use crate::util::{Dir, Signal, names, tracker_of};
+
+fn record(line: &str) -> Option<Record> {
+    serde_json::from_str(line).ok()
+}
+
+#[test]
+fn after_kill_9_no_verified_piece_is_asked_for_again() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 40 << 20);
+    let (_share, link) = dir.share("file");
+    let mut download = dir.start(&["download", &link, "-o", "out", "--json"]);
+    let mut verified = BTreeSet::new();
+    // Half-way; what is verified in the instant until the kill only makes the second part shorter.
+    while verified.len() < 320 {
+        let line = download.wait_for("\"piece-verified\"");
+        let Some(Record { event: Event::PieceVerified { piece, .. }, .. }) = record(&line) else {
+            panic!("{line}")
+        };
+        verified.insert(piece);
+    }
+    download.signal(Signal::KILL);
+    assert_eq!(download.end().code, None, "it was killed");
+    assert_eq!(names(&dir.path("out")), ["file.part"], "nothing looks complete");
+
+    let again = dir.run(&["download", &link, "-o", "out", "--json"]);
+    again.expect(0, &[], &["file: complete"]);
+    for event in again.out.lines().filter_map(record).map(|record| record.event) {
+        if let Event::BlockAsked { block, .. } = event {
+            assert!(!verified.contains(&block.piece), "piece {} is here", block.piece);
+        }
+    }
+    assert!(dir.read("out/file") == bytes);
+}
+
+#[test]
+fn the_tracker_killed_and_started_again_stops_nobody() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 6 << 20);
+    let (tracker, at) = dir.tracker("127.0.0.1:0");
+    dir.run(&["maketorrent", "file", "--tracker", &at]).expect(0, &[], &[]);
+    // Slow enough that the tracker goes away and comes back meanwhile.
+    let slow = ["--set", "upload-limit=3 MiB/s", "--listen", "127.0.0.1:0"];
+    let mut seed = dir.start(&[&["seed", "file.torrent"], &slow[..]].concat());
+    seed.wait_for("seeding file as");
+    let download = ["download", "file.torrent", "--listen", "127.0.0.1:0", "-o"];
+    let mut first = dir.start(&[&download[..], &["first", "--json", "--keep-seeding"]].concat());
+    first.wait_for("\"piece-verified\"");
+    tracker.signal(Signal::KILL);
+    drop(tracker);
+    first.wait_for("trying again");
+    let (_tracker, again) = dir.tracker(&at);
+    assert_eq!(again, at, "where it was");
+    first.wait_for("\"torrent-complete\"");
+    // The seed goes away, so that the newcomer must hear of the first downloader.
+    drop(seed);
+    dir.run(&[&download[..], &["second"]].concat()).expect(0, &["file: complete"], &[]);
+    assert!(dir.read("first/file") == bytes && dir.read("second/file") == bytes);
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_verified_and_says_so() {
+    let dir = Dir::new();
+    dir.write("other", 10);
+    dir.write("file", 100_000);
+    // A tracker that knows nobody who has the file.
+    let (_share, link) = dir.share("other");
+    let tracker = tracker_of(&link);
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let mut download = dir.start(&["download", "file.torrent", "-o", "out", "--json"]);
+    download.wait_for("\"tracker-connected\"");
+    download.signal(Signal::INT);
+    download.end().expect(
+        130,
+        &["\"node-stopped\""],
+        &["interrupted: 0 B of 97.7 KiB (0 %) are verified and kept in out/file.part"],
+    );
+    assert_eq!(names(&dir.path("out")), ["file.part"]);
+}
+
+#[test]
+fn what_bears_the_name_is_never_overwritten() {
+    let dir = Dir::new();
+    dir.write("file", 100_000);
+    let (_share, link) = dir.share("file");
+    let mut other = dir.read("file");
+    other[99_999] ^= 1;
+    // The same length and one byte different; another length; a folder; a link to nowhere.
+    type Make<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let makes: [Make<'_>; 4] = [
+        (
+            "1 of 2 pieces are wrong",
+            Box::new(|| fs::write(dir.path("out/file"), &other).expect("written")),
+        ),
+        (
+            "is there already",
+            Box::new(|| fs::write(dir.path("out/file"), b"mine").expect("written")),
+        ),
+        ("is there already", Box::new(|| fs::create_dir(dir.path("out/file")).expect("made"))),
+        (
+            "is there already",
+            Box::new(|| std::os::unix::fs::symlink("nowhere", dir.path("out/file")).expect("made")),
+        ),
+    ];
+    for (why, make) in makes {
+        fs::create_dir(dir.path("out")).expect("made");
+        make();
+        let before = fs::symlink_metadata(dir.path("out/file")).expect("there");
+        dir.run(&["download", &link, "-o", "out"]).expect(
+            2,
+            &[],
+            &["sta-node: out/file: ", why, "move it away"],
+        );
+        let after = fs::symlink_metadata(dir.path("out/file")).expect("still there");
+        assert_eq!((before.len(), before.file_type()), (after.len(), after.file_type()), "{why}");
+        fs::remove_dir_all(dir.path("out")).expect("gone");
+    }
+}
+
+#[test]
+fn two_downloads_into_one_place_do_not_meet() {
+    let dir = Dir::new();
+    dir.write("other", 10);
+    dir.write("file", 100_000);
+    let (_share, link) = dir.share("other");
+    dir.run(&["maketorrent", "file", "--tracker", &tracker_of(&link)]).expect(0, &[], &[]);
+    let mut first = dir.start(&["download", "file.torrent", "-o", "out", "--json"]);
+    first.wait_for("\"torrent-added\"");
+    dir.run(&["download", "file.torrent", "-o", "out"]).expect(2, &[], &["out/file.part: "]);
+}
+
+#[test]
+fn a_part_is_served_while_the_rest_is_missing() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 1 << 20);
+    let (share, link) = dir.share("file");
+    let tracker = tracker_of(&link);
+    dir.run(&["maketorrent", "file", "--tracker", &tracker, "--piece-size", "64 KiB"]).expect(
+        0,
+        &[],
+        &[],
+    );
+    fs::create_dir(dir.path("half")).expect("made");
+    let mut half = bytes;
+    half[512 << 10..].fill(0);
+    fs::write(dir.path("half/file.part"), half).expect("written");
+    let mut seed =
+        dir.start(&["seed", "file.torrent", "--data", "half", "--listen", "127.0.0.1:0"]);
+    seed.wait_for("seeding 8 of 16 pieces of file");
+    drop(share);
+}

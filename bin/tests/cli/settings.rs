@@ -1,0 +1,64 @@
+//! File, environment, command line: later ones win; what is wrong is pointed at.
+
+use std::fs;
+
+use crate::util::{Dir, Running};
+
+#[test]
+fn later_ones_win_and_the_result_can_be_read_again() {
+    let dir = Dir::new();
+    fs::write(
+        dir.path("sta.toml"),
+        "node-id = \"file\"\n[tracker]\nport = 1\naddress = \"file.example\"\n",
+    )
+    .expect("written");
+    let mut command = dir.node(&["--print-config", "--set", "tracker.port=3"]);
+    command.env("STA_TRACKER_PORT", "2").env("STA_NODE_ID", "environment");
+    let shown = Running::start(command).end();
+    shown.expect(
+        0,
+        &["node-id = \"environment\"", "port = 3", "address = \"file.example\"", "# "],
+        &[],
+    );
+    fs::write(dir.path("printed.toml"), &shown.out).expect("written");
+    let again = dir.run(&["--print-config", "--config", "printed.toml"]);
+    again.expect(0, &[], &[]);
+    assert_eq!(again.out, shown.out);
+}
+
+#[test]
+fn the_users_file_is_read_where_there_is_none_here() {
+    let dir = Dir::new();
+    fs::create_dir_all(dir.path(".config/sta")).expect("made");
+    fs::write(dir.path(".config/sta/sta.toml"), "node-id = \"mine\"\n").expect("written");
+    dir.run(&["--print-config"]).expect(0, &["node-id = \"mine\""], &[]);
+    fs::write(dir.path("sta.toml"), "node-id = \"here\"\n").expect("written");
+    dir.run(&["--print-config"]).expect(0, &["node-id = \"here\""], &[]);
+}
+
+#[test]
+fn a_wrong_file_is_pointed_at() {
+    let dir = Dir::new();
+    fs::write(dir.path("sta.toml"), "\n[tracker]\nprot = 1\n").expect("written");
+    dir.run(&["demo"]).expect(
+        2,
+        &[],
+        &["sta-node: sta.toml:3: unknown key \"tracker.prot\"", "did you mean \"tracker.port\"?"],
+    );
+    dir.run(&["demo", "--config", "no.toml"]).expect(2, &[], &["no.toml: No such file"]);
+}
+
+#[test]
+fn logs_go_to_the_logs_directory_and_never_to_stdout() {
+    let dir = Dir::new();
+    dir.write("file", 100_000);
+    let (_share, link) = dir.share("file");
+    let got =
+        dir.run(&["download", &link, "-o", "out", "--log-level", "trace", "--log-file", "d.log"]);
+    got.expect(0, &["file: complete"], &[]);
+    let log = dir.read("logs/d.log");
+    assert!(log.windows(5).any(|window| window == b" INFO"), "{}", String::from_utf8_lossy(&log));
+    let got = dir.run(&["download", &link, "-o", "out2", "--log-level", "trace"]);
+    got.expect(0, &["file: complete"], &[" INFO"]);
+    assert!(!got.out.contains(" INFO"));
+}

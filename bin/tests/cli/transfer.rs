@@ -1,0 +1,169 @@
+//! share, seed, download, status: from one machine to others.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::fs::FileExt as _;
+
+use crate::util::{Dir, Signal, names, tracker_of};
+
+#[test]
+fn files_of_all_sizes_arrive() {
+    // 0 bytes, 1 byte, exactly one piece, one byte more, many pieces.
+    for len in [0, 1, 65_536, 65_537, 3_000_000] {
+        let dir = Dir::new();
+        let bytes = dir.write("file.bin", len);
+        let (_share, link) = dir.share("file.bin");
+        dir.run(&["download", &link, "-o", "out"]).expect(
+            0,
+            &["file.bin: complete", "saved      out/file.bin"],
+            &[],
+        );
+        assert!(dir.read("out/file.bin") == bytes, "{len} bytes");
+        assert_eq!(names(&dir.path("out")), ["file.bin"], "{len} bytes");
+        let again = dir.run(&["download", &link, "-o", "out"]);
+        again.expect(0, &["file.bin: complete already"], &[]);
+    }
+}
+
+#[test]
+fn a_folder_arrives_with_empty_files_and_foreign_names() {
+    let dir = Dir::new();
+    let files = ["a b/пустой", "a b/日本語/ファイル", "a b/x y/z", "a b/empty/too/.keep"];
+    let write = |(index, name): (usize, &&str)| dir.write(name, index * 50_000);
+    let bytes: Vec<_> = files.iter().enumerate().map(write).collect();
+    for index in 0..300 {
+        dir.write(&format!("a b/many/{index}"), index);
+    }
+    let (_share, link) = dir.share("a b");
+    dir.run(&["download", &link, "-o", "out"]).expect(0, &["a b: complete"], &[]);
+    for (name, bytes) in files.iter().zip(bytes) {
+        assert!(dir.read(&format!("out/{name}")) == bytes, "{name}");
+    }
+    assert_eq!(names(&dir.path("out/a b/many")).len(), 300);
+    assert_eq!(names(&dir.path("out")), ["a b"], "nothing else is left");
+}
+
+#[test]
+fn two_torrents_arrive_at_the_same_time_and_status_shows_who_has_what() {
+    let dir = Dir::new();
+    let (first, second) = (dir.write("first", 700_000), dir.write("second", 400_000));
+    let (_one, link1) = dir.share("first");
+    let (_two, link2) = dir.share("second");
+    let at = ["--listen", "127.0.0.1:0", "--node-id", "fetcher"];
+    let mut download = dir
+        .start(&[&["download", &link1, &link2, "-o", "out", "--keep-seeding"], &at[..]].concat());
+    download.wait_for("everything is here; serving others");
+    assert!(dir.read("out/first") == first && dir.read("out/second") == second);
+    let status = dir.run(&["status", "--tracker", &tracker_of(&link2)]);
+    status.expect(0, &["2 nodes", " fetcher "], &[]);
+    download.signal(Signal::TERM);
+    download.end().expect(0, &["first: complete", "second: complete", "share"], &[]);
+}
+
+#[test]
+fn holders_of_a_part_each_feed_one_downloader() {
+    let dir = Dir::new();
+    let bytes = dir.write("whole/file", 4 << 20);
+    let (_other, link) = dir.share("whole");
+    let tracker = tracker_of(&link);
+    dir.run(&[
+        "maketorrent",
+        "whole/file",
+        "-o",
+        "t.torrent",
+        "--tracker",
+        &tracker,
+        "--piece-size",
+        "64 KiB",
+    ])
+    .expect(0, &[], &[]);
+    let quarter = bytes.len() / 4;
+    let mut holders = Vec::new();
+    for part in 0..4 {
+        let folder = dir.path(&format!("part{part}"));
+        fs::create_dir(&folder).expect("made");
+        let file = File::create(folder.join("file")).expect("made");
+        file.set_len(bytes.len() as u64).expect("sparse");
+        let at = part * quarter;
+        file.write_all_at(&bytes[at..at + quarter], at as u64).expect("written");
+        let id = format!("holder-{part}");
+        let mut holder = dir.start(&[
+            "seed",
+            "t.torrent",
+            "--data",
+            folder.to_str().expect("UTF-8"),
+            "--node-id",
+            &id,
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        holder.wait_for("seeding 16 of 64 pieces of file");
+        holders.push(holder);
+    }
+    let got = dir.run(&["download", "t.torrent", "-o", "out", "--listen", "127.0.0.1:0"]);
+    got.expect(0, &["holder-0", "holder-1", "holder-2", "holder-3", "25 %"], &[]);
+    assert!(dir.read("out/file") == bytes);
+}
+
+#[test]
+fn a_stranger_who_speaks_garbage_or_nothing_stops_nobody() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 500_000);
+    let at = ["--listen", "127.0.0.1:0", "--tracker-listen", "127.0.0.1:0"];
+    let mut share = dir.start(&[&["share", "file"], &at[..]].concat());
+    let seeding = share.wait_for("seeding file as");
+    let link = share.wait_for("sta-node download");
+    let link = link.rsplit(' ').next().expect("a word");
+    let node =
+        seeding.split(" at ").nth(1).and_then(|rest| rest.split(',').next()).expect("an address");
+    let tracker = tracker_of(link).replace("sta://", "");
+    let mut strangers = Vec::new();
+    for to in [node, &tracker] {
+        strangers.push(TcpStream::connect(to).expect("it listens"));
+        for words in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"STA/1\n\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"STA/1\n\0\0\0\x02\0\0\0\0{}",
+        ] {
+            let mut stream = TcpStream::connect(to).expect("it listens");
+            stream.write_all(words).expect("sent");
+            strangers.push(stream);
+        }
+    }
+    dir.run(&["download", link, "-o", "out"]).expect(0, &["file: complete"], &[]);
+    assert!(dir.read("out/file") == bytes);
+    drop(strangers);
+}
+
+#[test]
+fn a_rate_is_kept_to() {
+    let dir = Dir::new();
+    dir.write("file", 2 << 20);
+    let (_share, link) = dir.share("file");
+    let limit = ["--set", "download-limit=2 MiB/s", "--json"];
+    let got = dir.run(&[&["download", &link, "-o", "out"], &limit[..]].concat());
+    let last = got.out.lines().find(|line| line.contains("torrent-complete")).expect("complete");
+    let last: sta_core::model::event::Record = serde_json::from_str(last).expect("a record");
+    // A slow machine takes longer, so only the lower bound says anything.
+    assert!(last.at.as_secs_f64() > 0.8, "2 MiB at 2 MiB/s took until {}", last.at);
+}
+
+#[test]
+fn events_are_one_json_object_a_line() {
+    let dir = Dir::new();
+    dir.write("file", 300_000);
+    let (_share, link) = dir.share("file");
+    let got = dir.run(&["download", &link, "-o", "out", "--json"]);
+    got.expect(0, &[], &["file: complete"]);
+    let records = got.out.lines().map(|line| {
+        serde_json::from_str::<sta_core::model::event::Record>(line)
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+    });
+    assert!(records.count() > 5);
+    for event in
+        ["node-started", "torrent-added", "block-received", "piece-verified", "torrent-complete"]
+    {
+        assert!(got.out.contains(&format!("\"event\":\"{event}\"")), "{event} in {}", got.out);
+    }
+}

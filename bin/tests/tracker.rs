@@ -1,0 +1,484 @@
+//! The tracker over real TCP: its shell in this process, and the program `sta-tracker`.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sta_bin::tracker::LeaseDatabase;
+use sta_core::io::clock::{Clock, RuntimeClock};
+use sta_core::io::lease_store::LeaseStore;
+use sta_core::io::observer::Nobody;
+use sta_core::io::transport::{Batch, Connection, Transport as _};
+use sta_core::model::address::Address;
+use sta_core::model::bitfield::PieceRange;
+use sta_core::model::config::TrackerConfig;
+use sta_core::model::ids::InfoHash;
+use sta_core::model::limits;
+use sta_core::model::rng::Seed;
+use sta_core::model::time::Time;
+use sta_core::run::frames::{ReadError, read_messages};
+use sta_core::run::status::{StatusError, status};
+use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle, start};
+use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
+use sta_core::wire::tracker::{FromTracker, PeerAddress, StatusRow, ToTracker};
+use sta_net_tcp::TcpTransport;
+
+const A: InfoHash = InfoHash([0xa; 20]);
+
+/// A clock that a test can put forward.
+struct TestClock(RuntimeClock, AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        self.0.now() + Duration::from_secs(self.1.load(Ordering::Relaxed))
+    }
+}
+
+async fn tracker_at(
+    at: &str,
+    store: Option<Arc<dyn LeaseStore>>,
+) -> Result<TrackerHandle, TrackerError> {
+    tracker_by(Arc::new(RuntimeClock::start()), at, store).await
+}
+
+async fn tracker_by(
+    clock: Arc<dyn Clock>,
+    at: &str,
+    store: Option<Arc<dyn LeaseStore>>,
+) -> Result<TrackerHandle, TrackerError> {
+    let env = TrackerEnv {
+        transport: Arc::new(TcpTransport::new()),
+        clock,
+        observer: Arc::new(Nobody),
+        seed: Seed(1),
+        store,
+    };
+    let id = "tracker".parse().expect("a name");
+    let listen = at.parse().expect("an address");
+    start(env, TrackerConfig { id, listen, lease: limits::LEASE_DEFAULT }).await
+}
+
+async fn tracker(store: Option<Arc<dyn LeaseStore>>) -> TrackerHandle {
+    tracker_at("127.0.0.1:0", store).await.expect("started")
+}
+
+/// A client that says what it is told to say.
+struct Client {
+    connection: Connection,
+    decoder: FrameDecoder,
+    heard: Vec<FromTracker>,
+}
+
+impl Client {
+    async fn connect(to: SocketAddr) -> Self {
+        let connection = TcpTransport::new().connect(&to.into()).await.expect("connected");
+        let decoder = FrameDecoder::new(TRACKER_LIMITS, 4_096);
+        let mut client = Self { connection, decoder, heard: Vec::new() };
+        client.send(PREAMBLE).await;
+        client
+    }
+
+    async fn hello(to: SocketAddr, name: &str) -> Self {
+        let mut client = Self::connect(to).await;
+        let node = name.parse().expect("a name");
+        client.say(&ToTracker::Hello { v: 1, node, port: 7000 }).await;
+        assert_eq!(client.hear().await, FromTracker::Welcome { v: 1, lease: 60 });
+        client
+    }
+
+    /// Says hello and joins [`A`]; `told` peers are to come.
+    async fn join(
+        to: SocketAddr,
+        name: &str,
+        have: &[PieceRange],
+        told: bool,
+    ) -> (Self, Vec<PeerAddress>) {
+        let mut client = Self::hello(to, name).await;
+        client.say(&ToTracker::Join { torrent: A, pieces: 9, have: have.to_vec(), want: 10 }).await;
+        let peers = if told { client.peers().await } else { Vec::new() };
+        (client, peers)
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        let mut batch = Batch { heads: bytes.to_vec(), ..Batch::default() };
+        self.connection.send.send(&mut batch).await.expect("sent");
+    }
+
+    async fn say(&mut self, message: &ToTracker) {
+        let mut bytes = Vec::new();
+        encode(message, 0, &mut bytes);
+        self.send(&bytes).await;
+    }
+
+    async fn try_hear(&mut self) -> Result<FromTracker, ReadError> {
+        if self.heard.is_empty() {
+            self.heard = read_messages(self.connection.recv.as_mut(), &mut self.decoder).await?;
+            self.heard.reverse();
+        }
+        Ok(self.heard.pop().expect("a read gives at least one"))
+    }
+
+    async fn hear(&mut self) -> FromTracker {
+        self.try_hear().await.expect("the tracker speaks")
+    }
+
+    async fn peers(&mut self) -> Vec<PeerAddress> {
+        match self.hear().await {
+            FromTracker::Peers { torrent: A, peers } => peers,
+            other => panic!("{other:?} instead of peers"),
+        }
+    }
+
+    /// Once this has returned the tracker has taken everything said before.
+    async fn settle(&mut self) {
+        self.say(&ToTracker::Ping).await;
+        assert_eq!(self.hear().await, FromTracker::Pong);
+    }
+
+    /// Reads until the tracker hangs up.
+    async fn is_dropped(&mut self) -> ReadError {
+        loop {
+            if let Err(why) = self.try_hear().await {
+                return why;
+            }
+        }
+    }
+}
+
+async fn rows(at: SocketAddr) -> Vec<StatusRow> {
+    status(&TcpTransport::new(), &Address::from(at), None).await.expect("answered")
+}
+
+const ALL: &[PieceRange] = &[PieceRange(0, 8)];
+
+/// Runs `story` on a runtime, and fails if it is stuck.
+fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), story).await.expect("not stuck");
+    });
+}
+
+#[test]
+fn nodes_register_and_are_told_of_each_other() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let (mut seed, _) = Client::join(at, "seed", ALL, false).await;
+        seed.settle().await;
+        let (mut leech, peers) = Client::join(at, "leech", &[], true).await;
+        assert_eq!(peers.len(), 1);
+        assert_eq!(
+            (peers[0].node.as_str(), peers[0].addr.to_string()),
+            ("seed", "127.0.0.1:7000".into())
+        );
+        leech.say(&ToTracker::Have { torrent: A, p: vec![PieceRange(2, 4)] }).await;
+        leech.say(&ToTracker::Stats { torrent: A, up: 1, down: 2, event: None }).await;
+        leech.settle().await;
+        let seen: Vec<_> =
+            rows(at).await.into_iter().map(|r| (r.node.to_string(), r.have, r.down)).collect();
+        assert_eq!(seen, [("seed".into(), 9, 0), ("leech".into(), 3, 2)]);
+        leech.say(&ToTracker::Leave { torrent: A }).await;
+        leech.settle().await;
+        assert_eq!(rows(at).await.len(), 1);
+        tracker.stop().await;
+        assert!(matches!(seed.is_dropped().await, ReadError::End | ReadError::Broken(_)));
+    });
+}
+
+#[test]
+fn one_tracker_serves_both_families() {
+    run(async {
+        let tracker = tracker_at("[::]:0", None).await.expect("started");
+        let port = tracker.local_addr().port();
+        let (mut four, _) = Client::join(([127, 0, 0, 1], port).into(), "four", ALL, false).await;
+        four.settle().await;
+        if !tracker.local_addr().is_ipv6() {
+            eprintln!("skipped: this machine has no IPv6");
+            return;
+        }
+        let six: SocketAddr = format!("[::1]:{port}").parse().expect("an address");
+        let (_six, peers) = Client::join(six, "six", &[], true).await;
+        assert_eq!(peers[0].addr.to_string(), "127.0.0.1:7000", "not a mapped address");
+        let seen: Vec<_> = rows(six).await.into_iter().map(|r| r.addr.to_string()).collect();
+        assert_eq!(seen, ["127.0.0.1:7000", "[::1]:7000"]);
+    });
+}
+
+#[test]
+fn a_restarted_tracker_knows_its_nodes_and_one_with_amnesia_does_not() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let database = || -> Option<Arc<dyn LeaseStore>> {
+            Some(Arc::new(LeaseDatabase::open(dir.path()).expect("opened")))
+        };
+        let first = tracker(database()).await;
+        let (mut seed, _) = Client::join(first.local_addr(), "seed", ALL, false).await;
+        seed.settle().await;
+        let before = rows(first.local_addr()).await;
+        first.stop().await;
+
+        let second = tracker(database()).await;
+        let after = rows(second.local_addr()).await;
+        let offline = before.into_iter().map(|row| StatusRow { online: false, ..row });
+        assert_eq!(after, offline.collect::<Vec<_>>());
+        let (_leech, peers) = Client::join(second.local_addr(), "leech", &[], true).await;
+        assert_eq!(peers[0].node.as_str(), "seed", "a newcomer finds its peers at once");
+        second.stop().await;
+
+        let amnesiac = tracker(None).await;
+        assert_eq!(rows(amnesiac.local_addr()).await, []);
+    });
+}
+
+#[test]
+fn who_speaks_garbage_is_dropped_and_the_others_do_not_notice() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let (mut honest, _) = Client::join(at, "honest", ALL, false).await;
+        let mut long = Vec::from(u32::MAX.to_be_bytes());
+        long.extend(0u32.to_be_bytes());
+        let frame = |text: &str| {
+            let mut bytes = (text.len() as u32).to_be_bytes().to_vec();
+            bytes.extend(0u32.to_be_bytes());
+            bytes.extend(text.as_bytes());
+            bytes
+        };
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let table = [
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            long,
+            frame("{"),
+            frame("[]"),
+            frame(r#"{"t":"hello"}"#),
+            frame(r#"{"t":"hello","v":1,"node":"a/../b","port":1}"#),
+            frame(&format!(r#"{{"t":"ping","x":{deep}}}"#)),
+            vec![0; 8],
+        ];
+        for bytes in table {
+            let mut client = Client::connect(at).await;
+            client.send(&bytes).await;
+            client.is_dropped().await;
+        }
+        honest.settle().await;
+        assert_eq!(rows(at).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let (mut honest, _) = Client::join(at, "honest", ALL, false).await;
+        let mut deaf = Client::connect(at).await;
+        let mut many = Client::hello(at, "many").await;
+        for i in 0..2_000u32 {
+            let mut hash = [0; 20];
+            hash[..4].copy_from_slice(&i.to_be_bytes());
+            many.say(&ToTracker::Join {
+                torrent: InfoHash(hash),
+                pieces: 1,
+                have: vec![],
+                want: 0,
+            })
+            .await;
+        }
+        many.settle().await;
+        let mut asks = Vec::new();
+        encode(&ToTracker::Status { torrent: None }, 0, &mut asks);
+        // Each question is answered with hundreds of kilobytes, which nobody takes from the socket.
+        loop {
+            let mut batch = Batch { heads: asks.clone(), ..Batch::default() };
+            if deaf.connection.send.send(&mut batch).await.is_err() {
+                break;
+            }
+            honest.settle().await;
+        }
+    });
+}
+
+#[test]
+fn who_falls_silent_is_forgotten_and_dropped() {
+    run(async {
+        let clock = Arc::new(TestClock(RuntimeClock::start(), AtomicU64::new(0)));
+        let tracker = tracker_by(clock.clone(), "127.0.0.1:0", None).await.expect("started");
+        let at = tracker.local_addr();
+        let (mut silent, _) = Client::join(at, "silent", ALL, false).await;
+        silent.settle().await;
+        clock.1.store(59, Ordering::Relaxed);
+        let (mut other, peers) = Client::join(at, "other", &[], true).await;
+        assert_eq!(peers.len(), 1, "its lease still runs");
+        other.settle().await;
+        clock.1.store(61, Ordering::Relaxed);
+        other.settle().await;
+        silent.is_dropped().await;
+        other.settle().await;
+        let left: Vec<_> = rows(at).await.into_iter().map(|row| row.node.to_string()).collect();
+        assert_eq!(left, ["other"]);
+    });
+}
+
+#[test]
+fn what_is_no_tracker_is_told_from_one() {
+    run(async {
+        let transport = TcpTransport::new();
+        let mut listener = transport.listen(([127, 0, 0, 1], 0).into()).await.expect("listens");
+        let at = Address::from(listener.local_addr());
+        let impostor = async {
+            let mut connection = listener.accept().await.expect("accepted");
+            let mut batch = Batch { heads: b"220 mail ready\r\n".to_vec(), ..Batch::default() };
+            connection.send.send(&mut batch).await.expect("sent");
+            connection
+        };
+        let (answer, _kept) = tokio::join!(status(&transport, &at, None), impostor);
+        let error = answer.expect_err("no tracker");
+        assert!(matches!(error, StatusError::Lost { .. }), "{error}");
+        assert!(error.to_string().ends_with("it does not speak STA/1"), "{error}");
+        drop(listener);
+        let error = status(&transport, &at, None).await.expect_err("nobody");
+        assert!(matches!(error, StatusError::Connect { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_port_in_use_is_an_error() {
+    run(async {
+        let first = tracker(None).await;
+        let at = first.local_addr().to_string();
+        let error = tracker_at(&at, None).await.expect_err("in use");
+        assert!(error.to_string().starts_with(&format!("cannot listen at {at}: ")), "{error}");
+    });
+}
+
+/// The program, with its events on stdout; killed when dropped.
+struct Program {
+    child: Child,
+    at: SocketAddr,
+    restored: u64,
+}
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sta-tracker"));
+    command.args(args).env_remove("STA_CONFIG").stdin(Stdio::null());
+    command
+}
+
+impl Program {
+    fn start(state: &Path) -> Self {
+        let state = state.to_str().expect("a plain name");
+        let mut child = program(&["--listen", "127.0.0.1:0", "--json", "--state", state])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("its first event");
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(event["event"], "tracker-started", "{line}");
+        let at = event["listen"].as_str().expect("an address").parse().expect("an address");
+        Self { child, at, restored: event["restored"].as_u64().expect("a number") }
+    }
+
+    /// Sends the signal `name`, and gives the exit code.
+    fn signal(&mut self, name: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+        self.child.wait().expect("ended").code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It has usually ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_program_leaves_in_order_and_comes_back_with_what_it_knew() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut restored = Vec::new();
+    for signal in ["-TERM", "-INT"] {
+        let mut program = Program::start(dir.path());
+        restored.push(program.restored);
+        let at = program.at;
+        run(async move {
+            let name = format!("node{}", signal.len());
+            let (mut node, _) = Client::join(at, &name, ALL, false).await;
+            node.settle().await;
+        });
+        assert_eq!(program.signal(signal), Some(0), "{signal}");
+    }
+    restored.push(Program::start(dir.path()).restored);
+    assert_eq!(restored, [0, 1, 2]);
+}
+
+#[test]
+fn the_program_survives_being_killed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut first = Program::start(dir.path());
+    assert_eq!(first.signal("-KILL"), None);
+    let second = Program::start(dir.path());
+    run(async move { assert_eq!(rows(second.at).await, []) });
+}
+
+#[test]
+fn what_keeps_the_program_from_starting_is_one_clear_error() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let first = Program::start(dir.path());
+    let (state, at) = (dir.path().to_str().expect("a plain name"), first.at.to_string());
+    let config = dir.path().join("sta.toml");
+    std::fs::write(&config, "\n[tracker]\nleese = \"1m\"\n").expect("written");
+    let config = config.to_str().expect("a plain name");
+    let table: [(&[&str], &str); 5] = [
+        (&["--listen", &at, "--no-state"], "the tracker cannot listen at 127.0.0.1:"),
+        (&["--listen", "127.0.0.1:0", "--state", state], "another tracker has it open"),
+        (&["--no-state", "--config", config], "sta.toml:3: unknown key \"tracker.leese\""),
+        (&["--no-state", "--listen", "nowhere"], "invalid value 'nowhere'"),
+        (&["--state", "/dev/null/x"], "/dev/null/x: "),
+    ];
+    for (args, reason) in table {
+        let output = program(args).output().expect("ran");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(reason), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_program_prints_its_configuration() {
+    let output = program(&["--print-config", "--listen", "127.0.0.1:7"])
+        .env("STA_TRACKER_LEASE", "90s")
+        .output()
+        .expect("ran");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for line in ["port = 7\n", "listen = \"127.0.0.1\"\n", "lease = \"1m 30s\"\n"] {
+        assert!(printed.contains(line), "{line:?} is not in\n{printed}");
+    }
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_person_is_told_where_it_listens() {
+    let mut child = program(&["--listen", "127.0.0.1:0", "--no-state"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("the tracker listens at 127.0.0.1:"), "{line}");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("read");
+    assert_eq!(rest, "", "nothing else");
+}

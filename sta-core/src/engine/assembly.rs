@@ -1,0 +1,241 @@
+//! Pieces that are being fetched: which blocks are missing, asked for, or here, and who sent them.
+//!
+//! A piece is in this table from the moment its first block is asked for until its hash was checked. It knows
+//! nothing of time, rates or the content itself.
+//!
+//! Invariant: a block is in exactly one state; a block that is here is never asked for again, unless the hash of
+//! its piece is wrong.
+
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use super::interface::ConnId;
+use crate::model::ids::NodeId;
+use crate::model::layout::{Block, Layout};
+
+/// Who was asked for a block: one peer, or two in the end game.
+type Askers = SmallVec<[ConnId; 2]>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Missing,
+    Asked(Askers),
+    Here,
+}
+
+/// A piece under way.
+#[derive(Debug)]
+struct Piece {
+    block_bytes: u32,
+    owner: Option<ConnId>,
+    states: Vec<State>,
+    missing: u32,
+    here: u32,
+    senders: SmallVec<[NodeId; 2]>,
+    checking: bool,
+}
+
+/// All pieces under way.
+#[derive(Debug)]
+pub struct Assembly {
+    layout: Layout,
+    pieces: BTreeMap<u32, Piece>,
+}
+
+/// What a block that has come means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was missing. The others that were asked for it are named; `complete` if it was the last of its piece.
+    Useful {
+        /// Who else was asked for it.
+        others: Askers,
+        /// Whether every block of the piece is here now.
+        complete: bool,
+    },
+    /// It was here already, or is no block of a piece under way.
+    Useless,
+}
+
+impl Assembly {
+    /// Nothing is under way.
+    pub const fn new(layout: Layout) -> Self {
+        Self { layout, pieces: BTreeMap::new() }
+    }
+
+    /// Begins `piece`, in blocks of `block_bytes`, to be fetched from `owner`.
+    pub fn start(&mut self, piece: u32, block_bytes: u32, owner: ConnId) {
+        let blocks = self.layout.piece_len(piece).div_ceil(block_bytes);
+        let states = vec![State::Missing; blocks as usize];
+        let (owner, senders) = (Some(owner), SmallVec::new());
+        let new = Piece {
+            block_bytes,
+            owner,
+            states,
+            missing: blocks,
+            here: 0,
+            senders,
+            checking: false,
+        };
+        self.pieces.insert(piece, new);
+    }
+
+    /// The first block of `piece` that nobody was asked for.
+    #[must_use]
+    pub fn next_missing(&self, piece: u32) -> Option<Block> {
+        let state = self.pieces.get(&piece).filter(|p| p.missing > 0)?;
+        let index = state.states.iter().position(|s| *s == State::Missing)?;
+        Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
+    }
+
+    /// Pieces with missing blocks that `owner` fetches (or that nobody does, for `None`), the nearest to
+    /// completion first.
+    #[must_use]
+    pub fn unfinished(&self, owner: Option<ConnId>) -> SmallVec<[u32; 8]> {
+        let mut found: SmallVec<[(u32, u32); 8]> = SmallVec::new();
+        for (&index, piece) in &self.pieces {
+            if piece.owner == owner && piece.missing > 0 {
+                found.push((piece.missing, index));
+            }
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// From now on `owner` fetches what is missing of `piece`.
+    pub fn adopt(&mut self, piece: u32, owner: ConnId) {
+        if let Some(piece) = self.pieces.get_mut(&piece) {
+            piece.owner = Some(owner);
+        }
+    }
+
+    /// `conn` was asked for `block`.
+    pub fn asked(&mut self, block: Block, conn: ConnId) {
+        let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
+        let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
+            return;
+        };
+        match state {
+            State::Missing => {
+                *state = State::Asked(SmallVec::from_slice(&[conn]));
+                piece.missing -= 1;
+            }
+            State::Asked(askers) if !askers.contains(&conn) => askers.push(conn),
+            State::Asked(_) | State::Here => {}
+        }
+    }
+
+    /// Whom `block` was asked of and has not come from; empty for a block in another state.
+    #[must_use]
+    pub fn askers(&self, block: Block) -> &[ConnId] {
+        let state = self
+            .pieces
+            .get(&block.piece)
+            .and_then(|p| p.states.get((block.offset / p.block_bytes) as usize));
+        match state {
+            Some(State::Asked(askers)) => askers,
+            _ => &[],
+        }
+    }
+
+    /// `conn` will not send `block`: refused, cancelled, too late, or gone.
+    pub fn returned(&mut self, block: Block, conn: ConnId) {
+        let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
+        let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
+            return;
+        };
+        if let State::Asked(askers) = state {
+            askers.retain(|asker| *asker != conn);
+            if askers.is_empty() {
+                *state = State::Missing;
+                piece.missing += 1;
+                if piece.owner == Some(conn) {
+                    piece.owner = None;
+                }
+            }
+        }
+    }
+
+    /// `conn` fetches nothing any more: what it was asked for is missing again, and its pieces are anybody's. Gives
+    /// the pieces of which nothing is left, so that they might as well not have begun.
+    pub fn abandon(&mut self, conn: ConnId) -> Vec<u32> {
+        for piece in self.pieces.values_mut() {
+            if piece.owner == Some(conn) {
+                piece.owner = None;
+            }
+            for state in &mut piece.states {
+                if let State::Asked(askers) = state {
+                    askers.retain(|asker| *asker != conn);
+                    if askers.is_empty() {
+                        *state = State::Missing;
+                        piece.missing += 1;
+                    }
+                }
+            }
+        }
+        self.pieces.keys().copied().filter(|&piece| self.is_untouched(piece)).collect()
+    }
+
+    /// Whether nothing of `piece` is here or asked for, so that it might as well not have begun.
+    #[must_use]
+    pub fn is_untouched(&self, piece: u32) -> bool {
+        let untouched = |p: &Piece| p.missing as usize == p.states.len();
+        self.pieces.get(&piece).is_some_and(untouched)
+    }
+
+    /// `block` has come from `conn`, which is `node`.
+    pub fn received(&mut self, block: Block, conn: ConnId, node: &NodeId) -> Arrival {
+        let layout = self.layout;
+        let Some(piece) = self.pieces.get_mut(&block.piece) else { return Arrival::Useless };
+        if layout.block_at(block.piece, block.offset, piece.block_bytes) != block
+            || !block.offset.is_multiple_of(piece.block_bytes)
+        {
+            return Arrival::Useless;
+        }
+        let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
+            return Arrival::Useless;
+        };
+        let mut others = match std::mem::replace(state, State::Here) {
+            State::Here => return Arrival::Useless,
+            State::Missing => {
+                piece.missing -= 1;
+                Askers::new()
+            }
+            State::Asked(askers) => askers,
+        };
+        others.retain(|asker| *asker != conn);
+        piece.here += 1;
+        if !piece.senders.contains(node) {
+            piece.senders.push(node.clone());
+        }
+        let complete = piece.here as usize == piece.states.len();
+        piece.checking = complete;
+        Arrival::Useful { others, complete }
+    }
+
+    /// Whether every block of `piece` is here and its hash is awaited.
+    #[must_use]
+    pub fn is_checking(&self, piece: u32) -> bool {
+        self.pieces.get(&piece).is_some_and(|p| p.checking)
+    }
+
+    /// `piece` is no longer under way. Says who sent its blocks.
+    pub fn remove(&mut self, piece: u32) -> SmallVec<[NodeId; 2]> {
+        self.pieces.remove(&piece).map(|p| p.senders).unwrap_or_default()
+    }
+
+    /// Whether `piece` is under way.
+    #[must_use]
+    pub fn contains(&self, piece: u32) -> bool {
+        self.pieces.contains_key(&piece)
+    }
+
+    /// Whether no piece is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use smallvec::smallvec;
+
+use super::{Arrival, Assembly};
+use crate::engine::interface::ConnId;
+use crate::model::ids::NodeId;
+use crate::model::layout::{Block, Layout};
+
+const K: u32 = 1 << 10;
+const A: ConnId = ConnId::Dialled(1);
+const B: ConnId = ConnId::Dialled(2);
+
+fn node(name: &str) -> NodeId {
+    name.parse().expect("a plain name")
+}
+
+/// Two pieces of 64 KiB; the second is 20,000 bytes short. Piece 1 has begun, from A, in blocks of 16 KiB.
+fn started() -> Assembly {
+    let layout = Layout::new(u64::from(128 * K - 20_000), 64 * K).expect("in bounds");
+    let mut assembly = Assembly::new(layout);
+    assembly.start(1, 16 * K, A);
+    assembly
+}
+
+fn block(offset: u32, len: u32) -> Block {
+    Block { piece: 1, offset, len }
+}
+
+#[test]
+fn blocks_are_asked_in_order_and_the_last_is_short() {
+    let mut assembly = started();
+    for expected in [block(0, 16 * K), block(16 * K, 16 * K), block(32 * K, 12_768)] {
+        assert_eq!(assembly.next_missing(1), Some(expected));
+        assembly.asked(expected, A);
+    }
+    assert_eq!(assembly.next_missing(1), None);
+    assert_eq!(assembly.next_missing(0), None, "piece 0 has not begun");
+}
+
+#[test]
+fn the_last_block_completes_the_piece() {
+    let mut assembly = started();
+    let blocks = [block(0, 16 * K), block(16 * K, 16 * K), block(32 * K, 12_768)];
+    for (index, b) in blocks.into_iter().enumerate() {
+        assembly.asked(b, A);
+        let arrival = assembly.received(b, A, &node("a"));
+        assert_eq!(arrival, Arrival::Useful { others: smallvec![], complete: index == 2 });
+    }
+    assert!(assembly.is_checking(1));
+    assert_eq!(assembly.remove(1).as_slice(), [node("a")]);
+    assert!(assembly.is_empty());
+}
+
+#[test]
+fn a_second_copy_is_useless_and_the_other_asker_is_named() {
+    let mut assembly = started();
+    assembly.asked(block(0, 16 * K), A);
+    assembly.asked(block(0, 16 * K), B);
+    assert_eq!(assembly.askers(block(0, 16 * K)), [A, B]);
+    let first = assembly.received(block(0, 16 * K), B, &node("b"));
+    assert_eq!(first, Arrival::Useful { others: smallvec![A], complete: false });
+    assert_eq!(assembly.received(block(0, 16 * K), A, &node("a")), Arrival::Useless);
+}
+
+#[test]
+fn what_is_no_block_of_ours_is_useless() {
+    let mut assembly = started();
+    for odd in [block(1, 16 * K), block(0, 8 * K), block(48 * K, 16 * K), block(64 * K, 1)] {
+        assert_eq!(assembly.received(odd, A, &node("a")), Arrival::Useless, "{odd:?}");
+    }
+}
+
+#[test]
+fn a_returned_block_is_missing_again_and_its_piece_an_orphan() {
+    let mut assembly = started();
+    assert_eq!(assembly.unfinished(Some(A)).as_slice(), [1]);
+    assembly.asked(block(0, 16 * K), A);
+    assembly.asked(block(0, 16 * K), B);
+    assembly.returned(block(0, 16 * K), A);
+    assert_eq!(assembly.next_missing(1), Some(block(16 * K, 16 * K)), "B still has block 0");
+    assembly.returned(block(0, 16 * K), B);
+    assert_eq!(assembly.next_missing(1), Some(block(0, 16 * K)));
+    assembly.asked(block(0, 16 * K), A);
+    assembly.returned(block(0, 16 * K), A);
+    assert_eq!(assembly.unfinished(None).as_slice(), [1]);
+    assembly.adopt(1, B);
+    assert_eq!(assembly.unfinished(Some(B)).as_slice(), [1]);
+}
+
+#[test]
+fn what_a_lost_peer_had_not_even_been_asked_for_is_anybodys_too() {
+    let mut assembly = started();
+    assembly.asked(block(0, 16 * K), A);
+    assembly.received(block(0, 16 * K), A, &node("a"));
+    assert_eq!(assembly.unfinished(None).as_slice(), [0; 0]);
+    assert!(assembly.abandon(A).is_empty(), "a block of it is here");
+    assert_eq!(assembly.unfinished(None).as_slice(), [1]);
+    let mut assembly = started();
+    assembly.asked(block(0, 16 * K), A);
+    assert_eq!(assembly.abandon(A), [1], "nothing is left of it");
+}

@@ -1,0 +1,106 @@
+//! Whose requests may wait at all.
+//!
+//! While there is room everybody's may: a choke costs a round trip and teaches a peer of good will nothing. Only
+//! when more peers ask than we can keep requests for, those who gave most of late are kept, and one place goes
+//! round among the others so that a newcomer has a chance (optimistic unchoke, BitTorrent's `4 + 1`).
+
+use super::interface::ConnId;
+
+/// Peers whose requests wait at the same time. More than the degree of any graph that a tracker hands out, so
+/// that only a crowd is ever choked.
+const UNCHOKED_MAX: usize = 24;
+/// Rounds after which the place that goes round moves on.
+const OPTIMISTIC_ROUNDS: u32 = 3;
+
+/// Who may ask.
+#[derive(Debug)]
+pub struct Choker {
+    places: usize,
+    optimistic: Option<ConnId>,
+    rounds: u32,
+}
+
+/// A peer, as the choker sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Who.
+    pub conn: ConnId,
+    /// Bytes per second that it gave, of late.
+    pub gives: u64,
+}
+
+impl Choker {
+    /// A choker for a node that serves `slots` peers at a time; with no slot at all it serves nobody.
+    #[must_use]
+    pub const fn new(slots: usize) -> Self {
+        let places = if slots == 0 { 0 } else { UNCHOKED_MAX };
+        Self { places, optimistic: None, rounds: 0 }
+    }
+
+    /// A round: who may ask from now on. `candidates` ascend by [`ConnId`].
+    pub fn round(&mut self, candidates: &[Candidate]) -> Vec<ConnId> {
+        if candidates.len() <= self.places || self.places == 0 {
+            let everybody = candidates.iter().map(|candidate| candidate.conn);
+            return everybody.take(self.places).collect();
+        }
+        let mut best = candidates.to_vec();
+        best.sort_by_key(|candidate| (std::cmp::Reverse(candidate.gives), candidate.conn));
+        let mut chosen: Vec<ConnId> =
+            best.iter().take(self.places - 1).map(|candidate| candidate.conn).collect();
+        chosen.extend(self.go_round(&best[self.places - 1..]));
+        chosen
+    }
+
+    /// The place that goes round: stays for a few rounds, then passes to the next in the order of their numbers.
+    fn go_round(&mut self, others: &[Candidate]) -> Option<ConnId> {
+        let stays = self.optimistic.filter(|held| others.iter().any(|other| other.conn == *held));
+        self.rounds += 1;
+        if stays.is_some() && !self.rounds.is_multiple_of(OPTIMISTIC_ROUNDS) {
+            return stays;
+        }
+        let mut conns: Vec<ConnId> = others.iter().map(|other| other.conn).collect();
+        conns.sort_unstable();
+        let after = conns.iter().find(|conn| self.optimistic.is_some_and(|held| **conn > held));
+        self.optimistic = after.or_else(|| conns.first()).copied();
+        self.optimistic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Candidate, Choker, OPTIMISTIC_ROUNDS, UNCHOKED_MAX};
+    use crate::engine::interface::ConnId;
+
+    /// Peers of which number `n` gives `n` bytes per second.
+    fn crowd(size: u32) -> Vec<Candidate> {
+        let peer = |n| Candidate { conn: ConnId::Accepted(n), gives: n.into() };
+        (0..size).map(peer).collect()
+    }
+
+    #[test]
+    fn while_there_is_room_everybody_may_ask() {
+        assert_eq!(Choker::new(4).round(&crowd(UNCHOKED_MAX as u32)).len(), UNCHOKED_MAX);
+    }
+
+    #[test]
+    fn a_node_without_slots_serves_nobody() {
+        assert!(Choker::new(0).round(&crowd(3)).is_empty());
+    }
+
+    #[test]
+    fn in_a_crowd_the_givers_stay_and_one_place_goes_round() {
+        let (mut choker, crowd) = (Choker::new(4), crowd(30));
+        let mut lucky = BTreeSet::new();
+        for _ in 0..7 * OPTIMISTIC_ROUNDS {
+            let chosen = choker.round(&crowd);
+            assert_eq!(chosen.len(), UNCHOKED_MAX);
+            for giver in 7..30 {
+                assert!(chosen.contains(&ConnId::Accepted(giver)), "{giver} gives and stays");
+            }
+            lucky.extend(chosen.last().copied());
+        }
+        assert_eq!(lucky.len(), 7, "each of the seven others had its turn: {lucky:?}");
+    }
+}

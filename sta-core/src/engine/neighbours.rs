@@ -1,0 +1,213 @@
+//! Whom to connect with, when to try again, and whom never.
+//!
+//! Addresses come from trackers and from the user. It knows nothing of what peers have. Invariant: at most one
+//! dial or connection per address, none to a banned node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::interface::ConnId;
+use crate::model::address::Address;
+use crate::model::ids::NodeId;
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::time::Time;
+
+/// The first wait after a failed dial or a lost peer: long enough for a restart to begin.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// The longest: a machine that comes back is found again within it.
+const RETRY_CAP: Duration = Duration::from_secs(15);
+
+/// All addresses known for one torrent.
+#[derive(Debug)]
+pub struct Neighbours {
+    seed: Seed,
+    known: BTreeMap<Address, Known>,
+    banned: BTreeSet<NodeId>,
+}
+
+#[derive(Debug)]
+struct Known {
+    node: Option<NodeId>,
+    conn: Option<ConnId>,
+    backoff: Backoff,
+    retry_at: Time,
+    useless: bool,
+}
+
+impl Neighbours {
+    /// Nobody is known. Waits are drawn from `seed`.
+    #[must_use]
+    pub const fn new(seed: Seed) -> Self {
+        Self { seed, known: BTreeMap::new(), banned: BTreeSet::new() }
+    }
+
+    /// Somebody may be reached at `addr`; a tracker knows who it is. Returns whether that is news.
+    pub fn learn(&mut self, addr: Address, node: Option<NodeId>, now: Time) -> bool {
+        if let Some(known) = self.known.get_mut(&addr) {
+            // Named again: it is alive, and may have become useful.
+            known.useless = false;
+            known.retry_at = known.retry_at.min(now + RETRY_FIRST);
+            known.node = node.or_else(|| known.node.take());
+            return false;
+        }
+        if self.known.len() >= limits::ADDRESSES_PER_TORRENT_MAX && !self.make_room() {
+            return false;
+        }
+        let rng = self.seed.stream(&addr.to_string());
+        let backoff = Backoff::new(RETRY_FIRST, RETRY_CAP, rng);
+        let known = Known { node, conn: None, backoff, retry_at: now, useless: false };
+        self.known.insert(addr, known);
+        true
+    }
+
+    /// The next address to dial, if one is due. `connected` tells of nodes that a session stands with.
+    #[must_use]
+    pub fn due(&self, now: Time, connected: impl Fn(&NodeId) -> bool) -> Option<Address> {
+        let due = |known: &Known| {
+            known.conn.is_none()
+                && !known.useless
+                && known.retry_at <= now
+                && known.node.as_ref().is_none_or(|n| !self.banned.contains(n) && !connected(n))
+        };
+        let ready = self.known.iter().filter(|(_, known)| due(known));
+        ready.min_by_key(|(_, known)| known.retry_at).map(|(addr, _)| addr.clone())
+    }
+
+    /// Whether anybody might still be dialled, now or later.
+    #[must_use]
+    pub fn has_candidates(&self, connected: impl Fn(&NodeId) -> bool) -> bool {
+        self.known.values().any(|known| {
+            known.conn.is_none()
+                && !known.useless
+                && known.node.as_ref().is_none_or(|n| !self.banned.contains(n) && !connected(n))
+        })
+    }
+
+    /// `addr` is being dialled as `conn`.
+    pub fn dialling(&mut self, addr: &Address, conn: ConnId) {
+        if let Some(known) = self.known.get_mut(addr) {
+            known.conn = Some(conn);
+        }
+    }
+
+    /// Behind `conn`, which was dialled, is `node`.
+    pub fn identified(&mut self, conn: ConnId, node: &NodeId) {
+        if let Some(known) = self.known.values_mut().find(|known| known.conn == Some(conn)) {
+            known.node = Some(node.clone());
+            known.backoff.reset();
+        }
+    }
+
+    /// `conn` has ended, or its dial has failed. `useless` says that there is no sense in coming back: we
+    /// reached ourselves, or both have everything.
+    pub fn lost(&mut self, conn: ConnId, useless: bool, now: Time) -> Option<&NodeId> {
+        let known = self.known.values_mut().find(|known| known.conn == Some(conn))?;
+        known.conn = None;
+        known.useless = useless;
+        known.retry_at = now + known.backoff.wait();
+        known.node.as_ref()
+    }
+
+    /// Dials and connections to addresses of this list.
+    #[must_use]
+    pub fn engaged(&self) -> usize {
+        self.known.values().filter(|known| known.conn.is_some()).count()
+    }
+
+    /// Never connect with `node` again.
+    pub fn ban(&mut self, node: NodeId) {
+        self.banned.insert(node);
+    }
+
+    /// Whether `node` is banned.
+    #[must_use]
+    pub fn is_banned(&self, node: &NodeId) -> bool {
+        self.banned.contains(node)
+    }
+
+    /// When the next address is due; [`Time::FAR_FUTURE`] if none is.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        let waits = self.known.values().filter(|known| known.conn.is_none() && !known.useless);
+        waits.map(|known| known.retry_at).min().unwrap_or(Time::FAR_FUTURE)
+    }
+
+    /// Forgets the address that has failed longest, if any is idle.
+    fn make_room(&mut self) -> bool {
+        let idle = self.known.iter().filter(|(_, known)| known.conn.is_none());
+        let last = idle.max_by_key(|(_, known)| known.retry_at).map(|(addr, _)| addr.clone());
+        last.is_some_and(|addr| self.known.remove(&addr).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Neighbours, RETRY_CAP, RETRY_FIRST};
+    use crate::engine::interface::ConnId;
+    use crate::model::address::Address;
+    use crate::model::limits;
+    use crate::model::rng::Seed;
+    use crate::model::time::Time;
+
+    fn addr(port: u16) -> Address {
+        Address { host: "192.0.2.7".into(), port }
+    }
+
+    fn knowing(ports: std::ops::Range<u16>) -> Neighbours {
+        let mut neighbours = Neighbours::new(Seed(1));
+        for port in ports {
+            neighbours.learn(addr(port), None, Time::ZERO);
+        }
+        neighbours
+    }
+
+    #[test]
+    fn an_address_is_dialled_once_and_again_after_a_wait() {
+        let mut neighbours = knowing(1..2);
+        let conn = ConnId::Dialled(1);
+        assert_eq!(neighbours.due(Time::ZERO, |_| false), Some(addr(1)));
+        neighbours.dialling(&addr(1), conn);
+        assert_eq!(neighbours.due(Time::ZERO, |_| false), None);
+        neighbours.lost(conn, false, Time::ZERO);
+        assert_eq!(neighbours.due(Time::ZERO, |_| false), None);
+        assert_eq!(neighbours.due(Time::ZERO + RETRY_FIRST, |_| false), Some(addr(1)));
+    }
+
+    #[test]
+    fn waits_grow_but_not_beyond_the_cap() {
+        let (mut neighbours, conn, mut now) = (knowing(1..2), ConnId::Dialled(1), Time::ZERO);
+        for _ in 0..20 {
+            neighbours.dialling(&addr(1), conn);
+            neighbours.lost(conn, false, now);
+            assert!(neighbours.deadline() <= now + RETRY_CAP);
+            now = neighbours.deadline();
+        }
+        assert!(now > Time::ZERO + 5 * RETRY_CAP, "it did slow down");
+    }
+
+    #[test]
+    fn the_banned_the_useless_and_the_connected_are_left_alone() {
+        let (mut neighbours, liar) = (knowing(1..2), "liar".parse().expect("a plain name"));
+        neighbours.learn(addr(1), Some("liar".parse().expect("a plain name")), Time::ZERO);
+        assert!(neighbours.due(Time::ZERO, |node| node.as_str() == "liar").is_none());
+        assert!(neighbours.due(Time::ZERO, |_| false).is_some());
+        neighbours.ban(liar);
+        assert!(neighbours.due(Time::ZERO, |_| false).is_none());
+        let (mut neighbours, conn) = (knowing(1..2), ConnId::Dialled(1));
+        neighbours.dialling(&addr(1), conn);
+        neighbours.lost(conn, true, Time::ZERO);
+        assert!(neighbours.due(Time::ZERO + Duration::from_secs(3600), |_| false).is_none());
+        neighbours.learn(addr(1), None, Time::ZERO);
+        assert!(neighbours.due(Time::ZERO + RETRY_CAP, |_| false).is_some(), "named again");
+    }
+
+    #[test]
+    fn a_flood_of_addresses_is_bounded() {
+        let neighbours = knowing(1..5_000);
+        assert_eq!(neighbours.known.len(), limits::ADDRESSES_PER_TORRENT_MAX);
+    }
+}

@@ -1,0 +1,393 @@
+//! One process: composes the swarms of its torrents, the connections that have not said hello yet, and one
+//! announcer per tracker.
+//!
+//! ```text
+//!   Input -> handle -> (swarm | announcer) -> Output          take one input, then drain poll_output
+//! ```
+//!
+//! It routes; what is decided is decided in the machines it holds. Invariant: a connection belongs to at most one
+//! swarm, and only after both sides have said hello.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use super::announcer::{self, Announcer, Speaker};
+use super::interface::{ConnId, Input, Output, Torrent};
+use super::swarm::{News, Swarm, printable};
+use crate::model::address::Address;
+use crate::model::config::EngineConfig;
+use crate::model::event::Event;
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::status::NodeStatus;
+use crate::model::time::Time;
+use crate::wire::peer::{PeerMessage, VERSION};
+use crate::wire::tracker::FromTracker;
+
+/// The engine of a node.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    port: u16,
+    config: EngineConfig,
+    seed: Seed,
+    swarms: BTreeMap<InfoHash, Member>,
+    trackers: BTreeMap<Address, Announcer>,
+    strangers: BTreeMap<ConnId, Stranger>,
+    routes: BTreeMap<ConnId, InfoHash>,
+    dials: u32,
+    stopping: bool,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+struct Member {
+    swarm: Swarm,
+    trackers: Vec<Address>,
+}
+
+/// A connection whose other side has not said hello.
+#[derive(Debug)]
+struct Stranger {
+    /// For which torrent it was dialled; one that was accepted has yet to say.
+    dialled_for: Option<InfoHash>,
+    /// Its address; unknown while it is being dialled.
+    remote: Option<SocketAddr>,
+    since: Time,
+}
+
+impl Node {
+    /// A node called `id` that listens at `port`. Its randomness comes from `seed`.
+    #[must_use]
+    pub const fn new(id: NodeId, port: u16, config: EngineConfig, seed: Seed) -> Self {
+        Self {
+            id,
+            port,
+            config,
+            seed,
+            swarms: BTreeMap::new(),
+            trackers: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            dials: 0,
+            stopping: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Tick`], if nothing happens before; [`Time::FAR_FUTURE`] for never.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        let swarms = self.swarms.values().map(|member| member.swarm.deadline());
+        let trackers = self.trackers.values().filter_map(Announcer::deadline);
+        let hello = self.strangers.values().map(|s| s.since + limits::HANDSHAKE_TIMEOUT).min();
+        swarms.chain(trackers).chain(hello).min().unwrap_or(Time::FAR_FUTURE)
+    }
+
+    /// A snapshot for a person or a program.
+    #[must_use]
+    pub fn status(&self, now: Time) -> NodeStatus {
+        let tracker = |(address, announcer): (&Address, &Announcer)| {
+            (address.clone(), announcer.is_connected())
+        };
+        NodeStatus {
+            torrents: self.swarms.values().map(|member| member.swarm.status(now)).collect(),
+            trackers: self.trackers.iter().map(tracker).collect(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        match input {
+            Input::Add(torrent) => self.add(torrent, now),
+            Input::Remove(torrent) => self.remove(torrent, now),
+            Input::Stop => self.stop(now),
+            Input::Accepted { conn, remote } => self.accepted(conn, remote, now),
+            Input::Dialled { conn, remote } => self.dialled(conn, remote, now),
+            Input::Message { conn, message } => self.message(conn, message, now),
+            Input::Block { conn, id, block } => {
+                self.with_route(conn, now, |swarm| swarm.block(conn, id, block, now));
+            }
+            Input::Sent { conn } => self.with_route(conn, now, |swarm| swarm.sent(conn, now)),
+            Input::Closed { conn, why } => self.closed(conn, &why, now),
+            Input::Written { torrent, block, result } => {
+                self.with(torrent, now, |swarm| swarm.written(block, result, now));
+            }
+            Input::Checked { torrent, piece, result } => {
+                self.with(torrent, now, |swarm| swarm.checked(piece, result, now));
+            }
+            Input::Finished { torrent, result } => {
+                self.with(torrent, now, |swarm| swarm.finished(result, now));
+            }
+            Input::TrackerOpened { tracker, remote } => {
+                self.announce(&tracker, announcer::Input::Opened { tracker: remote }, now);
+            }
+            Input::TrackerMessage { tracker, message } => {
+                self.tracker_message(&tracker, message, now);
+            }
+            Input::TrackerClosed { tracker, why } => {
+                self.announce(&tracker, announcer::Input::Closed(why), now);
+            }
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    fn add(&mut self, torrent: Torrent, now: Time) {
+        let info_hash = torrent.info_hash;
+        if self.stopping || self.swarms.contains_key(&info_hash) {
+            return;
+        }
+        let trackers = torrent.trackers.clone();
+        let seed = self.seed.child(&info_hash.to_string());
+        let swarm = Swarm::new(torrent, &self.config, self.id.clone(), seed, now);
+        for tracker in &trackers {
+            let speaker = Speaker { node: self.id.clone(), port: self.port };
+            let rng = self.seed.stream(&format!("tracker/{tracker}"));
+            let new = || Announcer::new(speaker, &self.config, rng);
+            self.trackers.entry(tracker.clone()).or_insert_with(new);
+        }
+        self.swarms.insert(info_hash, Member { swarm, trackers: trackers.clone() });
+        for tracker in trackers {
+            self.join(&tracker, info_hash, now);
+        }
+        self.drain(info_hash, now);
+    }
+
+    /// Tells a tracker what there is of a torrent, or that there is nothing any more.
+    fn join(&mut self, tracker: &Address, torrent: InfoHash, now: Time) {
+        let input = match self.swarms.get(&torrent) {
+            Some(Member { swarm, .. }) => announcer::Input::Joined {
+                torrent,
+                pieces: swarm.have().len(),
+                have: swarm.have().ranges(),
+                want: swarm.peers_wanted(),
+            },
+            None => announcer::Input::Left { torrent },
+        };
+        self.announce(tracker, input, now);
+    }
+
+    fn remove(&mut self, torrent: InfoHash, now: Time) {
+        self.with(torrent, now, |swarm| swarm.leave(now));
+        let Some(member) = self.swarms.remove(&torrent) else { return };
+        for tracker in member.trackers {
+            self.announce(&tracker, announcer::Input::Left { torrent }, now);
+        }
+        self.routes.retain(|_, route| *route != torrent);
+    }
+
+    fn stop(&mut self, now: Time) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        let torrents: Vec<_> = self.swarms.keys().copied().collect();
+        for torrent in torrents {
+            self.remove(torrent, now);
+        }
+        for (conn, _) in std::mem::take(&mut self.strangers) {
+            self.outputs.push_back(Output::Close { conn, why: "this node stops".into() });
+        }
+        self.outputs.push_back(Output::Event(Event::NodeStopped));
+        self.outputs.push_back(Output::Stopped);
+    }
+
+    fn accepted(&mut self, conn: ConnId, remote: SocketAddr, now: Time) {
+        if self.strangers.len() >= limits::HANDSHAKES_PENDING_MAX {
+            let why = "too many connections that have not said hello".into();
+            self.outputs.push_back(Output::Close { conn, why });
+            return;
+        }
+        let stranger = Stranger { dialled_for: None, remote: Some(remote), since: now };
+        self.strangers.insert(conn, stranger);
+    }
+
+    fn dialled(&mut self, conn: ConnId, remote: SocketAddr, now: Time) {
+        let Some(stranger) = self.strangers.get_mut(&conn) else {
+            self.outputs.push_back(Output::Close { conn, why: "no longer wanted".into() });
+            return;
+        };
+        stranger.remote = Some(remote);
+        stranger.since = now;
+        if let Some(torrent) = stranger.dialled_for {
+            self.say_hello(conn, torrent);
+        }
+    }
+
+    fn say_hello(&mut self, conn: ConnId, torrent: InfoHash) {
+        let message = PeerMessage::Hello { v: VERSION, node: self.id.clone(), torrent };
+        self.outputs.push_back(Output::Send { conn, message });
+    }
+
+    fn message(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
+        let Some(stranger) = self.strangers.remove(&conn) else {
+            self.with_route(conn, now, |swarm| swarm.message(conn, message, now));
+            return;
+        };
+        let refusal = match (message, stranger.remote) {
+            (PeerMessage::Hello { node, torrent, .. }, Some(remote)) => {
+                self.hello(conn, &stranger, node, torrent, remote, now).err()
+            }
+            (PeerMessage::Bye { why }, _) => Some(format!("it said: {}", printable(&why))),
+            _ => Some("it did not begin with hello".to_owned()),
+        };
+        if let Some(why) = refusal {
+            self.refuse(conn, &stranger, &why, now);
+        }
+    }
+
+    fn hello(
+        &mut self,
+        conn: ConnId,
+        stranger: &Stranger,
+        node: NodeId,
+        torrent: InfoHash,
+        remote: SocketAddr,
+        now: Time,
+    ) -> Result<(), String> {
+        if stranger.dialled_for.is_some_and(|expected| expected != torrent) {
+            return Err("it speaks of another torrent".into());
+        }
+        let member = self.swarms.get(&torrent).ok_or("this torrent is not known here")?;
+        member.swarm.admits(conn, &node)?;
+        if stranger.dialled_for.is_none() {
+            self.say_hello(conn, torrent);
+        }
+        self.routes.insert(conn, torrent);
+        self.with(torrent, now, |swarm| swarm.connected(conn, node, remote, now));
+        Ok(())
+    }
+
+    /// Ends a connection that never became a session.
+    fn refuse(&mut self, conn: ConnId, stranger: &Stranger, why: &str, now: Time) {
+        if stranger.remote.is_some() {
+            let message = PeerMessage::Bye { why: why.to_owned() };
+            self.outputs.push_back(Output::Send { conn, message });
+        }
+        self.outputs.push_back(Output::Close { conn, why: why.to_owned() });
+        if let Some(torrent) = stranger.dialled_for {
+            self.with(torrent, now, |swarm| swarm.closed(conn, why, now));
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, why: &str, now: Time) {
+        let stranger = self.strangers.remove(&conn);
+        let dialled_for = stranger.and_then(|stranger| stranger.dialled_for);
+        if let Some(torrent) = self.routes.remove(&conn).or(dialled_for) {
+            self.with(torrent, now, |swarm| swarm.closed(conn, why, now));
+        }
+    }
+
+    fn tracker_message(&mut self, tracker: &Address, message: FromTracker, now: Time) {
+        self.announce(tracker, announcer::Input::Message(message), now);
+    }
+
+    fn tick(&mut self, now: Time) {
+        let late: Vec<_> = self
+            .strangers
+            .iter()
+            .filter(|(_, s)| now.since(s.since) >= limits::HANDSHAKE_TIMEOUT)
+            .map(|(&conn, _)| conn)
+            .collect();
+        for conn in late {
+            if let Some(stranger) = self.strangers.remove(&conn) {
+                self.refuse(conn, &stranger, "it did not say hello in time", now);
+            }
+        }
+        let torrents: Vec<_> = self.swarms.keys().copied().collect();
+        for torrent in torrents {
+            self.with(torrent, now, |swarm| swarm.tick(now));
+        }
+        let trackers: Vec<_> = self.trackers.keys().cloned().collect();
+        for tracker in trackers {
+            self.announce(&tracker, announcer::Input::Tick, now);
+        }
+    }
+
+    /// Gives an announcer an input and does what it wants done.
+    fn announce(&mut self, tracker: &Address, input: announcer::Input, now: Time) {
+        let Some(announcer) = self.trackers.get_mut(tracker) else { return };
+        announcer.handle(input, now);
+        while let Some(output) = self.trackers.get_mut(tracker).and_then(Announcer::poll_output) {
+            let tracker = tracker.clone();
+            match output {
+                announcer::Output::Dial => self.outputs.push_back(Output::TrackerDial { tracker }),
+                announcer::Output::Send(message) => {
+                    self.outputs.push_back(Output::TrackerSend { tracker, message });
+                }
+                announcer::Output::Close => {
+                    self.outputs.push_back(Output::TrackerClose { tracker });
+                }
+                announcer::Output::NeedJoin(torrent) => self.join(&tracker, torrent, now),
+                announcer::Output::Peers { torrent, peers } => {
+                    let peers = peers.into_iter().map(|peer| (peer.addr, peer.node)).collect();
+                    self.with(torrent, now, |swarm| swarm.learned(peers, now));
+                }
+                announcer::Output::Connected => {
+                    self.outputs.push_back(Output::Event(Event::TrackerConnected { tracker }));
+                }
+                announcer::Output::Lost(why) => {
+                    self.outputs.push_back(Output::Event(Event::TrackerLost { tracker, why }));
+                }
+            }
+        }
+    }
+
+    fn with_route(&mut self, conn: ConnId, now: Time, act: impl FnOnce(&mut Swarm)) {
+        if let Some(&torrent) = self.routes.get(&conn) {
+            self.with(torrent, now, act);
+        }
+    }
+
+    /// Does something with a swarm, and what the swarm then wants done.
+    fn with(&mut self, torrent: InfoHash, now: Time, act: impl FnOnce(&mut Swarm)) {
+        if let Some(member) = self.swarms.get_mut(&torrent) {
+            act(&mut member.swarm);
+            self.drain(torrent, now);
+        }
+    }
+
+    fn drain(&mut self, torrent: InfoHash, now: Time) {
+        let Some(member) = self.swarms.get_mut(&torrent) else { return };
+        while let Some(output) = member.swarm.poll_output() {
+            if let Output::Close { conn, .. } = &output {
+                self.routes.remove(conn);
+            }
+            self.outputs.push_back(output);
+        }
+        while let Some(addr) = member.swarm.next_dial(ConnId::Dialled(self.dials), now) {
+            let conn = ConnId::Dialled(self.dials);
+            self.dials += 1;
+            let stranger = Stranger { dialled_for: Some(torrent), remote: None, since: now };
+            self.strangers.insert(conn, stranger);
+            self.outputs.push_back(Output::Dial { conn, addr });
+        }
+        if let Some(news) = member.swarm.poll_news() {
+            let mut all = vec![news];
+            all.extend(std::iter::from_fn(|| member.swarm.poll_news()));
+            let trackers = member.trackers.clone();
+            for tracker in trackers {
+                for news in &all {
+                    self.announce(&tracker, told(torrent, news), now);
+                }
+            }
+        }
+    }
+}
+
+/// News of a swarm, as an announcer takes it.
+fn told(torrent: InfoHash, news: &News) -> announcer::Input {
+    match *news {
+        News::Got(piece) => announcer::Input::Got { torrent, piece },
+        News::Want(n) => announcer::Input::Want { torrent, n },
+        News::Stats { up, down, event } => announcer::Input::Stats { torrent, up, down, event },
+    }
+}
+
+#[cfg(test)]
+mod tests;

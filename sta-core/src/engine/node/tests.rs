@@ -1,0 +1,172 @@
+use std::time::Duration;
+
+use super::Node;
+use crate::engine::interface::{ConnId, Input, Output};
+use crate::model::config::EngineConfig;
+use crate::model::event::Event;
+use crate::model::ids::NodeId;
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::time::Time;
+use crate::testing::mesh::{Mesh, TORRENT};
+use crate::wire::peer::{PeerMessage, VERSION};
+
+const LATENCY: Duration = Duration::from_millis(5);
+const RATE: u64 = 12_500_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn mesh(haves: &[&str]) -> Mesh {
+    Mesh::new(haves, LATENCY, RATE, &EngineConfig::default())
+}
+
+#[test]
+fn one_source_many_receivers() {
+    let (full, none) = ("1".repeat(64), "0".repeat(64));
+    let mut mesh = mesh(&[&full, &none, &none, &none, &none]);
+    assert!(mesh.run(MINUTE, |mesh| (0..5).all(|n| mesh.complete(n))));
+    let from_source =
+        mesh.count(|r| r.who.as_str() == "n0" && matches!(r.event, Event::BlockSent { .. }));
+    assert!(from_source < 64 * 2, "the source sent {from_source} blocks of 64");
+    let useless = mesh.count(|r| matches!(r.event, Event::BlockReceived { useful: false, .. }));
+    assert!(useless <= 16, "{useless} blocks came twice");
+}
+
+#[test]
+fn four_holders_of_a_quarter_feed_one() {
+    let mut mesh = mesh(&["10001000", "01000100", "00100010", "00010001", "00000000"]);
+    assert!(mesh.run(MINUTE, |mesh| (0..5).all(|n| mesh.complete(n))));
+}
+
+#[test]
+fn nothing_is_announced_or_served_before_it_is_verified() {
+    let mut mesh = mesh(&["11111111", "00000000", "00000000"]);
+    assert!(mesh.run(MINUTE, |mesh| mesh.complete(1) && mesh.complete(2)));
+    let mut verified = std::collections::BTreeSet::new();
+    for record in mesh.records.iter().filter(|record| record.who.as_str() != "n0") {
+        match &record.event {
+            Event::PieceVerified { piece, .. } => {
+                verified.insert((record.who.clone(), *piece));
+            }
+            Event::PieceAnnounced { piece, .. } => {
+                assert!(verified.contains(&(record.who.clone(), *piece)), "{record:?}");
+            }
+            Event::BlockSent { block, .. } => {
+                assert!(verified.contains(&(record.who.clone(), block.piece)), "{record:?}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn who_sends_wrong_data_is_banned_and_the_rest_goes_on() {
+    let mut mesh = mesh(&["11111111", "11111111", "00000000", "00000000"]);
+    mesh.corrupt.insert(1);
+    assert!(mesh.run(MINUTE, |mesh| mesh.complete(2) && mesh.complete(3)));
+    let banned = |r: &crate::model::event::Record| match &r.event {
+        Event::PeerBanned { peer, .. } => Some(peer.as_str().to_owned()),
+        _ => None,
+    };
+    let culprits: Vec<String> = mesh.records.iter().filter_map(banned).collect();
+    assert!(!culprits.is_empty(), "somebody met the corrupt node");
+    assert!(culprits.iter().all(|peer| peer == "n1"), "only the corrupt node: {culprits:?}");
+}
+
+#[test]
+fn a_source_that_falls_silent_holds_nobody_up_for_good() {
+    let rows = ["1".repeat(256), "1".repeat(256), "0".repeat(256)];
+    let mut mesh = mesh(&[&rows[0], &rows[1], &rows[2]]);
+    mesh.run(Duration::from_millis(400), |_| false);
+    mesh.silent.insert(0);
+    assert!(mesh.run(MINUTE, |mesh| mesh.complete(2)));
+}
+
+fn node() -> (Node, Mesh) {
+    let mesh = mesh(&["1111"]);
+    let id = "me".parse().expect("a plain name");
+    let mut node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
+    let have = crate::model::bitfield::Bitfield::full(4);
+    node.handle(Input::Add(mesh.torrent(have, Vec::new())), Time::ZERO);
+    while node.poll_output().is_some() {}
+    (node, mesh)
+}
+
+fn hello(node: &str) -> PeerMessage {
+    let node: NodeId = node.parse().expect("a plain name");
+    PeerMessage::Hello { v: VERSION, node, torrent: TORRENT }
+}
+
+const CONN: ConnId = ConnId::Accepted(1);
+
+/// What a node does with a connection on which `messages` come.
+fn outcome(messages: Vec<PeerMessage>) -> Vec<Output> {
+    let (mut node, _) = node();
+    let remote = ([192, 0, 2, 7], 5000).into();
+    node.handle(Input::Accepted { conn: CONN, remote }, Time::ZERO);
+    for message in messages {
+        node.handle(Input::Message { conn: CONN, message }, Time::ZERO);
+    }
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+fn closed(outputs: &[Output]) -> Option<String> {
+    outputs.iter().find_map(|output| match output {
+        Output::Close { why, .. } => Some(why.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn strangers_must_say_a_proper_hello() {
+    let other = PeerMessage::Hello {
+        v: VERSION,
+        node: "p".parse().expect("a plain name"),
+        torrent: crate::model::ids::InfoHash([9; 20]),
+    };
+    let block = crate::model::layout::Block { piece: 9, offset: 0, len: 1 << 14 }.into();
+    let range = crate::model::bitfield::PieceRange(0, 99);
+    let table: [(Vec<PeerMessage>, Option<&str>); 7] = [
+        (vec![hello("p")], None),
+        (vec![PeerMessage::Ping], Some("it did not begin with hello")),
+        (vec![other], Some("this torrent is not known here")),
+        (vec![hello("me")], Some("this is myself, or another node with my id")),
+        (vec![hello("p"), hello("p")], Some("it sent a message out of place")),
+        (
+            vec![hello("p"), PeerMessage::Get { id: 1, block }],
+            Some("it asked for what is no block of this torrent"),
+        ),
+        (
+            vec![hello("p"), PeerMessage::Have { p: vec![range] }],
+            Some("it claims a piece that does not exist"),
+        ),
+    ];
+    for (messages, expected) in table {
+        let shown = format!("{messages:?}");
+        assert_eq!(closed(&outcome(messages)).as_deref(), expected, "{shown}");
+    }
+}
+
+#[test]
+fn who_says_nothing_is_dropped_in_time() {
+    let (mut node, _) = node();
+    let remote = ([192, 0, 2, 7], 5000).into();
+    node.handle(Input::Accepted { conn: CONN, remote }, Time::ZERO);
+    let late = Time::ZERO + limits::HANDSHAKE_TIMEOUT;
+    assert!(node.deadline() <= late);
+    node.handle(Input::Tick, late);
+    let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
+    assert_eq!(closed(&outputs).as_deref(), Some("it did not say hello in time"));
+}
+
+#[test]
+fn data_that_nobody_asked_for_ends_the_session() {
+    let (mut node, _) = node();
+    let remote = ([192, 0, 2, 7], 5000).into();
+    node.handle(Input::Accepted { conn: CONN, remote }, Time::ZERO);
+    node.handle(Input::Message { conn: CONN, message: hello("p") }, Time::ZERO);
+    let block = crate::model::layout::Block { piece: 0, offset: 0, len: 1 << 14 };
+    node.handle(Input::Block { conn: CONN, id: 1, block }, Time::ZERO);
+    let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
+    assert!(closed(&outputs).is_some());
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Keep { .. })));
+}

@@ -1,0 +1,104 @@
+//! How fast something moves, of late: bytes counted in a sliding window of time.
+//!
+//! A window rather than an exponential mean: it forgets a burst completely, and a run of equal input gives the
+//! same integer everywhere.
+
+use std::time::Duration;
+
+use crate::model::time::Time;
+
+/// Slices of the window. More slices slide more smoothly and cost more.
+const SLICES: usize = 10;
+/// A window of 2 s follows a change within a second and bridges the pauses between pieces.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// Bytes per second over the last 2 s.
+#[derive(Clone, Debug, Default)]
+pub struct Rate {
+    slices: [u64; SLICES],
+    sum: u64,
+    /// The slice, counted from [`Time::ZERO`], that bytes are added to now.
+    current: u64,
+    /// The slice in which the first byte ever came.
+    first: Option<u64>,
+    total: u64,
+}
+
+impl Rate {
+    /// `bytes` have moved.
+    pub fn add(&mut self, bytes: u64, now: Time) {
+        self.slide(now);
+        self.first.get_or_insert(self.current);
+        self.slices[self.current as usize % SLICES] += bytes;
+        self.sum += bytes;
+        self.total += bytes;
+    }
+
+    /// Bytes per second, of late. In the first two seconds, over the time since the first byte.
+    #[must_use]
+    pub fn per_second(&self, now: Time) -> u64 {
+        let mut view = self.clone();
+        view.slide(now);
+        let Some(first) = view.first else { return 0 };
+        let slices = (view.current - first + 1).min(SLICES as u64);
+        view.sum * 1_000 / (slices * SLICE.as_millis() as u64)
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn slide(&mut self, now: Time) {
+        let target = now.as_nanos() / SLICE.as_nanos() as u64;
+        let steps = target.saturating_sub(self.current).min(SLICES as u64);
+        for step in 1..=steps {
+            let slot = (self.current + step) as usize % SLICES;
+            self.sum -= std::mem::take(&mut self.slices[slot]);
+        }
+        self.current = self.current.max(target);
+        if steps == SLICES as u64 {
+            self.slices = [0; SLICES];
+            self.sum = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Rate;
+    use crate::model::time::Time;
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_steady_flow_is_its_own_rate() {
+        let mut rate = Rate::default();
+        for tenth in 0..100 {
+            rate.add(1_000, at(tenth * 100));
+        }
+        assert_eq!(rate.per_second(at(9_999)), 10_000);
+        assert_eq!(rate.total(), 100_000);
+    }
+
+    #[test]
+    fn silence_is_forgotten_after_the_window() {
+        let mut rate = Rate::default();
+        rate.add(1_000_000, at(0));
+        assert_eq!(rate.per_second(at(100)), 5_000_000, "over the first slice alone");
+        assert_eq!(rate.per_second(at(1_000)), 833_333);
+        assert_eq!(rate.per_second(at(2_000)), 0);
+        rate.add(400, at(60_000));
+        assert_eq!(rate.per_second(at(60_100)), 200);
+    }
+
+    #[test]
+    fn nothing_is_zero() {
+        assert_eq!(Rate::default().per_second(at(5_000)), 0);
+    }
+}

@@ -1,0 +1,241 @@
+//! Who is told of whom. The pushes of a torrent make a graph; this keeps it random, thin and in one piece.
+//!
+//! * While a torrent is small everybody knows everybody. Later a newcomer is given half of the neighbours it wants, drawn
+//!   evenly among those who have room; newcomers after it bring the other half. So a node's degree lies between a half of
+//!   what it wants and a little over it, also the first source's, and the distance between any two grows with
+//!   the logarithm of their number. (To draw those of *least* degree only would link each newcomer with the ones just
+//!   before it: a chain. The slack above the degree is what keeps the draw even.)
+//! * A node that has lost so many neighbours that fewer than half are left is given new ones unasked.
+//! * Some time after departures the whole graph is walked. A part that cannot get the content from within is linked to the
+//!   rest: a part without a complete node where there is one elsewhere; where there is none, every part but the largest.
+//!
+//! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
+
+use rand::Rng as _;
+
+use super::leases::{Entry, EntryIx, Leases, TorrentIx};
+use super::{Output, Registry, Timer};
+use crate::model::address::Address;
+use crate::model::event::Event;
+use crate::model::limits;
+use crate::model::rng::Rng;
+use crate::model::time::Time;
+use crate::wire::tracker::{FromTracker, PeerAddress};
+
+/// Throws of the dice per neighbour wanted, before everybody is looked at: most nodes have room, so 4 mostly do.
+const THROWS: usize = 4;
+
+impl Registry {
+    /// The node has said that it takes part: tells it of the neighbours it has and of new ones.
+    pub(super) fn welcome(&mut self, entry: EntryIx) {
+        let held = self.leases.entry(entry);
+        let torrent = self.leases.torrent(held.torrent);
+        let seeds = if held.have.is_all() { torrent.seeds as usize } else { 1 };
+        let others = torrent.members.len() - seeds;
+        let small = held.want.min(limits::GRAPH_DEGREE) as usize;
+        let aim = if others <= small { others } else { held.least_degree() };
+        self.introduce(entry, aim.saturating_sub(held.degree()), |_| true);
+        if self.leases.entry(entry).want > 0 {
+            let all = self.leases.entry(entry).neighbours.to_vec();
+            self.push(entry, &all);
+        }
+    }
+
+    /// The node asks for `n` more: others than it has been given, and those again only if there are too few others.
+    pub(super) fn more(&mut self, entry: EntryIx, n: usize, now: Time) {
+        let given = self.leases.entry(entry).neighbours.clone();
+        let mut peers = self.introduce(entry, n, |_| true);
+        let again = given.into_iter().filter(|e| self.leases.is_online(*e)).take(n - peers.len());
+        peers.extend(again);
+        self.push(entry, &peers);
+        while self.leases.entry(entry).degree() > limits::PEERS_PER_TORRENT_MAX {
+            let oldest = self.leases.entry(entry).neighbours[0];
+            self.leases.disconnect(entry, oldest);
+            self.audit_later(self.leases.entry(entry).torrent, now);
+        }
+    }
+
+    /// Gives new neighbours to those who have lost too many, unasked.
+    pub(super) fn repair(&mut self) {
+        while let Some(entry) = self.weak.pop() {
+            if !self.leases.entries.contains(entry.0 as usize) || !self.leases.is_online(entry) {
+                continue;
+            }
+            let held = self.leases.entry(entry);
+            if !held.have.is_all() {
+                let missing = held.least_degree().saturating_sub(held.degree());
+                let peers = self.introduce(entry, missing, |_| true);
+                self.push(entry, &peers);
+            }
+        }
+    }
+
+    /// The torrent's graph is to be walked before long.
+    pub(super) fn audit_later(&mut self, torrent: TorrentIx, now: Time) {
+        let held = self.leases.torrent_mut(torrent);
+        if held.audit_at.is_none() {
+            let at = now + limits::GRAPH_AUDIT_DELAY;
+            held.audit_at = Some(at);
+            self.timers.insert((at, Timer::Audit(torrent)));
+        }
+    }
+
+    /// Walks the torrent's graph, and links the parts that cannot get the content from within.
+    pub(super) fn audit(&mut self, torrent: TorrentIx, now: Time) {
+        self.leases.torrent_mut(torrent).audit_at = None;
+        let parts = Parts::of(&self.leases, torrent);
+        let lonely: Vec<EntryIx> = parts.lonely().collect();
+        for entry in lonely {
+            let n = self.leases.entry(entry).least_degree();
+            let peers = self.introduce(entry, n, |other| parts.is_good(other.place));
+            self.push(entry, &peers);
+            if !peers.is_empty() {
+                self.audit_later(torrent, now);
+            }
+        }
+    }
+
+    /// Draws `n` new neighbours for `entry` among those `allowed`, and notes them.
+    fn introduce(
+        &mut self,
+        entry: EntryIx,
+        n: usize,
+        allowed: impl Fn(&Entry) -> bool,
+    ) -> Vec<EntryIx> {
+        let drawn = draw(&self.leases, &mut self.rng, entry, n, allowed);
+        for other in &drawn {
+            self.leases.connect(entry, *other);
+        }
+        drawn
+    }
+
+    fn push(&mut self, entry: EntryIx, peers: &[EntryIx]) {
+        let held = self.leases.entry(entry);
+        let node = self.leases.node(held.node);
+        let Some(conn) = node.conn else { return };
+        let Some(to) = self.conns.get(&conn) else { return };
+        if peers.is_empty() {
+            return;
+        }
+        let torrent = self.leases.torrent(held.torrent).info_hash;
+        let count = peers.len() as u32;
+        let peers = peers.iter().map(|peer| PeerAddress {
+            node: self.leases.node(self.leases.entry(*peer).node).id.clone(),
+            addr: Address::from(self.leases.address_for(*peer, to.remote.ip(), to.local)),
+        });
+        let message = FromTracker::Peers { torrent, peers: peers.collect() };
+        self.outputs.push_back(Output::Send { conn, message });
+        let node = node.id.clone();
+        self.outputs.push_back(Output::Event(Event::PeersPushed { torrent, node, count }));
+    }
+}
+
+/// Up to `n` new neighbours for `of` out of those `allowed`. Evenly drawn among those that are online and have room; if
+/// they are too few, those of an earlier connection, and last the full ones, of least degree first.
+fn draw(
+    leases: &Leases,
+    rng: &mut Rng,
+    of: EntryIx,
+    n: usize,
+    allowed: impl Fn(&Entry) -> bool,
+) -> Vec<EntryIx> {
+    let asker = leases.entry(of);
+    let members = &leases.torrent(asker.torrent).members;
+    let complete = asker.have.is_all();
+    let mut drawn = Vec::new();
+    if n == 0 || members.len() < 2 {
+        return drawn;
+    }
+    let fits = |other: EntryIx, drawn: &[EntryIx]| {
+        let known = other == of || asker.neighbours.contains(&other) || drawn.contains(&other);
+        let held = leases.entry(other);
+        let useless = complete && held.have.is_all();
+        !known && !useless && allowed(held)
+    };
+    for _ in 0..THROWS * n {
+        let other = members[rng.random_range(0..members.len())];
+        let ready = leases.is_online(other) && !leases.entry(other).is_full();
+        if drawn.len() < n && ready && fits(other, &drawn) {
+            drawn.push(other);
+        }
+    }
+    if drawn.len() < n {
+        let left = members.iter().copied().filter(|other| fits(*other, &drawn));
+        let mut left: Vec<_> = left
+            .map(|other| {
+                let held = leases.entry(other);
+                let degree = if held.is_full() { held.degree() } else { 0 };
+                (degree, !leases.is_online(other), rng.random::<u64>(), other)
+            })
+            .collect();
+        left.sort_unstable();
+        let wanted = n - drawn.len();
+        drawn.extend(left.into_iter().take(wanted).map(|(.., other)| other));
+    }
+    drawn
+}
+
+/// In [`Parts::part_of`], until the walk has come by.
+const NOT_VISITED: usize = usize::MAX;
+
+/// The parts that a torrent's graph falls into.
+struct Parts {
+    /// Which part an entry is in, by its place in the torrent.
+    part_of: Vec<usize>,
+    parts: Vec<Part>,
+}
+
+#[derive(Default)]
+struct Part {
+    size: usize,
+    complete: bool,
+    /// A node that can be told of others and needs something.
+    spokesman: Option<EntryIx>,
+    good: bool,
+}
+
+impl Parts {
+    fn of(leases: &Leases, torrent: TorrentIx) -> Self {
+        let members = &leases.torrent(torrent).members;
+        let mut found = Self { part_of: vec![NOT_VISITED; members.len()], parts: Vec::new() };
+        let mut to_visit = Vec::new();
+        for member in members {
+            let index = found.parts.len();
+            let mut part = Part::default();
+            to_visit.push(*member);
+            while let Some(entry) = to_visit.pop() {
+                let held = leases.entry(entry);
+                let place = &mut found.part_of[held.place as usize];
+                if *place != NOT_VISITED {
+                    continue;
+                }
+                *place = index;
+                part.size += 1;
+                part.complete |= held.have.is_all();
+                if part.spokesman.is_none() && !held.have.is_all() && leases.is_online(entry) {
+                    part.spokesman = Some(entry);
+                }
+                to_visit.extend_from_slice(&held.neighbours);
+            }
+            if part.size > 0 {
+                found.parts.push(part);
+            }
+        }
+        let complete_somewhere = found.parts.iter().any(|part| part.complete);
+        let sizes = found.parts.iter().enumerate().map(|(index, part)| (part.size, index));
+        let largest = sizes.max().map(|(_, index)| index);
+        for (index, part) in found.parts.iter_mut().enumerate() {
+            part.good = if complete_somewhere { part.complete } else { Some(index) == largest };
+        }
+        found
+    }
+
+    fn is_good(&self, place: u32) -> bool {
+        self.parts[self.part_of[place as usize]].good
+    }
+
+    /// One node of each part that needs to be linked.
+    fn lonely(&self) -> impl Iterator<Item = EntryIx> + '_ {
+        self.parts.iter().filter(|part| !part.good).filter_map(|part| part.spokesman)
+    }
+}

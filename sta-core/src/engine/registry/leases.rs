@@ -1,0 +1,291 @@
+//! The tables of the registry: nodes, torrents, and entries, each a node's part in a torrent.
+//!
+//! Rows are found by dense numbers, so that a piece change costs two look-ups and no allocation. It knows nothing of
+//! time passing, connections or graphs beyond keeping what it is told consistent:
+//!
+//! * an entry is in its node's list and in its torrent's list; a torrent without entries does not exist;
+//! * neighbours are mutual, and never both complete: neither would have a use for the other;
+//! * `seeds` counts a torrent's complete entries.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::{ConnId, Have};
+use crate::model::bitfield::PieceRange;
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::limits;
+use crate::model::time::Time;
+use crate::wire::tracker::TransferEvent;
+
+/// A row of the table of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeIx(pub(super) u32);
+/// A row of the table of torrents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TorrentIx(pub(super) u32);
+/// A row of the table of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntryIx(pub(super) u32);
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    /// Host as observed, port as it said.
+    pub(super) addr: SocketAddr,
+    pub(super) conn: Option<ConnId>,
+    pub(super) lease_end: Time,
+    /// When its stale entries end; only while there may be some.
+    pub(super) stale_end: Option<Time>,
+    /// When its timer is set to.
+    pub(super) timer_at: Time,
+    /// Ascending.
+    pub(super) entries: Vec<(InfoHash, EntryIx)>,
+    /// Pieces of all its torrents.
+    pub(super) pieces: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Torrent {
+    pub(super) info_hash: InfoHash,
+    pub(super) members: Vec<EntryIx>,
+    pub(super) seeds: u32,
+    pub(super) audit_at: Option<Time>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) torrent: TorrentIx,
+    pub(super) node: NodeIx,
+    /// Its place among the torrent's members.
+    pub(super) place: u32,
+    pub(super) pieces: u32,
+    pub(super) have: Have,
+    pub(super) want: u32,
+    pub(super) up: u64,
+    pub(super) down: u64,
+    pub(super) event: Option<TransferEvent>,
+    /// Those it was told of or that were told of it, oldest first.
+    pub(super) neighbours: SmallVec<[EntryIx; 12]>,
+    /// From an earlier connection, and not joined again on this one.
+    pub(super) stale: bool,
+    /// To be written down.
+    pub(super) dirty: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    pub(super) nodes: Slab<Node>,
+    names: BTreeMap<NodeId, NodeIx>,
+    pub(super) torrents: Slab<Torrent>,
+    hashes: BTreeMap<InfoHash, TorrentIx>,
+    pub(super) entries: Slab<Entry>,
+}
+
+impl Leases {
+    pub(super) fn node(&self, node: NodeIx) -> &Node {
+        &self.nodes[node.0 as usize]
+    }
+
+    pub(super) fn node_mut(&mut self, node: NodeIx) -> &mut Node {
+        &mut self.nodes[node.0 as usize]
+    }
+
+    pub(super) fn torrent(&self, torrent: TorrentIx) -> &Torrent {
+        &self.torrents[torrent.0 as usize]
+    }
+
+    pub(super) fn torrent_mut(&mut self, torrent: TorrentIx) -> &mut Torrent {
+        &mut self.torrents[torrent.0 as usize]
+    }
+
+    pub(super) fn entry(&self, entry: EntryIx) -> &Entry {
+        &self.entries[entry.0 as usize]
+    }
+
+    pub(super) fn entry_mut(&mut self, entry: EntryIx) -> &mut Entry {
+        &mut self.entries[entry.0 as usize]
+    }
+
+    pub(super) fn node_named(&self, id: &NodeId) -> Option<NodeIx> {
+        self.names.get(id).copied()
+    }
+
+    pub(super) fn entry_of(&self, node: NodeIx, torrent: &InfoHash) -> Option<EntryIx> {
+        let entries = &self.node(node).entries;
+        let at = entries.binary_search_by(|(hash, _)| hash.cmp(torrent)).ok()?;
+        Some(entries[at].1)
+    }
+
+    /// The entries of one torrent or of all, by torrent, oldest first as long as none has left.
+    pub(super) fn entries_of(&self, torrent: Option<InfoHash>) -> impl Iterator<Item = EntryIx> {
+        let chosen = torrent.map(|hash| self.hashes.get(&hash).copied());
+        let all = chosen.is_none().then(|| self.hashes.values().copied());
+        let torrents = all.into_iter().flatten().chain(chosen.flatten());
+        torrents.flat_map(|torrent| self.torrent(torrent).members.iter().copied())
+    }
+
+    /// Whether the entry's node is connected and has joined on that connection.
+    pub(super) fn is_online(&self, entry: EntryIx) -> bool {
+        let entry = self.entry(entry);
+        !entry.stale && self.node(entry.node).conn.is_some()
+    }
+
+    pub(super) fn add_node(&mut self, id: NodeId, addr: SocketAddr) -> NodeIx {
+        let node = NodeIx(self.nodes.insert(Node {
+            id: id.clone(),
+            addr,
+            conn: None,
+            lease_end: Time::ZERO,
+            stale_end: None,
+            timer_at: Time::FAR_FUTURE,
+            entries: Vec::new(),
+            pieces: 0,
+        }) as u32);
+        self.names.insert(id, node);
+        node
+    }
+
+    /// Takes a node without entries out.
+    pub(super) fn remove_node(&mut self, node: NodeIx) -> Node {
+        let node = self.nodes.remove(node.0 as usize);
+        debug_assert!(node.entries.is_empty(), "{} has entries", node.id);
+        self.names.remove(&node.id);
+        node
+    }
+
+    /// Adds an entry that has nothing; there must be none of this node in this torrent.
+    pub(super) fn add_entry(&mut self, hash: InfoHash, node: NodeIx, pieces: u32) -> EntryIx {
+        let torrents = &mut self.torrents;
+        let torrent = *self.hashes.entry(hash).or_insert_with(|| {
+            let fresh = Torrent { info_hash: hash, members: Vec::new(), seeds: 0, audit_at: None };
+            TorrentIx(torrents.insert(fresh) as u32)
+        });
+        let have = Have::new(pieces, &mut []);
+        let members = &mut self.torrents[torrent.0 as usize];
+        members.seeds += u32::from(have.is_all());
+        let entry = EntryIx(self.entries.insert(Entry {
+            torrent,
+            node,
+            place: members.members.len() as u32,
+            pieces,
+            have,
+            want: 0,
+            up: 0,
+            down: 0,
+            event: None,
+            neighbours: SmallVec::new(),
+            stale: false,
+            dirty: false,
+        }) as u32);
+        members.members.push(entry);
+        let node = self.node_mut(node);
+        node.pieces += u64::from(pieces);
+        if let Err(at) = node.entries.binary_search_by(|(other, _)| other.cmp(&hash)) {
+            node.entries.insert(at, (hash, entry));
+        }
+        entry
+    }
+
+    /// Takes an entry out, and gives it with the neighbours it had. A torrent left empty is the caller's to remove.
+    pub(super) fn remove_entry(&mut self, entry: EntryIx) -> (InfoHash, Entry) {
+        let gone = self.entries.remove(entry.0 as usize);
+        for neighbour in &gone.neighbours {
+            self.entry_mut(*neighbour).neighbours.retain(|other| *other != entry);
+        }
+        let torrent = self.torrent_mut(gone.torrent);
+        let hash = torrent.info_hash;
+        torrent.seeds -= u32::from(gone.have.is_all());
+        torrent.members.swap_remove(gone.place as usize);
+        if let Some(moved) = torrent.members.get(gone.place as usize).copied() {
+            self.entry_mut(moved).place = gone.place;
+        }
+        let node = self.node_mut(gone.node);
+        node.pieces -= u64::from(gone.pieces);
+        node.entries.retain(|(_, other)| *other != entry);
+        (hash, gone)
+    }
+
+    /// Takes a torrent without entries out.
+    pub(super) fn remove_torrent(&mut self, torrent: TorrentIx) {
+        let gone = self.torrents.remove(torrent.0 as usize);
+        self.hashes.remove(&gone.info_hash);
+    }
+
+    /// The entry has this now. One that has become complete loses its complete neighbours.
+    pub(super) fn set_have(&mut self, entry: EntryIx, have: Have) {
+        let held = self.entry_mut(entry);
+        let (was, is) = (held.have.is_all(), have.is_all());
+        held.have = have;
+        self.completed(entry, was, is);
+    }
+
+    /// Adds pieces to what the entry has. Whether any was new.
+    pub(super) fn add_have(&mut self, entry: EntryIx, ranges: &mut [PieceRange]) -> bool {
+        let held = self.entry_mut(entry);
+        let was = held.have.is_all();
+        let changed = held.have.add(held.pieces, ranges);
+        let is = held.have.is_all();
+        self.completed(entry, was, is);
+        changed
+    }
+
+    fn completed(&mut self, entry: EntryIx, was: bool, is: bool) {
+        if was == is {
+            return;
+        }
+        let torrent = self.entry(entry).torrent;
+        let seeds = &mut self.torrent_mut(torrent).seeds;
+        *seeds = if is { *seeds + 1 } else { *seeds - 1 };
+        if is {
+            let neighbours = self.entry(entry).neighbours.clone();
+            for other in neighbours {
+                if self.entry(other).have.is_all() {
+                    self.disconnect(entry, other);
+                }
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, one: EntryIx, other: EntryIx) {
+        self.entry_mut(one).neighbours.push(other);
+        self.entry_mut(other).neighbours.push(one);
+    }
+
+    pub(super) fn disconnect(&mut self, one: EntryIx, other: EntryIx) {
+        self.entry_mut(one).neighbours.retain(|neighbour| *neighbour != other);
+        self.entry_mut(other).neighbours.retain(|neighbour| *neighbour != one);
+    }
+
+    /// Where a client seen at `remote`, who reached the tracker at `local`, reaches the entry's node. A node on the
+    /// tracker's own machine is seen on loopback; others reach it where they reached the tracker.
+    pub(super) fn address_for(&self, entry: EntryIx, remote: IpAddr, local: IpAddr) -> SocketAddr {
+        let addr = self.node(self.entry(entry).node).addr;
+        let ip = if addr.ip().is_loopback() && !remote.is_loopback() { local } else { addr.ip() };
+        SocketAddr::new(ip, addr.port())
+    }
+}
+
+impl Entry {
+    pub(super) fn degree(&self) -> usize {
+        self.neighbours.len()
+    }
+
+    /// Whether it has as many neighbours as newcomers may give it.
+    pub(super) fn is_full(&self) -> bool {
+        let slack = if self.have.is_all() {
+            limits::GRAPH_DEGREE_SLACK_COMPLETE
+        } else {
+            limits::GRAPH_DEGREE_SLACK
+        };
+        self.degree() >= (self.want.max(limits::GRAPH_DEGREE) + slack) as usize
+    }
+
+    /// How many neighbours a newcomer is given, and under how many a node is helped: half of what it wants, because
+    /// later newcomers bring the other half.
+    pub(super) const fn least_degree(&self) -> usize {
+        self.want.div_ceil(2) as usize
+    }
+}

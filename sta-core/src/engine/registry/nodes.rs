@@ -1,0 +1,251 @@
+//! What nodes do: come and come back, join, say what they have, leave, fall silent.
+//!
+//! The rules a client must keep are checked here; whoever breaks one gets the reason, and its connection is closed.
+
+use std::net::SocketAddr;
+
+use super::leases::{EntryIx, NodeIx};
+use super::{ConnId, Have, Output, Refused, Registry, Timer};
+use crate::model::bitfield::PieceRange;
+use crate::model::event::Event;
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::limits;
+use crate::model::time::Time;
+use crate::wire::peer::VERSION;
+use crate::wire::tracker::{FromTracker, TransferEvent};
+
+impl Registry {
+    pub(super) fn hello(
+        &mut self,
+        conn: ConnId,
+        id: NodeId,
+        port: u16,
+        now: Time,
+    ) -> Result<(), Refused> {
+        let Some(client) = self.conns.get(&conn) else { return Ok(()) };
+        let (timer_at, ip) = (client.timer_at, client.remote.ip());
+        if port == 0 {
+            return Err("port 0 is nowhere; say where you listen".to_owned());
+        }
+        let addr = SocketAddr::new(ip, port);
+        let node = match self.leases.node_named(&id) {
+            Some(known) if self.leases.node(known).addr.ip() == ip => {
+                self.returned(known, addr, now);
+                known
+            }
+            Some(known) if self.leases.node(known).conn.is_some() => {
+                let at = self.leases.node(known).addr;
+                return Err(format!("the node id {id} is in use by {at}; choose another"));
+            }
+            moved => {
+                if let Some(old) = moved {
+                    self.end_node(old, now);
+                }
+                self.leases.add_node(id, addr)
+            }
+        };
+        self.timers.remove(&(timer_at, Timer::Conn(conn)));
+        if let Some(client) = self.conns.get_mut(&conn) {
+            client.node = Some(node);
+        }
+        let held = self.leases.node_mut(node);
+        (held.conn, held.lease_end) = (Some(conn), now + self.config.lease);
+        self.arm_node(node);
+        let lease = self.config.lease.as_secs() as u32;
+        let message = FromTracker::Welcome { v: VERSION, lease };
+        self.outputs.push_back(Output::Send { conn, message });
+        Ok(())
+    }
+
+    /// A known node is back on a new connection. What it had joined stays until its old lease ends; by then it has
+    /// joined again or has dropped it.
+    fn returned(&mut self, node: NodeIx, addr: SocketAddr, now: Time) {
+        if let Some(old) = self.leases.node_mut(node).conn.take() {
+            self.conns.remove(&old);
+            let why = "the node has a newer connection".to_owned();
+            self.outputs.push_back(Output::Close { conn: old, why });
+        }
+        let held = self.leases.node_mut(node);
+        held.addr = addr;
+        let (until, earlier) =
+            (held.lease_end.max(now + limits::HANDSHAKE_TIMEOUT), held.stale_end);
+        let mut end = None;
+        for (_, entry) in held.entries.clone() {
+            let was = std::mem::replace(&mut self.leases.entry_mut(entry).stale, true);
+            let ends = earlier.filter(|_| was).unwrap_or(until);
+            end = Some(end.unwrap_or(ends).min(ends));
+        }
+        self.leases.node_mut(node).stale_end = end;
+    }
+
+    pub(super) fn join(
+        &mut self,
+        node: NodeIx,
+        torrent: InfoHash,
+        pieces: u32,
+        mut have: Vec<PieceRange>,
+        want: u32,
+        now: Time,
+    ) -> Result<(), Refused> {
+        check_ranges(&have)?;
+        if pieces > limits::PIECES_MAX {
+            return Err(format!("{pieces} pieces are more than {}", limits::PIECES_MAX));
+        }
+        let mut known = self.leases.entry_of(node, &torrent);
+        if let Some(entry) = known.filter(|e| self.leases.entry(*e).pieces != pieces) {
+            self.end(entry, false, now);
+            known = None;
+        }
+        let entry = if let Some(entry) = known {
+            entry
+        } else {
+            self.check_room(node, pieces)?;
+            self.leases.add_entry(torrent, node, pieces)
+        };
+        let held = self.leases.entry_mut(entry);
+        held.want = want.min(limits::PEERS_PER_TORRENT_MAX as u32);
+        let back = std::mem::replace(&mut held.stale, false);
+        self.leases.set_have(entry, Have::new(pieces, &mut have));
+        if back || known.is_none() {
+            let node = self.leases.node(node).id.clone();
+            self.outputs.push_back(Output::Event(Event::LeaseGranted { torrent, node }));
+        }
+        self.note(entry, now);
+        self.welcome(entry);
+        Ok(())
+    }
+
+    /// Whether the node may register one more torrent.
+    fn check_room(&self, node: NodeIx, pieces: u32) -> Result<(), Refused> {
+        let node = self.leases.node(node);
+        if node.entries.len() >= limits::TORRENTS_PER_NODE_MAX {
+            return Err(format!("more than {} torrents", limits::TORRENTS_PER_NODE_MAX));
+        }
+        if node.pieces + u64::from(pieces) > limits::PIECES_PER_NODE_MAX {
+            return Err(format!("more than {} pieces in all", limits::PIECES_PER_NODE_MAX));
+        }
+        if self.leases.entries.len() >= limits::LEASES_MAX {
+            return Err(format!("this tracker is full: it holds {} leases", limits::LEASES_MAX));
+        }
+        Ok(())
+    }
+
+    pub(super) fn have(
+        &mut self,
+        entry: EntryIx,
+        mut ranges: Vec<PieceRange>,
+        now: Time,
+    ) -> Result<(), Refused> {
+        check_ranges(&ranges)?;
+        if self.leases.add_have(entry, &mut ranges) {
+            self.note(entry, now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn stats(
+        &mut self,
+        entry: EntryIx,
+        up: u64,
+        down: u64,
+        event: Option<TransferEvent>,
+        now: Time,
+    ) {
+        let held = self.leases.entry_mut(entry);
+        (held.up, held.down) = (up, down);
+        if event.is_some() && event != Some(TransferEvent::Unknown) {
+            held.event = event;
+        }
+        self.note(entry, now);
+    }
+
+    /// An entry ends, and its neighbours may need others.
+    pub(super) fn end(&mut self, entry: EntryIx, expired: bool, now: Time) {
+        let (torrent, gone) = self.leases.remove_entry(entry);
+        let held = self.leases.torrent(gone.torrent);
+        if held.members.is_empty() {
+            if let Some(at) = held.audit_at {
+                self.timers.remove(&(at, Timer::Audit(gone.torrent)));
+            }
+            self.leases.remove_torrent(gone.torrent);
+        } else {
+            self.audit_later(gone.torrent, now);
+        }
+        self.weak.extend(gone.neighbours);
+        let node = self.leases.node(gone.node).id.clone();
+        self.note_end(torrent, node.clone(), now);
+        self.outputs.push_back(Output::Event(Event::LeaseEnded { torrent, node, expired }));
+    }
+
+    /// A node is forgotten: its entries end, and its connection if it has one.
+    fn end_node(&mut self, node: NodeIx, now: Time) {
+        for (_, entry) in self.leases.node(node).entries.clone() {
+            self.end(entry, true, now);
+        }
+        self.drop_node(node);
+    }
+
+    /// Takes a node without entries out, with its connection if it has one.
+    fn drop_node(&mut self, node: NodeIx) {
+        let gone = self.leases.remove_node(node);
+        self.timers.remove(&(gone.timer_at, Timer::Node(node)));
+        if let Some(conn) = gone.conn {
+            self.conns.remove(&conn);
+            let why = format!("{} has been silent for too long", gone.id);
+            self.outputs.push_back(Output::Close { conn, why });
+        }
+    }
+
+    /// A connection is over. Its node has until its lease ends to come back.
+    pub(super) fn forget_conn(&mut self, conn: ConnId) {
+        let Some(client) = self.conns.remove(&conn) else { return };
+        match client.node {
+            None => {
+                self.timers.remove(&(client.timer_at, Timer::Conn(conn)));
+            }
+            Some(node) => {
+                self.leases.node_mut(node).conn = None;
+                if self.leases.node(node).entries.is_empty() {
+                    self.drop_node(node);
+                }
+            }
+        }
+    }
+
+    pub(super) fn node_due(&mut self, node: NodeIx, now: Time) {
+        let held = self.leases.node_mut(node);
+        if held.lease_end <= now {
+            self.end_node(node, now);
+            return;
+        }
+        if held.stale_end.is_some_and(|end| end <= now) {
+            held.stale_end = None;
+            for (_, entry) in held.entries.clone() {
+                if self.leases.entry(entry).stale {
+                    self.end(entry, true, now);
+                }
+            }
+        }
+        self.arm_node(node);
+    }
+
+    /// Sets the node's timer to when something of it ends, if nothing is heard of it until then.
+    pub(super) fn arm_node(&mut self, node: NodeIx) {
+        let held = self.leases.node_mut(node);
+        let at = held.lease_end.min(held.stale_end.unwrap_or(Time::FAR_FUTURE));
+        self.timers.remove(&(held.timer_at, Timer::Node(node)));
+        held.timer_at = at;
+        self.timers.insert((at, Timer::Node(node)));
+    }
+}
+
+fn check_ranges(ranges: &[PieceRange]) -> Result<(), Refused> {
+    if ranges.len() > limits::HAVE_RANGES_MAX {
+        return Err(format!(
+            "{} ranges in one message, over the limit of {}",
+            ranges.len(),
+            limits::HAVE_RANGES_MAX
+        ));
+    }
+    Ok(())
+}

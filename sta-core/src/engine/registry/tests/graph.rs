@@ -1,0 +1,153 @@
+//! The graph of pushes, for hundreds of nodes: thin, short, and in one piece whatever leaves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand::seq::SliceRandom as _;
+
+use super::super::leases::EntryIx;
+use super::{A, ALL, ConnId, Input, PieceRange, Tracker, secs};
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::wire::tracker::ToTracker;
+
+/// A source and `n` nodes without a piece, all joined.
+fn crowd(seed: u64, n: usize) -> (Tracker, Vec<ConnId>) {
+    let mut t = Tracker::new(seed);
+    let mut conns = vec![t.joined("source", "192.0.2.1:1", ALL)];
+    for i in 0..n {
+        let at = format!("10.0.{}.{}:1", i / 250, i % 250 + 1);
+        conns.push(t.joined(&format!("n{i}"), &at, &[]));
+    }
+    (t, conns)
+}
+
+fn entries(t: &Tracker) -> Vec<EntryIx> {
+    t.registry.leases.entries_of(Some(A)).collect()
+}
+
+fn degrees(t: &Tracker) -> Vec<usize> {
+    entries(t).into_iter().map(|e| t.registry.leases.entry(e).degree()).collect()
+}
+
+/// How far each node that can be reached is from the first of `from`, over nodes that are not in `without`.
+fn distances(t: &Tracker, from: EntryIx, without: &BTreeSet<EntryIx>) -> BTreeMap<EntryIx, usize> {
+    let mut found = BTreeMap::from([(from, 0)]);
+    let mut queue = VecDeque::from([from]);
+    while let Some(entry) = queue.pop_front() {
+        let far = found[&entry];
+        for other in &t.registry.leases.entry(entry).neighbours {
+            if !without.contains(other) && !found.contains_key(other) {
+                found.insert(*other, far + 1);
+                queue.push_back(*other);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_small_torrent_is_a_complete_graph() {
+    let (t, _) = crowd(1, 10);
+    assert_eq!(degrees(&t), [10; 11]);
+}
+
+#[test]
+fn a_large_one_is_thin_and_short() {
+    for seed in 0..5 {
+        let (t, _) = crowd(seed, 999);
+        let degrees = degrees(&t);
+        assert!(degrees[0] <= 12, "the source has {} neighbours", degrees[0]);
+        assert!(degrees.iter().all(|d| (5..=16).contains(d)), "{degrees:?}");
+        let far = distances(&t, entries(&t)[0], &BTreeSet::new());
+        assert_eq!(far.len(), 1_000, "in one piece");
+        let farthest = far.values().max().copied().unwrap_or(0);
+        assert!(farthest <= 6, "{farthest} hops from the source");
+        let mean = far.values().sum::<usize>() as f64 / 1_000.0;
+        assert!(mean < 4.5, "{mean} hops in the mean");
+    }
+}
+
+#[test]
+fn a_third_may_die_at_once_and_the_rest_is_still_in_one_piece() {
+    for seed in 0..5 {
+        let (t, _) = crowd(seed, 599);
+        let mut rng = Seed(seed).stream("who dies");
+        let all = entries(&t);
+        let mut mortal = all[1..].to_vec();
+        mortal.shuffle(&mut rng);
+        let dead: BTreeSet<EntryIx> = mortal[..200].iter().copied().collect();
+        let reached = distances(&t, all[0], &dead).len();
+        assert!(reached >= 399, "{reached} of 400, before anything is repaired");
+    }
+}
+
+#[test]
+fn who_lost_neighbours_is_told_of_new_ones_unasked() {
+    let (mut t, conns) = crowd(3, 199);
+    for conn in &conns {
+        t.told(*conn);
+    }
+    for conn in conns.iter().skip(1).step_by(2) {
+        t.say(*conn, ToTracker::Leave { torrent: A });
+    }
+    assert!(degrees(&t).into_iter().skip(1).all(|d| d >= 5), "{:?}", degrees(&t));
+    let told = conns.iter().skip(2).step_by(2).filter(|conn| !t.told(**conn).is_empty()).count();
+    assert!(told > 20, "{told} of 99 were told");
+    assert_eq!(distances(&t, entries(&t)[0], &BTreeSet::new()).len(), 100);
+}
+
+#[test]
+fn a_part_that_came_loose_is_linked_again() {
+    let (mut t, conns) = crowd(4, 59);
+    // Cut every link between the first twenty and the rest, as if those between had left at once.
+    let all = entries(&t);
+    for one in &all[..20] {
+        for other in &all[20..] {
+            t.registry.leases.disconnect(*one, *other);
+        }
+    }
+    assert!(distances(&t, all[0], &BTreeSet::new()).len() < 60);
+    t.say(conns[59], ToTracker::Leave { torrent: A });
+    t.wait(limits::GRAPH_AUDIT_DELAY * 4);
+    assert_eq!(distances(&t, all[0], &BTreeSet::new()).len(), 59);
+}
+
+#[test]
+fn churn_neither_thins_nor_thickens_the_graph() {
+    let (mut t, mut conns) = crowd(5, 150);
+    let mut rng = Seed(5).stream("churn");
+    for round in 0..600 {
+        conns[1..].shuffle(&mut rng);
+        let leaves = conns.pop().expect("many");
+        if round % 2 == 0 {
+            t.say(leaves, ToTracker::Leave { torrent: A });
+        } else {
+            t.give(Input::Closed { conn: leaves });
+        }
+        let at = format!("10.1.{}.{}:1", round / 250, round % 250 + 1);
+        conns.push(t.joined(&format!("late{round}"), &at, &[]));
+        t.wait(secs(1));
+        for conn in &conns {
+            t.registry.handle(Input::Message { conn: *conn, message: ToTracker::Ping }, t.now);
+        }
+    }
+    t.wait(secs(59));
+    let degrees = degrees(&t);
+    assert_eq!(degrees.len(), 151);
+    assert!(degrees[0] <= 12, "the source has {}", degrees[0]);
+    assert!(degrees[1..].iter().all(|d| (5..=16).contains(d)), "{degrees:?}");
+    assert_eq!(distances(&t, entries(&t)[0], &BTreeSet::new()).len(), 151);
+}
+
+#[test]
+fn a_late_joiner_finds_somebody_among_a_thousand_complete_nodes() {
+    let (mut t, conns) = crowd(6, 200);
+    for conn in &conns[1..] {
+        t.say(*conn, ToTracker::Have { torrent: A, p: ALL.to_vec() });
+    }
+    assert_eq!(degrees(&t), [0; 201], "they have no use for each other");
+    let late = t.joined("late", "192.0.2.99:1", &[PieceRange::one(0)]);
+    assert_eq!(t.told(late).len(), 5);
+    let seed = t.joined("another", "192.0.2.98:1", ALL);
+    assert_eq!(t.told(seed), ["late 192.0.2.99:7000"]);
+}

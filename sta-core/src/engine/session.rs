@@ -1,0 +1,297 @@
+//! One peer: what it may say, what was asked of it, what it waits for.
+//!
+//! ```text
+//!   asked of it:     get -> data | reject          (a cancel changes nothing: one of the two still comes)
+//!   asked by it:     waiting -> ahead -> sent      (or rejected: choked, gone, limit, elsewhere, cancelled)
+//! ```
+//!
+//! It knows nothing of other peers, of which piece would be best, or of the connection underneath. What a peer
+//! must not say ends the session: [`Misbehaviour`].
+//!
+//! Invariant: every request that is counted in `asked_bytes` has neither been answered nor given up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use super::pipeline::Pipeline;
+use super::rate::Rate;
+use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::ids::NodeId;
+use crate::model::layout::{Block, Layout};
+use crate::model::limits;
+use crate::model::time::Time;
+use crate::wire::peer::RejectReason;
+
+/// What a peer did that ends its session. It is the peer's fault; the others go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    /// `data` that answers no request, or another block than was asked for.
+    #[error("it sent data that was not asked for")]
+    Unasked,
+    /// A block outside the content, or too long.
+    #[error("it asked for what is no block of this torrent")]
+    NoBlock,
+    /// A piece that the torrent has not.
+    #[error("it claims a piece that does not exist")]
+    NoPiece,
+    /// A message that has no place where it came.
+    #[error("it sent a message out of place")]
+    OutOfPlace,
+}
+
+/// A request that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// For which block.
+    pub block: Block,
+    /// When.
+    pub at: Time,
+    /// Given up since; the answer is not waited for.
+    pub cancelled: bool,
+}
+
+/// A request that a peer has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Its id.
+    pub id: u64,
+    /// For which block.
+    pub block: Block,
+}
+
+/// The state of the protocol with one peer, after both have said hello.
+#[derive(Debug)]
+pub struct Session {
+    /// Who it is.
+    pub node: NodeId,
+    /// Its address, as observed.
+    pub remote: SocketAddr,
+    /// What it says it has.
+    pub have: Bitfield,
+    /// It does not serve us.
+    pub choked_by_it: bool,
+    /// We do not serve it.
+    pub choking: bool,
+    /// It was asked, and nothing came for long; until an answer does, it is asked for nothing.
+    pub stalled: bool,
+    /// What it sends, and how much to ask ahead.
+    pub pipeline: Pipeline,
+    /// What it is sent.
+    pub up: Rate,
+    /// When it last said anything.
+    pub heard: Time,
+    /// When it was last told anything.
+    pub said: Time,
+    layout: Layout,
+    asked: BTreeMap<u64, Asked>,
+    asked_bytes: u64,
+    next_id: u64,
+    waiting: VecDeque<Wish>,
+    ahead: VecDeque<Block>,
+    avoided: Vec<(u32, Time)>,
+}
+
+impl Session {
+    /// Both have said hello at `now`. Nobody serves anybody yet.
+    #[must_use]
+    pub fn new(node: NodeId, remote: SocketAddr, layout: Layout, now: Time) -> Self {
+        Self {
+            node,
+            remote,
+            have: Bitfield::empty(layout.pieces()),
+            choked_by_it: true,
+            choking: true,
+            stalled: false,
+            pipeline: Pipeline::new(layout.piece_bytes()),
+            up: Rate::default(),
+            heard: now,
+            said: now,
+            layout,
+            asked: BTreeMap::new(),
+            asked_bytes: 0,
+            next_id: 0,
+            waiting: VecDeque::new(),
+            ahead: VecDeque::new(),
+            avoided: Vec::new(),
+        }
+    }
+
+    /// The peer says it has more pieces: those that are new.
+    ///
+    /// # Errors
+    /// If a range names a piece that does not exist, or runs backwards.
+    pub fn gained(&mut self, ranges: &[PieceRange]) -> Result<Vec<u32>, Misbehaviour> {
+        let pieces = self.layout.pieces();
+        if ranges.iter().any(|&PieceRange(first, last)| first > last || last >= pieces) {
+            return Err(Misbehaviour::NoPiece);
+        }
+        let mut new = Vec::new();
+        for &range in ranges {
+            self.have.insert_range(range, |piece| new.push(piece));
+        }
+        Ok(new)
+    }
+
+    // What is asked of it.
+
+    /// Notes a request for `block` and gives it an id.
+    pub fn ask(&mut self, block: Block, now: Time) -> u64 {
+        self.next_id += 1;
+        self.asked.insert(self.next_id, Asked { block, at: now, cancelled: false });
+        self.asked_bytes += u64::from(block.len);
+        self.next_id
+    }
+
+    /// Bytes asked for, not here, and not given up.
+    #[must_use]
+    pub const fn asked_bytes(&self) -> u64 {
+        self.asked_bytes
+    }
+
+    /// The requests neither answered nor given up, oldest first.
+    pub fn asked(&self) -> impl DoubleEndedIterator<Item = (u64, Asked)> + '_ {
+        self.asked.iter().filter(|(_, asked)| !asked.cancelled).map(|(&id, &asked)| (id, asked))
+    }
+
+    /// `data` has come for request `id`. Says when it was asked, and whether it was given up since.
+    ///
+    /// # Errors
+    /// If no such block was asked for under this id.
+    pub fn answered(&mut self, id: u64, block: Block, now: Time) -> Result<Asked, Misbehaviour> {
+        self.heard = now;
+        match self.asked.remove(&id) {
+            Some(asked) if asked.block == block => {
+                self.pipeline.answered(block.len, asked.at, now);
+                if !asked.cancelled {
+                    self.asked_bytes -= u64::from(block.len);
+                }
+                Ok(asked)
+            }
+            _ => Err(Misbehaviour::Unasked),
+        }
+    }
+
+    /// Request `id` was rejected: the block, if it was still waited for. A reason to avoid the piece here
+    /// for a while is noted.
+    pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Block> {
+        let asked = self.asked.remove(&id)?;
+        if why == RejectReason::Elsewhere {
+            self.avoided.push((asked.block.piece, avoid_until));
+        }
+        if why == RejectReason::Gone {
+            self.have.remove(asked.block.piece);
+        }
+        (!asked.cancelled).then(|| {
+            self.asked_bytes -= u64::from(asked.block.len);
+            asked.block
+        })
+    }
+
+    /// Gives up request `id`; its answer may still come.
+    pub fn give_up(&mut self, id: u64) -> Option<Block> {
+        let asked = self.asked.get_mut(&id).filter(|asked| !asked.cancelled)?;
+        asked.cancelled = true;
+        self.asked_bytes -= u64::from(asked.block.len);
+        Some(asked.block)
+    }
+
+    /// The id under which `block` is waited for.
+    #[must_use]
+    pub fn id_of(&self, block: Block) -> Option<u64> {
+        self.asked().find(|(_, asked)| asked.block == block).map(|(id, _)| id)
+    }
+
+    /// The peer has choked us: every request is void.
+    pub fn void_asked(&mut self) {
+        self.asked_bytes = 0;
+        self.asked.clear();
+    }
+
+    /// Pieces not to be asked of this peer now: it has just given them to somebody else.
+    pub fn avoided(&mut self, now: Time) -> Vec<u32> {
+        self.avoided.retain(|&(_, until)| until > now);
+        self.avoided.iter().map(|&(piece, _)| piece).collect()
+    }
+
+    /// When something was asked and, since then, nothing has come.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Time> {
+        let oldest = self.asked().next()?.1.at;
+        Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
+    }
+
+    // What it asks for.
+
+    /// The peer asks for a block: whether it may wait to be served, or why not. `elsewhere` says that others
+    /// should serve it.
+    ///
+    /// # Errors
+    /// If it is no block of the content.
+    pub fn wish(
+        &mut self,
+        wish: Wish,
+        here: &Bitfield,
+        elsewhere: bool,
+    ) -> Result<Option<RejectReason>, Misbehaviour> {
+        if !self.layout.contains(wish.block) {
+            return Err(Misbehaviour::NoBlock);
+        }
+        let refusal = if self.choking {
+            Some(RejectReason::Choked)
+        } else if !here.contains(wish.block.piece) {
+            Some(RejectReason::Gone)
+        } else if elsewhere {
+            Some(RejectReason::Elsewhere)
+        } else if self.waiting.len() >= limits::REQUESTS_QUEUED_MAX {
+            Some(RejectReason::Limit)
+        } else {
+            self.waiting.push_back(wish);
+            None
+        };
+        Ok(refusal)
+    }
+
+    /// The requests that wait, in the order they came.
+    pub fn waiting(&self) -> impl Iterator<Item = &Wish> + '_ {
+        self.waiting.iter()
+    }
+
+    /// Takes the first waiting request for `piece`.
+    pub fn take_waiting(&mut self, piece: u32) -> Option<Wish> {
+        let at = self.waiting.iter().position(|wish| wish.block.piece == piece)?;
+        self.waiting.remove(at)
+    }
+
+    /// Takes the waiting request `id`, which the peer no longer wants.
+    pub fn take_cancelled(&mut self, id: u64) -> Option<Wish> {
+        let at = self.waiting.iter().position(|wish| wish.id == id)?;
+        self.waiting.remove(at)
+    }
+
+    /// Every request that waits is void: the peer was choked.
+    pub fn void_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// `block` was handed to the connection.
+    pub fn handed(&mut self, block: Block) {
+        self.ahead.push_back(block);
+    }
+
+    /// How many blocks the connection holds that have not been sent.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
+    /// The connection has sent the oldest block it held.
+    pub fn sent(&mut self, now: Time) -> Option<Block> {
+        let block = self.ahead.pop_front()?;
+        self.up.add(block.len.into(), now);
+        self.said = now;
+        Some(block)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use super::{Misbehaviour, Session, Wish};
+use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::layout::{Block, Layout};
+use crate::model::limits;
+use crate::model::time::Time;
+use crate::wire::peer::RejectReason;
+
+const K: u32 = 1 << 10;
+
+/// A session about ten pieces of 64 KiB.
+fn session() -> Session {
+    let layout = Layout::new(u64::from(640 * K), 64 * K).expect("in bounds");
+    let node = "peer".parse().expect("a plain name");
+    Session::new(node, ([192, 0, 2, 7], 6881).into(), layout, Time::ZERO)
+}
+
+fn block(piece: u32) -> Block {
+    Block { piece, offset: 0, len: 16 * K }
+}
+
+#[test]
+fn data_must_have_been_asked_for() {
+    let mut session = session();
+    let id = session.ask(block(3), Time::ZERO);
+    assert_eq!(session.asked_bytes(), 16 << 10);
+    assert_eq!(session.answered(id + 1, block(3), Time::ZERO), Err(Misbehaviour::Unasked));
+    assert!(session.answered(id, block(3), Time::ZERO).is_ok());
+    assert_eq!(session.asked_bytes(), 0);
+    let again = session.answered(id, block(3), Time::ZERO);
+    assert_eq!(again, Err(Misbehaviour::Unasked), "once is enough");
+    let id = session.ask(block(3), Time::ZERO);
+    let other = session.answered(id, block(4), Time::ZERO);
+    assert_eq!(other, Err(Misbehaviour::Unasked), "another block than was asked for");
+}
+
+#[test]
+fn what_was_given_up_may_still_come_and_is_not_counted() {
+    let mut session = session();
+    let id = session.ask(block(3), Time::ZERO);
+    assert_eq!(session.give_up(id), Some(block(3)));
+    assert_eq!(session.give_up(id), None);
+    assert_eq!(session.asked_bytes(), 0);
+    assert_eq!(session.asked().count(), 0);
+    assert!(session.answered(id, block(3), Time::ZERO).is_ok_and(|asked| asked.cancelled));
+}
+
+#[test]
+fn a_rejection_returns_the_block_and_may_say_where_not_to_ask() {
+    let mut session = session();
+    session.gained(&[PieceRange(0, 9)]).expect("they exist");
+    let soon = Time::ZERO + Duration::from_secs(2);
+    let id = session.ask(block(3), Time::ZERO);
+    assert_eq!(session.rejected(id, RejectReason::Elsewhere, soon), Some(block(3)));
+    assert_eq!(session.avoided(Time::ZERO), [3]);
+    assert!(session.avoided(soon).is_empty());
+    let id = session.ask(block(4), Time::ZERO);
+    assert_eq!(session.rejected(id, RejectReason::Gone, soon), Some(block(4)));
+    assert!(!session.have.contains(4), "it has it no longer");
+    assert_eq!(session.rejected(99, RejectReason::Gone, soon), None);
+}
+
+#[test]
+fn a_choke_voids_every_request() {
+    let mut session = session();
+    let first = session.ask(block(3), Time::ZERO);
+    session.ask(block(4), Time::ZERO);
+    session.give_up(first);
+    session.void_asked();
+    assert_eq!((session.asked_bytes(), session.silent_since()), (0, None));
+}
+
+#[test]
+fn only_pieces_that_exist_are_believed() {
+    let mut session = session();
+    assert_eq!(session.gained(&[PieceRange(2, 4), PieceRange(4, 5)]), Ok(vec![2, 3, 4, 5]));
+    for bad in [PieceRange(9, 10), PieceRange(5, 4), PieceRange(0, u32::MAX)] {
+        assert_eq!(session.gained(&[bad]), Err(Misbehaviour::NoPiece), "{bad:?}");
+    }
+}
+
+#[test]
+fn wishes_wait_are_refused_or_end_the_session() {
+    let mut session = session();
+    let here = Bitfield::full(5);
+    let wish = |piece| Wish { id: 1, block: block(piece) };
+    assert_eq!(session.wish(wish(1), &here, false), Ok(Some(RejectReason::Choked)));
+    session.choking = false;
+    assert_eq!(session.wish(wish(1), &here, false), Ok(None));
+    assert_eq!(session.wish(wish(7), &here, false), Ok(Some(RejectReason::Gone)));
+    assert_eq!(session.wish(wish(10), &here, false), Err(Misbehaviour::NoBlock));
+    for _ in 1..limits::REQUESTS_QUEUED_MAX {
+        assert_eq!(session.wish(wish(2), &here, false), Ok(None));
+    }
+    assert_eq!(session.wish(wish(2), &here, false), Ok(Some(RejectReason::Limit)));
+    assert_eq!(session.take_waiting(1).map(|w| w.block.piece), Some(1));
+    assert_eq!(session.take_waiting(1), None);
+}
+
+#[test]
+fn silence_counts_from_the_oldest_request_or_the_last_answer() {
+    let at = |secs| Time::ZERO + Duration::from_secs(secs);
+    let mut session = session();
+    assert_eq!(session.silent_since(), None);
+    let first = session.ask(block(1), at(1));
+    session.ask(block(2), at(2));
+    assert_eq!(session.silent_since(), Some(at(1)));
+    session.answered(first, block(1), at(5)).expect("asked");
+    assert_eq!(session.silent_since(), Some(at(5)));
+}

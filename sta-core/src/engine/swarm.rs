@@ -1,0 +1,566 @@
+//! All a node knows of one torrent and its peers: composes picker, assembly, sessions, uploads, choker and
+//! neighbours.
+//!
+//! Inputs are method calls, outputs are polled. `swarm/fetch.rs` decides what to ask of whom, `swarm/storage.rs`
+//! what a stored and a checked piece mean; this file holds the state, the sessions and the clockwork.
+//!
+//! Invariants: a piece is announced, served and counted as had only after its hash was right. Every block under
+//! way is asked of a session that stands.
+
+mod fetch;
+mod storage;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::assembly::Assembly;
+use super::choker::{Candidate, Choker};
+use super::interface::{ConnId, Output, Torrent};
+use super::neighbours::Neighbours;
+use super::picker::Picker;
+use super::rate::Rate;
+use super::session::{Misbehaviour, Session, Wish};
+use super::uploads::Uploads;
+use crate::model::address::Address;
+use crate::model::bitfield::Bitfield;
+use crate::model::config::EngineConfig;
+use crate::model::event::Event;
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::layout::Layout;
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::status::{PeerStatus, StoreError, TorrentStatus};
+use crate::model::time::Time;
+use crate::wire::peer::{PeerMessage, RejectReason};
+use crate::wire::tracker::TransferEvent;
+
+/// How often timeouts, stalls and dials are looked at. Everything else happens at once.
+const TICK: Duration = Duration::from_millis(500);
+/// How long a source is not asked again for a piece that it has just given to somebody else.
+const AVOID: Duration = Duration::from_secs(2);
+/// Least time between two wishes for more peers; grows while they are in vain.
+const WANT_FIRST: Duration = Duration::from_secs(2);
+/// Longest time between two wishes for more peers.
+const WANT_MAX: Duration = Duration::from_secs(60);
+/// How often payload totals are told to the tracker.
+const STATS_EVERY: Duration = Duration::from_secs(5);
+/// A peer that took this many pieces more than four times what it gave is served after the others.
+const TAKER_PIECES: u64 = 16;
+
+/// What a tracker is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A piece is verified.
+    Got(u32),
+    /// More peers would be welcome.
+    Want(u32),
+    /// Payload moved so far.
+    Stats {
+        /// Bytes sent.
+        up: u64,
+        /// Bytes received.
+        down: u64,
+        /// What has happened, if anything.
+        event: Option<TransferEvent>,
+    },
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Some pieces are missing and wanted.
+    Fetching,
+    /// Every piece is verified; the store is making it durable.
+    Finishing,
+    /// Nothing is wanted any more.
+    Serving,
+}
+
+/// What moved between this node and another, over all their sessions.
+#[derive(Clone, Debug)]
+struct Account {
+    addr: SocketAddr,
+    down: u64,
+    up: u64,
+}
+
+/// One torrent.
+#[derive(Debug)]
+pub struct Swarm {
+    info_hash: InfoHash,
+    layout: Layout,
+    config: EngineConfig,
+    own_node: NodeId,
+    have: Bitfield,
+    phase: Phase,
+    picker: Picker,
+    assembly: Assembly,
+    sessions: BTreeMap<ConnId, Session>,
+    uploads: Uploads,
+    choker: Choker,
+    neighbours: Neighbours,
+    accounts: BTreeMap<NodeId, Account>,
+    strikes: BTreeMap<NodeId, u32>,
+    from_one_peer: BTreeSet<u32>,
+    down: Rate,
+    up: Rate,
+    wasted: u64,
+    failed: Option<StoreError>,
+    paused_until: Time,
+    end_game: bool,
+    next_tick: Time,
+    next_choke: Time,
+    next_stats: Time,
+    next_want: Time,
+    want_wait: Duration,
+    told: (u64, u64),
+    outputs: VecDeque<Output>,
+    news: VecDeque<News>,
+}
+
+impl Swarm {
+    /// A node called `own_node` takes part in `torrent` from `now` on.
+    #[must_use]
+    pub fn new(
+        torrent: Torrent,
+        config: &EngineConfig,
+        own_node: NodeId,
+        seed: Seed,
+        now: Time,
+    ) -> Self {
+        let Torrent { info_hash, layout, have, peers, fetch, .. } = torrent;
+        let slots = config.upload_slots as usize;
+        let mut rng = seed.stream("picker");
+        let mut swarm = Self {
+            info_hash,
+            layout,
+            config: config.clone(),
+            own_node,
+            phase: if fetch { Phase::Fetching } else { Phase::Serving },
+            picker: Picker::new(&have, &mut rng),
+            assembly: Assembly::new(layout),
+            sessions: BTreeMap::new(),
+            uploads: Uploads::new(layout.pieces(), slots),
+            choker: Choker::new(slots),
+            neighbours: Neighbours::new(seed.child("neighbours")),
+            accounts: BTreeMap::new(),
+            strikes: BTreeMap::new(),
+            from_one_peer: BTreeSet::new(),
+            down: Rate::default(),
+            up: Rate::default(),
+            wasted: 0,
+            failed: None,
+            paused_until: now,
+            end_game: false,
+            next_tick: now + TICK,
+            next_choke: now + config.choke_interval,
+            next_stats: now + STATS_EVERY,
+            next_want: now + WANT_FIRST,
+            want_wait: WANT_FIRST,
+            told: (0, 0),
+            outputs: VecDeque::new(),
+            news: VecDeque::new(),
+            have,
+        };
+        swarm.event(Event::TorrentAdded {
+            torrent: info_hash,
+            pieces: layout.pieces(),
+            have: swarm.have.count(),
+        });
+        for addr in peers {
+            swarm.neighbours.learn(addr, None, now);
+        }
+        swarm.finish_if_complete();
+        swarm
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What the trackers are to be told next.
+    pub fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// When to call [`Self::tick`].
+    #[must_use]
+    pub const fn deadline(&self) -> Time {
+        self.next_tick
+    }
+
+    /// The pieces that are here, verified.
+    #[must_use]
+    pub const fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// How many peers a tracker should name.
+    #[must_use]
+    pub const fn peers_wanted(&self) -> u32 {
+        self.config.peers_wanted
+    }
+
+    /// A tracker names peers.
+    pub fn learned(&mut self, peers: Vec<(Address, NodeId)>, now: Time) {
+        let count = peers.len() as u32;
+        for (addr, node) in peers {
+            if node != self.own_node && self.neighbours.learn(addr, Some(node), now) {
+                self.want_wait = WANT_FIRST;
+            }
+        }
+        self.event(Event::PeersLearned { torrent: self.info_hash, count });
+    }
+
+    /// The next address to dial, if there is room for another neighbour. `conn` becomes its number.
+    pub fn next_dial(&mut self, conn: ConnId, now: Time) -> Option<Address> {
+        let dialling = self.neighbours.engaged();
+        let accepted = self.sessions.keys().filter(|c| matches!(c, ConnId::Accepted(_))).count();
+        if dialling + accepted >= self.config.peers_wanted as usize {
+            return None;
+        }
+        let sessions = &self.sessions;
+        let connected = |node: &NodeId| sessions.values().any(|session| session.node == *node);
+        let addr = self.neighbours.due(now, connected)?;
+        self.neighbours.dialling(&addr, conn);
+        Some(addr)
+    }
+
+    /// Whether a session with `node`, which has said hello, may begin on `conn`; else why not.
+    ///
+    /// # Errors
+    /// The reason, for the peer's user to read.
+    pub fn admits(&self, conn: ConnId, node: &NodeId) -> Result<(), &'static str> {
+        if *node == self.own_node {
+            return Err("this is myself, or another node with my id");
+        }
+        if self.neighbours.is_banned(node) {
+            return Err("this node is banned here: it sent wrong data");
+        }
+        let other = self.sessions.iter().find(|(_, session)| session.node == *node);
+        if let Some((&standing, _)) = other
+            && !self.replaces(conn, standing, node)
+        {
+            return Err("a session with this node stands already");
+        }
+        if other.is_none() && self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX {
+            return Err("too many peers");
+        }
+        Ok(())
+    }
+
+    /// Of two connections with one node, the one to keep. When both have dialled at the same time both ends must
+    /// come to the same answer: the dial of the smaller id stays. A second one from the same end
+    /// means that the first was lost there.
+    fn replaces(&self, new: ConnId, standing: ConnId, node: &NodeId) -> bool {
+        match (new, standing) {
+            (ConnId::Dialled(_), ConnId::Accepted(_)) => self.own_node < *node,
+            (ConnId::Accepted(_), ConnId::Dialled(_)) => *node < self.own_node,
+            (ConnId::Accepted(_), ConnId::Accepted(_)) => true,
+            (ConnId::Dialled(_), ConnId::Dialled(_)) => false,
+        }
+    }
+
+    /// Both sides have said hello on `conn`, and [`Self::admits`] had nothing against it.
+    pub fn connected(&mut self, conn: ConnId, node: NodeId, remote: SocketAddr, now: Time) {
+        let standing = self.sessions.iter().find(|(_, s)| s.node == node).map(|(&c, _)| c);
+        if let Some(standing) = standing {
+            self.close(standing, "another connection with this node took its place", now);
+        }
+        self.neighbours.identified(conn, &node);
+        let torrent = self.info_hash;
+        self.event(Event::PeerConnected { torrent, peer: node.clone() });
+        self.accounts.entry(node.clone()).or_insert(Account { addr: remote, down: 0, up: 0 });
+        self.sessions.insert(conn, Session::new(node, remote, self.layout, now));
+        for ranges in self.have.ranges().chunks(limits::HAVE_RANGES_MAX) {
+            self.send(conn, PeerMessage::Have { p: ranges.to_vec() }, now);
+        }
+        self.choke_round(now);
+    }
+
+    /// A message other than `data` has come.
+    pub fn message(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.heard = now;
+        let result = match message {
+            PeerMessage::Have { p } => session.gained(&p).map(|new| self.gained(conn, &new, now)),
+            PeerMessage::Choke => {
+                session.choked_by_it = true;
+                session.stalled = false;
+                session.void_asked();
+                self.abandon(conn, now);
+                Ok(())
+            }
+            PeerMessage::Unchoke => {
+                session.choked_by_it = false;
+                self.fill(conn, now);
+                Ok(())
+            }
+            PeerMessage::Get { id, block } => {
+                let wish = Wish { id, block: block.into() };
+                let elsewhere =
+                    self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
+                session.wish(wish, &self.have, elsewhere).map(|refusal| match refusal {
+                    Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
+                    None => self.serve(now),
+                })
+            }
+            PeerMessage::Cancel { id } => {
+                if session.take_cancelled(id).is_some() {
+                    let why = RejectReason::Cancelled;
+                    self.send(conn, PeerMessage::Reject { id, why }, now);
+                }
+                Ok(())
+            }
+            PeerMessage::Reject { id, why } => {
+                session.stalled = false;
+                let returned = session.rejected(id, why, now + AVOID);
+                if why == RejectReason::Gone
+                    && let Some(block) = returned
+                {
+                    self.picker.lost([block.piece]);
+                }
+                self.take_back(conn, returned, now);
+                Ok(())
+            }
+            PeerMessage::Bye { why } => {
+                self.closed(conn, &format!("it said: {}", printable(&why)), now);
+                self.outputs.push_back(Output::Close { conn, why: "it said goodbye".into() });
+                Ok(())
+            }
+            PeerMessage::Ping | PeerMessage::Unknown => Ok(()),
+            PeerMessage::Hello { .. } | PeerMessage::Data { .. } => Err(Misbehaviour::OutOfPlace),
+        };
+        if let Err(misbehaviour) = result {
+            self.close(conn, &misbehaviour.to_string(), now);
+        }
+    }
+
+    /// A block was handed to the network.
+    pub fn sent(&mut self, conn: ConnId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(block) = session.sent(now) else { return };
+        let peer = session.node.clone();
+        self.up.add(block.len.into(), now);
+        if let Some(account) = self.accounts.get_mut(&peer) {
+            account.up += u64::from(block.len);
+        }
+        self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
+        self.serve(now);
+    }
+
+    /// A connection has ended, or its dial has failed.
+    pub fn closed(&mut self, conn: ConnId, why: &str, now: Time) {
+        let torrent = self.info_hash;
+        let useless =
+            self.sessions.get(&conn).is_some_and(|s| self.have.is_full() && s.have.is_full());
+        let dialled = self.neighbours.lost(conn, useless, now).cloned();
+        let Some(session) = self.sessions.remove(&conn) else {
+            if let Some(peer) = dialled {
+                self.event(Event::DialFailed { torrent, peer, why: why.into() });
+            }
+            return;
+        };
+        self.event(Event::PeerLost { torrent, peer: session.node.clone(), why: why.into() });
+        self.picker.lost(session.have.iter());
+        self.uploads.forget(conn);
+        self.abandon(conn, now);
+        self.serve(now);
+    }
+
+    /// Time has passed: timeouts, stalls, retries, rounds.
+    pub fn tick(&mut self, now: Time) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.check_sessions(now);
+        if now >= self.next_choke {
+            self.next_choke = now + self.config.choke_interval;
+            self.choke_round(now);
+        }
+        self.tell_totals(now);
+        self.want_more(now);
+        self.finish_if_due(now);
+        self.fill_all(now);
+        self.serve(now);
+    }
+
+    /// Ends every session; the swarm is about to be dropped.
+    pub fn leave(&mut self, now: Time) {
+        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, "it leaves this torrent", now);
+        }
+        self.event(Event::TorrentRemoved { torrent: self.info_hash });
+    }
+
+    /// A snapshot for a person or a program.
+    #[must_use]
+    pub fn status(&self, now: Time) -> TorrentStatus {
+        let verified = self.have.iter().map(|piece| u64::from(self.layout.piece_len(piece))).sum();
+        let peer = |(node, account): (&NodeId, &Account)| {
+            let session = self.sessions.values().find(|session| session.node == *node);
+            PeerStatus {
+                node: node.clone(),
+                addr: session.map_or(account.addr, |s| s.remote),
+                connected: session.is_some(),
+                have: session.map_or(0, |s| s.have.count()),
+                down: account.down,
+                up: account.up,
+                down_rate: session.map_or(0, |s| s.pipeline.rate(now)),
+                up_rate: session.map_or(0, |s| s.up.per_second(now)),
+            }
+        };
+        TorrentStatus {
+            info_hash: self.info_hash,
+            pieces: self.layout.pieces(),
+            have: self.have.count(),
+            total: self.layout.total(),
+            verified,
+            finished: self.phase == Phase::Serving && self.have.is_full(),
+            down: self.down.total(),
+            up: self.up.total(),
+            wasted: self.wasted,
+            down_rate: self.down.per_second(now),
+            up_rate: self.up.per_second(now),
+            failed: self.failed.clone(),
+            peers: self.accounts.iter().map(peer).collect(),
+        }
+    }
+
+    /// Hands waiting requests to connections that have room.
+    fn serve(&mut self, now: Time) {
+        let seeding = self.have.is_full();
+        let allowance = TAKER_PIECES * u64::from(self.layout.piece_bytes());
+        let taker = |s: &Session| !seeding && s.up.total() > allowance + 4 * s.pipeline.total();
+        while let Some(service) = self.uploads.next(&mut self.sessions, seeding, taker) {
+            let Wish { id, block } = service.wish;
+            if let Some(session) = self.sessions.get_mut(&service.conn) {
+                session.handed(block);
+                session.said = now;
+            }
+            let (conn, torrent) = (service.conn, self.info_hash);
+            self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
+            for (conn, Wish { id, .. }) in service.elsewhere {
+                self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
+            }
+        }
+    }
+
+    fn choke_round(&mut self, now: Time) {
+        let gives = |s: &Session| s.pipeline.rate(now);
+        let candidates: Vec<_> = self
+            .sessions
+            .iter()
+            .map(|(&conn, session)| Candidate { conn, gives: gives(session) })
+            .collect();
+        let unchoked = self.choker.round(&candidates);
+        for Candidate { conn, .. } in candidates {
+            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            let choke = !unchoked.contains(&conn);
+            if session.choking == choke {
+                continue;
+            }
+            session.choking = choke;
+            let (torrent, peer) = (self.info_hash, session.node.clone());
+            if choke {
+                session.void_waiting();
+                self.event(Event::Choked { torrent, peer });
+                self.send(conn, PeerMessage::Choke, now);
+            } else {
+                self.event(Event::Unchoked { torrent, peer });
+                self.send(conn, PeerMessage::Unchoke, now);
+            }
+        }
+    }
+
+    /// Ends sessions that have gone silent, greets those that might think so of us, and takes back what a stalled
+    /// peer was asked for.
+    fn check_sessions(&mut self, now: Time) {
+        let (timeout, patience) = (self.config.peer_timeout, self.config.request_timeout);
+        let (mut dead, mut quiet, mut stalled) = (Vec::new(), Vec::new(), Vec::new());
+        for (&conn, session) in &self.sessions {
+            if now.since(session.heard) >= timeout {
+                dead.push(conn);
+            } else if now.since(session.said) >= timeout / 3 {
+                quiet.push(conn);
+            }
+            if session.silent_since().is_some_and(|since| now.since(since) >= patience) {
+                stalled.push(conn);
+            }
+        }
+        for conn in dead {
+            self.close(conn, "it has been silent for too long", now);
+        }
+        for conn in quiet {
+            self.send(conn, PeerMessage::Ping, now);
+        }
+        for conn in stalled {
+            self.give_up_all(conn, now);
+        }
+    }
+
+    fn want_more(&mut self, now: Time) {
+        let engaged = self.sessions.len();
+        let few = (self.config.peers_wanted as usize).div_ceil(2);
+        if self.phase != Phase::Fetching || engaged >= few || now < self.next_want {
+            return;
+        }
+        self.next_want = now + self.want_wait;
+        self.want_wait = (self.want_wait * 2).min(WANT_MAX);
+        let missing = self.config.peers_wanted.saturating_sub(engaged as u32);
+        self.news.push_back(News::Want(missing));
+    }
+
+    fn tell_totals(&mut self, now: Time) {
+        let totals = (self.up.total(), self.down.total());
+        if now >= self.next_stats && self.told != totals {
+            self.next_stats = now + STATS_EVERY;
+            self.tell_stats(None);
+        }
+    }
+
+    fn tell_stats(&mut self, event: Option<TransferEvent>) {
+        let (up, down) = (self.up.total(), self.down.total());
+        self.told = (up, down);
+        self.news.push_back(News::Stats { up, down, event });
+    }
+
+    fn ban(&mut self, node: &NodeId, why: &str, now: Time) {
+        let (torrent, peer) = (self.info_hash, node.clone());
+        self.neighbours.ban(node.clone());
+        self.event(Event::PeerBanned { torrent, peer, why: why.into() });
+        let conns: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| s.node == *node).map(|(&conn, _)| conn).collect();
+        for conn in conns {
+            self.close(conn, why, now);
+        }
+    }
+
+    /// Ends a session from this side.
+    fn close(&mut self, conn: ConnId, why: &str, now: Time) {
+        self.send(conn, PeerMessage::Bye { why: why.into() }, now);
+        self.outputs.push_back(Output::Close { conn, why: why.into() });
+        self.closed(conn, why, now);
+    }
+
+    fn send(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.said = now;
+            self.outputs.push_back(Output::Send { conn, message });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// What a stranger wrote, fit for a log line.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
+}

@@ -1,0 +1,199 @@
+//! What to ask of whom.
+//!
+//! In this order, while a peer's window has room: the piece it is sending us, a piece whose sender was lost, the
+//! rarest open piece it has. When nothing is open any more, blocks move from peers who would take long to
+//! peers who would be done much sooner, with a cancel for the loser (end game).
+
+use std::time::Duration;
+
+use super::{Phase, Swarm};
+use crate::engine::interface::{ConnId, Output};
+use crate::engine::session::Session;
+use crate::model::event::Event;
+use crate::model::layout::Block;
+use crate::model::time::Time;
+use crate::wire::peer::PeerMessage;
+
+/// What a peer of unknown rate is taken to send, in bytes per second.
+const RATE_ASSUMED: u64 = 64 << 10;
+/// A block moves to another peer only if it saves more than this: moving costs a round trip.
+const GAIN_MIN: Duration = Duration::from_millis(1_000);
+
+impl Swarm {
+    /// A peer has pieces that it had not.
+    pub(super) fn gained(&mut self, conn: ConnId, new: &[u32], now: Time) {
+        for &piece in new {
+            self.picker.gained(piece);
+            self.uploads.seen(piece);
+        }
+        let both_complete =
+            self.have.is_full() && self.sessions.get(&conn).is_some_and(|s| s.have.is_full());
+        if both_complete && self.phase == Phase::Serving {
+            self.close(conn, "both have everything", now);
+        } else {
+            self.fill(conn, now);
+        }
+    }
+
+    /// Asks a peer for as much as its window takes.
+    pub(super) fn fill(&mut self, conn: ConnId, now: Time) {
+        if self.phase != Phase::Fetching || now < self.paused_until {
+            return;
+        }
+        loop {
+            let Some(session) = self.sessions.get(&conn) else { return };
+            let window = Self::window(session, now);
+            if session.choked_by_it || session.asked_bytes() >= window {
+                return;
+            }
+            let Some(block) = self.next_block(conn, now) else { return };
+            self.ask(conn, block, now);
+        }
+    }
+
+    /// Asks every peer for as much as its window takes.
+    pub(super) fn fill_all(&mut self, now: Time) {
+        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        for conn in conns {
+            self.fill(conn, now);
+        }
+    }
+
+    /// Blocks that `conn` will not send: others are asked for them.
+    pub(super) fn take_back(
+        &mut self,
+        conn: ConnId,
+        blocks: impl IntoIterator<Item = Block>,
+        now: Time,
+    ) {
+        let mut any = false;
+        for block in blocks {
+            self.assembly.returned(block, conn);
+            if self.assembly.is_untouched(block.piece) {
+                self.assembly.remove(block.piece);
+                self.picker.reopen(block.piece);
+            }
+            any = true;
+        }
+        if any {
+            self.fill_all(now);
+        }
+    }
+
+    /// A peer serves us no more: all it was to fetch is anybody's.
+    pub(super) fn abandon(&mut self, conn: ConnId, now: Time) {
+        for piece in self.assembly.abandon(conn) {
+            self.assembly.remove(piece);
+            self.picker.reopen(piece);
+        }
+        self.fill_all(now);
+    }
+
+    /// A peer has stalled: what it was asked for is asked of others. It may still answer.
+    pub(super) fn give_up_all(&mut self, conn: ConnId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let ids: Vec<u64> = session.asked().map(|(id, _)| id).collect();
+        session.stalled = true;
+        for id in ids {
+            session.give_up(id);
+            self.outputs.push_back(Output::Send { conn, message: PeerMessage::Cancel { id } });
+        }
+        self.abandon(conn, now);
+    }
+
+    /// A stalled peer is asked for nothing: it still owes answers, and the first that comes shows that it is back.
+    fn window(session: &Session, now: Time) -> u64 {
+        if session.stalled { 0 } else { session.pipeline.window(now) }
+    }
+
+    fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        self.assembly.asked(block, conn);
+        let id = session.ask(block, now);
+        let peer = session.node.clone();
+        self.event(Event::BlockAsked { torrent: self.info_hash, peer, block });
+        self.send(conn, PeerMessage::Get { id, block: block.into() }, now);
+    }
+
+    fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
+        for piece in self.assembly.unfinished(Some(conn)) {
+            if let Some(block) = self.assembly.next_missing(piece) {
+                return Some(block);
+            }
+        }
+        let session = self.sessions.get_mut(&conn)?;
+        let avoided = session.avoided(now);
+        for piece in self.assembly.unfinished(None) {
+            if session.have.contains(piece) && !avoided.contains(&piece) {
+                self.assembly.adopt(piece, conn);
+                return self.assembly.next_missing(piece);
+            }
+        }
+        if let Some(piece) = self.picker.pick(&session.have, &avoided) {
+            let block_bytes = match self.config.block_bytes {
+                0 => session.pipeline.block_bytes(now),
+                fixed => fixed,
+            };
+            self.picker.close(piece);
+            self.assembly.start(piece, block_bytes, conn);
+            return self.assembly.next_missing(piece);
+        }
+        self.steal(conn, now)
+    }
+
+    /// Nothing is open: a block that another peer would take long to send.
+    ///
+    /// The peer with the longest queue, in time, gives up its last block if this one would be done with it in half
+    /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
+    fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
+        let session = self.sessions.get(&conn)?;
+        let queue = |s: &Session, more: u64| {
+            let rate = s.pipeline.rate(now).max(RATE_ASSUMED);
+            Duration::from_nanos((s.asked_bytes() + more) * 1_000_000 / (rate / 1_000))
+        };
+        let mut best: Option<(Duration, ConnId, Block)> = None;
+        for (&other, holder) in &self.sessions {
+            let waits = queue(holder, 0);
+            if other == conn || best.as_ref().is_some_and(|(longest, ..)| *longest >= waits) {
+                continue;
+            }
+            let suits = |block: &Block| {
+                session.have.contains(block.piece)
+                    && !self.from_one_peer.contains(&block.piece)
+                    && self.assembly.askers(*block) == [other]
+            };
+            if let Some((_, asked)) = holder.asked().rev().find(|(_, asked)| suits(&asked.block)) {
+                best = Some((waits, other, asked.block));
+            }
+        }
+        let (waits, holder, block) = best?;
+        let own = queue(session, block.len.into()) + session.pipeline.delay();
+        if waits <= 3 * own + GAIN_MIN {
+            return None;
+        }
+        self.move_away(holder, block, now);
+        if !self.end_game {
+            self.end_game = true;
+            self.event(Event::EndGame { torrent: self.info_hash });
+        }
+        Some(block)
+    }
+
+    /// `holder` need not send `block` any more.
+    fn move_away(&mut self, holder: ConnId, block: Block, now: Time) {
+        let Some(session) = self.sessions.get_mut(&holder) else { return };
+        if let Some(id) = session.id_of(block) {
+            session.give_up(id);
+            self.assembly.returned(block, holder);
+            self.send(holder, PeerMessage::Cancel { id }, now);
+        }
+    }
+
+    /// Others were asked for `block` too, which has come: they need not send it.
+    pub(super) fn cancel_others(&mut self, block: Block, others: &[ConnId], now: Time) {
+        for &other in others {
+            self.move_away(other, block, now);
+            self.fill(other, now);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a block that came, a block that was stored and a piece that was checked mean.
+
+use std::time::Duration;
+
+use super::{News, Phase, Swarm};
+use crate::engine::assembly::Arrival;
+use crate::engine::interface::{ConnId, Output};
+use crate::model::bitfield::PieceRange;
+use crate::model::event::Event;
+use crate::model::ids::NodeId;
+use crate::model::layout::Block;
+use crate::model::status::StoreError;
+use crate::model::time::Time;
+use crate::wire::peer::PeerMessage;
+use crate::wire::tracker::TransferEvent;
+
+/// How long a full disk, or whatever else may pass, is given before it is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+/// A peer that had a part in so many wrong pieces is banned, even if never alone.
+const STRIKES_MAX: u32 = 3;
+
+impl Swarm {
+    /// A block has come, body and all. If it is of use, [`Output::Keep`] is among the outputs.
+    pub fn block(&mut self, conn: ConnId, id: u64, block: Block, now: Time) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if let Err(misbehaviour) = session.answered(id, block, now) {
+            self.close(conn, &misbehaviour.to_string(), now);
+            return;
+        }
+        session.stalled = false;
+        let (torrent, peer) = (self.info_hash, session.node.clone());
+        let arrival = self.assembly.received(block, conn, &peer);
+        self.down.add(block.len.into(), now);
+        if let Some(account) = self.accounts.get_mut(&peer) {
+            account.down += u64::from(block.len);
+        }
+        let useful = arrival != Arrival::Useless;
+        self.event(Event::BlockReceived { torrent, peer, block, useful });
+        match arrival {
+            Arrival::Useful { others, complete } => {
+                self.outputs.push_back(Output::Keep { torrent, block });
+                if complete {
+                    self.outputs.push_back(Output::Check { torrent, piece: block.piece });
+                }
+                self.cancel_others(block, &others, now);
+            }
+            Arrival::Useless => self.wasted += u64::from(block.len),
+        }
+        self.fill(conn, now);
+    }
+
+    /// The store has written a block, or not.
+    pub fn written(&mut self, block: Block, result: Result<(), StoreError>, now: Time) {
+        if let Err(failure) = result {
+            if self.assembly.contains(block.piece) {
+                self.begin_anew(block.piece);
+            }
+            self.store_failed(failure, now);
+        }
+    }
+
+    /// The store has hashed a piece, or could not.
+    pub fn checked(&mut self, piece: u32, result: Result<bool, StoreError>, now: Time) {
+        if !self.assembly.is_checking(piece) {
+            return;
+        }
+        match result {
+            Ok(true) => self.verified(piece, now),
+            Ok(false) => {
+                let from = self.begin_anew(piece);
+                let torrent = self.info_hash;
+                self.wasted += u64::from(self.layout.piece_len(piece));
+                self.event(Event::PieceFailed { torrent, piece, from: from.clone() });
+                self.blame(piece, &from, now);
+                self.fill_all(now);
+            }
+            Err(failure) => {
+                self.begin_anew(piece);
+                self.store_failed(failure, now);
+            }
+        }
+    }
+
+    /// The store has made the content durable, or could not.
+    pub fn finished(&mut self, result: Result<(), StoreError>, now: Time) {
+        if self.phase != Phase::Finishing {
+            return;
+        }
+        if let Err(failure) = result {
+            self.store_failed(failure, now);
+            return;
+        }
+        self.phase = Phase::Serving;
+        self.failed = None;
+        let (torrent, wasted) = (self.info_hash, self.wasted);
+        let (up, down) = (self.up.total(), self.down.total());
+        self.event(Event::TorrentComplete { torrent, down, up, wasted });
+        self.tell_stats(Some(TransferEvent::Completed));
+        let complete = |(&conn, session): (&ConnId, &crate::engine::session::Session)| {
+            session.have.is_full().then_some(conn)
+        };
+        let useless: Vec<_> = self.sessions.iter().filter_map(complete).collect();
+        for conn in useless {
+            self.close(conn, "both have everything", now);
+        }
+    }
+
+    /// Goes on to make the content durable once every piece is here.
+    pub(super) fn finish_if_complete(&mut self) {
+        if self.phase == Phase::Fetching && self.have.is_full() {
+            self.phase = Phase::Finishing;
+            self.outputs.push_back(Output::Finish { torrent: self.info_hash });
+        }
+    }
+
+    /// Tries again to make the content durable, after a failure that may have passed.
+    pub(super) fn finish_if_due(&mut self, now: Time) {
+        let failed = self.failed.as_ref().is_some_and(|failure| failure.passing);
+        if self.phase == Phase::Finishing && failed && now >= self.paused_until {
+            self.paused_until = now + STORE_RETRY;
+            self.outputs.push_back(Output::Finish { torrent: self.info_hash });
+        }
+    }
+
+    fn verified(&mut self, piece: u32, now: Time) {
+        let torrent = self.info_hash;
+        self.assembly.remove(piece);
+        self.from_one_peer.remove(&piece);
+        self.have.insert(piece);
+        self.failed = None;
+        self.event(Event::PieceVerified { torrent, piece });
+        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        for conn in conns {
+            self.send(conn, PeerMessage::Have { p: vec![PieceRange::one(piece)] }, now);
+        }
+        self.event(Event::PieceAnnounced { torrent, piece });
+        self.news.push_back(News::Got(piece));
+        self.finish_if_complete();
+    }
+
+    /// All of `piece` is to be fetched again. Says who had sent it.
+    fn begin_anew(&mut self, piece: u32) -> Vec<NodeId> {
+        let from = self.assembly.remove(piece).into_vec();
+        self.picker.reopen(piece);
+        self.outputs.push_back(Output::Forget { torrent: self.info_hash, piece });
+        from
+    }
+
+    /// Who sent a wrong piece alone did it. Of several nobody knows which: each gets a strike, and the piece is
+    /// fetched from one peer next time, so that the question does not arise again.
+    fn blame(&mut self, piece: u32, from: &[NodeId], now: Time) {
+        if let [culprit] = from {
+            self.ban(culprit, "it sent a piece with a wrong hash", now);
+            return;
+        }
+        self.from_one_peer.insert(piece);
+        for node in from {
+            let strikes = self.strikes.entry(node.clone()).or_default();
+            *strikes += 1;
+            if *strikes >= STRIKES_MAX {
+                self.ban(node, "it had a part in several pieces with wrong hashes", now);
+            }
+        }
+    }
+
+    /// The machine's storage failed: stop for a while if that may pass, else for good.
+    fn store_failed(&mut self, failure: StoreError, now: Time) {
+        let pause = if failure.passing { now + STORE_RETRY } else { Time::FAR_FUTURE };
+        let news = self.failed.as_ref() != Some(&failure);
+        self.paused_until = self.paused_until.max(pause);
+        if news {
+            let (torrent, why, retry) = (self.info_hash, failure.to_string(), failure.passing);
+            self.event(Event::StoreFailed { torrent, why, retry });
+        }
+        self.failed = Some(failure);
+    }
+}

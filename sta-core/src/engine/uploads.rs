@@ -1,0 +1,190 @@
+//! Which of the waiting requests is served next.
+//!
+//! Few fat uploads rather than many thin ones: a slot serves one piece to one peer, and a piece that arrives
+//! sooner multiplies sooner. Within that, what matters most comes first:
+//!
+//! 1. peers that give something before peers that only take;
+//! 2. a piece that has begun to go to a peer before another one;
+//! 3. for a source that has not sent everything once: pieces that were sent least, then the peer that has least; for
+//!    everybody else the peer that has least, then pieces that were sent least;
+//! 4. the peer that was served longest ago.
+//!
+//! The peer that has least comes first because nodes have different numbers of neighbours, and each neighbour's
+//! link is shared: without it a node with few of them gets half of what the others get, and is last by far.
+//!
+//! Nothing ever waits for a better request: a free slot takes the best there is. It knows nothing of time.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::interface::ConnId;
+use super::session::{Session, Wish};
+use crate::model::bitfield::Bitfield;
+
+/// Blocks handed to one connection that it has not sent yet. One is on the wire, one follows without a pause.
+const AHEAD_MAX: usize = 2;
+
+/// The slots, and what went out before.
+#[derive(Debug)]
+pub struct Uploads {
+    slots: usize,
+    active: Vec<Slot>,
+    copies: Vec<u16>,
+    /// Pieces that some peer has, or that are on their way to one.
+    seen: Bitfield,
+    last: BTreeMap<ConnId, Served>,
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    conn: ConnId,
+    piece: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    piece: u32,
+    turn: u64,
+}
+
+/// A request to serve now, and those of others that should rather look elsewhere.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Whom to serve.
+    pub conn: ConnId,
+    /// What.
+    pub wish: Wish,
+    /// Requests for the same piece to reject: it is about to be there.
+    pub elsewhere: Vec<(ConnId, Wish)>,
+}
+
+impl Uploads {
+    /// Nothing was sent yet. `slots` pieces go out at the same time.
+    #[must_use]
+    pub fn new(pieces: u32, slots: usize) -> Self {
+        let copies = vec![0; pieces as usize];
+        let seen = Bitfield::empty(pieces);
+        Self { slots, active: Vec::new(), copies, seen, last: BTreeMap::new(), turn: 0 }
+    }
+
+    /// How often `piece` has begun to go out.
+    #[must_use]
+    pub fn copies(&self, piece: u32) -> u16 {
+        self.copies.get(piece as usize).copied().unwrap_or(0)
+    }
+
+    /// Some peer has `piece`.
+    pub fn seen(&mut self, piece: u32) {
+        self.seen.insert(piece);
+    }
+
+    /// Whether the only source should rather send `conn` elsewhere for `piece`: others have it or are getting it,
+    /// while some pieces are with nobody else yet. They are what the asker should ask for.
+    #[must_use]
+    pub fn redirects(&self, conn: ConnId, piece: u32) -> bool {
+        let continues = self.last.get(&conn).is_some_and(|served| served.piece == piece);
+        !self.seen.is_full() && self.seen.contains(piece) && !continues
+    }
+
+    /// A session has ended.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.active.retain(|slot| slot.conn != conn);
+        self.last.remove(&conn);
+    }
+
+    /// The next request to hand to a connection, taken from its session; `None` if every slot is busy or nothing
+    /// waits. `only_source` says that this node has every piece; `taker` names peers that only take.
+    pub fn next(
+        &mut self,
+        sessions: &mut BTreeMap<ConnId, Session>,
+        only_source: bool,
+        taker: impl Fn(&Session) -> bool,
+    ) -> Option<Service> {
+        if let Some(service) = self.continue_slot(sessions) {
+            return Some(service);
+        }
+        if self.active.len() >= self.slots {
+            return None;
+        }
+        let slot = self.best(sessions, only_source && !self.seen.is_full(), taker)?;
+        let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece)?;
+        let begins = self.last.get(&slot.conn).is_none_or(|served| served.piece != slot.piece);
+        self.active.push(slot);
+        self.turn += 1;
+        self.last.insert(slot.conn, Served { piece: slot.piece, turn: self.turn });
+        if begins {
+            let copies = &mut self.copies[slot.piece as usize];
+            *copies = copies.saturating_add(1);
+            self.seen.insert(slot.piece);
+        }
+        let redirect = begins && only_source && !self.seen.is_full();
+        let elsewhere = if redirect { Self::redirected(sessions, slot) } else { Vec::new() };
+        Some(Service { conn: slot.conn, wish, elsewhere })
+    }
+
+    /// The next block of a piece that is going out; slots with nothing more to send are given up.
+    fn continue_slot(&mut self, sessions: &mut BTreeMap<ConnId, Session>) -> Option<Service> {
+        let mut found = None;
+        self.active.retain(|slot| {
+            let Some(session) = sessions.get_mut(&slot.conn) else { return false };
+            if found.is_some() || session.ahead() >= AHEAD_MAX {
+                return true;
+            }
+            match session.take_waiting(slot.piece) {
+                Some(wish) => {
+                    found = Some(Service { conn: slot.conn, wish, elsewhere: Vec::new() });
+                    true
+                }
+                None => false,
+            }
+        });
+        found
+    }
+
+    fn best(
+        &self,
+        sessions: &BTreeMap<ConnId, Session>,
+        spreading: bool,
+        taker: impl Fn(&Session) -> bool,
+    ) -> Option<Slot> {
+        let mut best = None;
+        for (&conn, session) in sessions {
+            let busy = self.active.iter().any(|slot| slot.conn == conn);
+            if busy || session.ahead() >= AHEAD_MAX {
+                continue;
+            }
+            let last = self.last.get(&conn);
+            let mut previous = None;
+            for wish in session.waiting() {
+                let piece = wish.block.piece;
+                if previous.replace(piece) == Some(piece) {
+                    continue;
+                }
+                let begun = last.is_some_and(|served| served.piece == piece);
+                let (copies, has) = (u32::from(self.copies(piece)), session.have.count());
+                let most_wanted = if spreading { (copies, has) } else { (has, copies) };
+                let turn = last.map_or(0, |served| served.turn);
+                let key = (taker(session), Reverse(begun), most_wanted, turn);
+                if best.as_ref().is_none_or(|(least, _)| key < *least) {
+                    best = Some((key, Slot { conn, piece }));
+                }
+            }
+        }
+        best.map(|(_, slot)| slot)
+    }
+
+    /// Takes the requests of others for the piece that now goes to `slot.conn`.
+    fn redirected(sessions: &mut BTreeMap<ConnId, Session>, slot: Slot) -> Vec<(ConnId, Wish)> {
+        let mut taken = Vec::new();
+        for (&conn, session) in sessions.iter_mut().filter(|(conn, _)| **conn != slot.conn) {
+            while let Some(wish) = session.take_waiting(slot.piece) {
+                taken.push((conn, wish));
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests;

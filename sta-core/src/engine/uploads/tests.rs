@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use super::{Service, Uploads};
+use crate::engine::interface::ConnId;
+use crate::engine::session::{Session, Wish};
+use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::layout::{Block, Layout};
+use crate::model::time::Time;
+
+const K: u32 = 1 << 10;
+const PIECES: u32 = 8;
+
+type Sessions = BTreeMap<ConnId, Session>;
+
+fn conn(number: u32) -> ConnId {
+    ConnId::Accepted(number)
+}
+
+/// Peers 0, 1, … of whom peer `n` has `n` pieces and asks for both blocks of the pieces named.
+fn sessions(wishes: &[&[u32]]) -> Sessions {
+    let layout = Layout::new(u64::from(PIECES * 64 * K), 64 * K).expect("in bounds");
+    let mut sessions = Sessions::new();
+    for (number, pieces) in (0..).zip(wishes) {
+        let node = format!("peer-{number}").parse().expect("a plain name");
+        let mut session = Session::new(node, ([192, 0, 2, 7], 6881).into(), layout, Time::ZERO);
+        session.choking = false;
+        if number > 0 {
+            session.gained(&[PieceRange(0, number - 1)]).expect("they exist");
+        }
+        for (id, &piece) in (0..).zip(*pieces) {
+            for half in 0..2 {
+                let block = Block { piece, offset: half * 32 * K, len: 32 * K };
+                let wish = Wish { id: 2 * id + u64::from(half), block };
+                assert_eq!(session.wish(wish, &Bitfield::full(PIECES), false), Ok(None));
+            }
+        }
+        sessions.insert(conn(number), session);
+    }
+    sessions
+}
+
+/// Serves until nothing is left or every slot waits for its connection: who got which piece.
+fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
+    let mut served = Vec::new();
+    while let Some(Service { conn, wish, .. }) = uploads.next(sessions, false, |_| false) {
+        let ConnId::Accepted(number) = conn else { panic!("a peer that connected") };
+        sessions.get_mut(&conn).expect("it is there").handed(wish.block);
+        served.push((number, wish.block.piece));
+    }
+    served
+}
+
+/// Every connection has sent what it held.
+fn all_sent(sessions: &mut Sessions) {
+    for session in sessions.values_mut() {
+        while session.sent(Time::ZERO).is_some() {}
+    }
+}
+
+#[test]
+fn a_slot_serves_a_piece_whole_and_then_the_next() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5, 6], &[7]]));
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5), (0, 5)], "two blocks ahead, no more");
+    all_sent(&mut sessions);
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 6), (0, 6)], "peer 0 has least");
+    all_sent(&mut sessions);
+    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 7), (1, 7)]);
+}
+
+#[test]
+fn a_piece_that_was_not_sent_comes_before_one_that_was() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[5, 6], &[5]]));
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.extend(serve(&mut uploads, &mut sessions).first().copied());
+        all_sent(&mut sessions);
+    }
+    assert_eq!(order, [(0, 5), (1, 6), (1, 5), (2, 5)]);
+    assert_eq!((uploads.copies(5), uploads.copies(6)), (3, 1));
+}
+
+#[test]
+fn several_slots_serve_several_peers() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6], &[7]]));
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5), (0, 5), (1, 6), (1, 6)]);
+}
+
+#[test]
+fn who_only_takes_comes_last_but_comes() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
+    let taker = |session: &Session| session.node.as_str() == "peer-0";
+    let mut order = Vec::new();
+    while let Some(service) = uploads.next(&mut sessions, false, taker) {
+        order.push(service.conn);
+    }
+    assert_eq!(order, [conn(1), conn(1), conn(0), conn(0)]);
+}
+
+#[test]
+fn the_only_source_sends_the_others_elsewhere_while_something_is_unsent() {
+    let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0], &[0]]));
+    let first = uploads.next(&mut sessions, true, |_| false).expect("a wish waits");
+    assert_eq!((first.conn, first.wish.block.piece), (conn(0), 0));
+    let sent_away: Vec<ConnId> = first.elsewhere.iter().map(|(conn, _)| *conn).collect();
+    assert_eq!(sent_away, [conn(1), conn(1), conn(2), conn(2)], "piece 1 is still unsent");
+    let (mut uploads, mut sessions) = (Uploads::new(1, 4), self::sessions(&[&[0], &[0]]));
+    let last = uploads.next(&mut sessions, true, |_| false).expect("a wish waits");
+    assert!(last.elsewhere.is_empty(), "everything is out once: a second copy is welcome");
+}
+
+#[test]
+fn a_session_that_ends_frees_its_slot() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
+    uploads.next(&mut sessions, false, |_| false).expect("a wish waits");
+    sessions.remove(&conn(0));
+    uploads.forget(conn(0));
+    let next = uploads.next(&mut sessions, false, |_| false).expect("a wish waits");
+    assert_eq!(next.conn, conn(1));
+}

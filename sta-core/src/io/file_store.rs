@@ -1,0 +1,288 @@
+//! [`PieceStore`] over real files.
+//!
+//! A download lives in `NAME.part`, a file or a folder, and is renamed once to `NAME` when it is complete: nothing
+//! incomplete ever bears the final name, and nothing that bears it already is replaced. Nobody else downloads into
+//! the same `NAME.part` meanwhile: it is locked.
+//!
+//! Files are as long as they will be from their first byte on, and sparse by default: what was never written is a hole,
+//! which whoever verifies after a restart need not read. What is no hole is verified anew, which is why no record of
+//! progress needs to be kept or to survive a crash.
+//!
+//! * `file_store/open.rs`: opening below a folder without following links;
+//! * `file_store/handles.rs`: the files that are open;
+//! * `file_store/finish.rs`: syncing and renaming;
+//! * `file_store/error.rs`: what the system said, for people.
+//!
+//! Unix only, for its positioned reads and writes.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use super::store::{Body, FileRange, PieceStore, PieceVerifier, StoreError};
+use crate::model::files::{FileSpan, PART_SUFFIX};
+use crate::model::layout::Layout;
+use crate::model::metainfo::Metainfo;
+
+mod error;
+mod finish;
+mod handles;
+mod open;
+#[cfg(test)]
+mod tests;
+
+use error::store_error;
+use handles::Handles;
+
+/// How much space a download takes before its bytes are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allocation {
+    /// What was written: starting costs nothing, and holes show what was not.
+    #[default]
+    Sparse,
+    /// All of a file when its first byte is written, so that a full disk shows early and the file lies in one place;
+    /// sparse where the file system cannot. A hole stays recognisable: reserved space is not data.
+    Full,
+}
+
+/// What a crash of the machine may take away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Nothing of what bears its final name: data is on the disk before the rename, the rename before the download is reported
+    /// as finished. An incomplete download may lose pieces, which are fetched again.
+    #[default]
+    Complete,
+    /// What the system has not written by itself.
+    Never,
+}
+
+/// A torrent's content in files.
+pub struct FileStore {
+    torrent: Arc<Metainfo>,
+    /// Where `NAME` and `NAME.part` are, as given.
+    out: PathBuf,
+    base: Base,
+    /// `None`: read only.
+    download: Option<Download>,
+    handles: Handles,
+}
+
+/// The folder below which files are opened.
+enum Base {
+    /// Of a single file: the folder it lies in.
+    Around(OwnedFd),
+    /// Of a folder: itself. It stays open, whatever it is called.
+    Folder(OwnedFd),
+}
+
+struct Download {
+    allocation: Allocation,
+    sync: SyncPolicy,
+    /// The folder that holds `NAME.part`.
+    out: OwnedFd,
+    /// Holds the lock on `NAME.part`, whose file or folder it is.
+    lock: File,
+    renamed: AtomicBool,
+    /// One finishes at a time.
+    finishing: Mutex<()>,
+}
+
+impl FileStore {
+    /// Content that lies complete in `dir` under the torrent's name, to be read only. Whether it is right is not checked
+    /// here, except for the lengths of files as they are opened.
+    ///
+    /// # Errors
+    /// If there is no such file or folder, or it may not be read.
+    pub fn seed(torrent: Arc<Metainfo>, dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(torrent.name());
+        let folder = if torrent.files().is_folder() { path.clone() } else { dir.to_owned() };
+        let base = open::folder(&folder).map_err(|e| store_error(&path, &e))?;
+        let base =
+            if torrent.files().is_folder() { Base::Folder(base) } else { Base::Around(base) };
+        let store = Self {
+            torrent,
+            out: dir.to_owned(),
+            base,
+            download: None,
+            handles: Handles::default(),
+        };
+        if !store.torrent.files().is_folder() {
+            store.handle(0, false)?;
+        }
+        Ok(store)
+    }
+
+    /// Content to be downloaded into `dir`, which is made if need be. Goes on with a `NAME.part` that is there.
+    ///
+    /// # Errors
+    /// If `NAME` is there already, another process downloads here, or the folder cannot be written.
+    pub fn download(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        allocation: Allocation,
+        sync: SyncPolicy,
+    ) -> Result<Self, StoreError> {
+        let name = torrent.name();
+        let part = format!("{name}{PART_SUFFIX}");
+        std::fs::create_dir_all(dir).map_err(|e| store_error(dir, &e))?;
+        let out = open::folder(dir).map_err(|e| store_error(dir, &e))?;
+        if open::exists(&out, name).map_err(|e| store_error(&dir.join(name), &e))? {
+            return Err(finish::in_the_way(&dir.join(name)));
+        }
+        let in_part = |e: std::io::Error| store_error(&dir.join(&part), &e);
+        let (lock, base) = if torrent.files().is_folder() {
+            let root = open::make_folder(&out, &part).map_err(in_part)?;
+            (File::from(root.try_clone().map_err(in_part)?), Base::Folder(root))
+        } else {
+            let file = open::file(&out, &part, open::How::Create).map_err(in_part)?;
+            (file, Base::Around(out.try_clone().map_err(in_part)?))
+        };
+        open::lock(&lock, &out, &part).map_err(in_part)?;
+        let download = Download {
+            allocation,
+            sync,
+            out,
+            lock,
+            renamed: AtomicBool::new(false),
+            finishing: Mutex::new(()),
+        };
+        Ok(Self {
+            torrent,
+            out: dir.to_owned(),
+            base,
+            download: Some(download),
+            handles: Handles::default(),
+        })
+    }
+
+    /// The parts of files that a range of the content is; an error if the content ends before.
+    fn spans(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = FileSpan>, StoreError> {
+        if offset.checked_add(len).is_none_or(|end| end > self.layout().total()) {
+            let path = self.path(0).display().to_string();
+            let reason = format!("{len} bytes at {offset} are outside the torrent's content");
+            return Err(StoreError { path, reason, passing: false });
+        }
+        Ok(self.torrent.files().spans(offset, len))
+    }
+
+    fn is_padding(&self, span: FileSpan) -> bool {
+        self.torrent.files().as_slice()[span.file].padding
+    }
+
+    /// File `index`, open; made if it is not there and `create`.
+    fn handle(&self, index: usize, create: bool) -> Result<Arc<File>, StoreError> {
+        let opened = self.handles.get_or_open(index, || {
+            let listed = &self.torrent.files().as_slice()[index];
+            let part_name;
+            let (base, path) = match &self.base {
+                Base::Folder(root) => (root, listed.path.as_str()),
+                Base::Around(out) if self.is_part() => {
+                    part_name = format!("{}{PART_SUFFIX}", listed.path);
+                    (out, part_name.as_str())
+                }
+                Base::Around(out) => (out, listed.path.as_str()),
+            };
+            match &self.download {
+                Some(download) => {
+                    let how = if create { open::How::Create } else { open::How::Write };
+                    let file = open::file(base, path, how)?;
+                    open::make_length(&file, listed.len, download.allocation)?;
+                    Ok(file)
+                }
+                None => {
+                    let own = matches!(self.base, Base::Around(_));
+                    let how = if own { open::How::ReadOwn } else { open::How::Read };
+                    let file = open::file(base, path, how)?;
+                    open::check_length(&file, listed.len)?;
+                    Ok(file)
+                }
+            }
+        });
+        opened.map_err(|e| store_error(&self.path(index), &e))
+    }
+
+    fn is_part(&self) -> bool {
+        self.download.as_ref().is_some_and(|download| !download.renamed.load(Ordering::Acquire))
+    }
+
+    /// Where file `index` lies at the moment, for messages.
+    fn path(&self, index: usize) -> PathBuf {
+        let path = self.torrent.files().disk_path(index);
+        if !self.is_part() {
+            return self.out.join(path);
+        }
+        let part = self.out.join(format!("{}{PART_SUFFIX}", self.torrent.name()));
+        match path.strip_prefix(self.torrent.name()) {
+            Ok(inside) if inside.components().next().is_some() => part.join(inside),
+            _ => part,
+        }
+    }
+}
+
+impl PieceStore for FileStore {
+    fn layout(&self) -> Layout {
+        self.torrent.layout()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        if self.download.is_none() {
+            let path = self.path(0).display().to_string();
+            let reason = "it is shared as it is, and not written to".to_owned();
+            return Err(StoreError { path, reason, passing: false });
+        }
+        let mut rest = data;
+        for span in self.spans(offset, data.len() as u64)? {
+            let (part, after) = rest.split_at(span.len as usize);
+            rest = after;
+            if self.is_padding(span) {
+                continue;
+            }
+            let file = self.handle(span.file, true)?;
+            let written = file.write_all_at(part, span.offset);
+            written.map_err(|e| store_error(&self.path(span.file), &e))?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        let mut rest = buf;
+        for span in self.spans(offset, rest.len() as u64)? {
+            let (part, after) = rest.split_at_mut(span.len as usize);
+            rest = after;
+            if self.is_padding(span) {
+                part.fill(0);
+                continue;
+            }
+            let file = self.handle(span.file, false)?;
+            let read = file.read_exact_at(part, span.offset);
+            read.map_err(|e| store_error(&self.path(span.file), &e))?;
+        }
+        Ok(())
+    }
+
+    fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError> {
+        if self.spans(offset, len.into())?.any(|span| self.is_padding(span)) {
+            let mut bytes = vec![0; len as usize];
+            self.read(offset, &mut bytes)?;
+            return Ok(Body::Bytes(Bytes::from(bytes)));
+        }
+        let range = |span: FileSpan| {
+            let file = self.handle(span.file, false)?;
+            Ok(FileRange { file, offset: span.offset, len: span.len })
+        };
+        self.spans(offset, len.into())?.map(range).collect::<Result<_, _>>().map(Body::Files)
+    }
+
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        self.torrent.hashes().verifier(piece)
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        finish::finish(self)
+    }
+}

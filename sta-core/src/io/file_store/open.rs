@@ -1,0 +1,156 @@
+//! Opening below a folder, component by component, never through a symbolic link: a torrent's names come from strangers, and
+//! what lies in the folder may have been put there by another torrent.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Allocation;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// Reading.
+    Read,
+    /// Reading a file that the user has named: it may be a link.
+    ReadOwn,
+    /// Reading and writing.
+    Write,
+    /// The same; it and its folders are made if they are not there.
+    Create,
+}
+
+/// Read and write for everybody, less what the process' mask takes away.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// A folder that the user has named.
+pub(super) fn folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Folder `name` in `parent`, made if it is not there.
+pub(super) fn make_folder(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    match subfolder(parent.as_fd(), name) {
+        Err(Errno::NOENT) => {
+            match rustix::fs::mkdirat(&parent, name, FOLDER_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            Ok(subfolder(parent.as_fd(), name)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn subfolder(parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// The file at `path`, components joined by `/`, below `base`.
+pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
+    let (folders, name) = match path.rsplit_once('/') {
+        Some((folders, name)) => (Some(folders), name),
+        None => (None, path),
+    };
+    let mut inner: Option<OwnedFd> = None;
+    for component in folders.into_iter().flat_map(|folders| folders.split('/')) {
+        let parent = inner.as_ref().unwrap_or(base);
+        inner = Some(match how {
+            How::Create => make_folder(parent, component)?,
+            _ => subfolder(parent.as_fd(), component)?,
+        });
+    }
+    // A pipe that bears the name must not hold the process up until somebody writes to it.
+    let always = OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = match how {
+        How::ReadOwn => OFlags::RDONLY,
+        How::Read => OFlags::RDONLY | OFlags::NOFOLLOW,
+        How::Write => OFlags::RDWR | OFlags::NOFOLLOW,
+        How::Create => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE,
+    };
+    let parent = inner.as_ref().unwrap_or(base);
+    let opened = rustix::fs::openat(parent, name, flags | always, FILE_MODE)?;
+    let file = File::from(opened);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a plain file"))
+    }
+}
+
+/// Whether `parent` has anything called `name`, a link to nowhere included.
+pub(super) fn exists(parent: &OwnedFd, name: &str) -> io::Result<bool> {
+    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes sure that nobody else downloads into `name` of `parent`, which is `file`, until `file` is closed.
+pub(super) fn lock(file: &File, parent: &OwnedFd, name: &str) -> io::Result<()> {
+    let taken = || {
+        io::Error::other("another process downloads into it; stop that, or choose another folder")
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Err(taken()),
+        // A file system without locks is no reason not to download.
+        Err(std::fs::TryLockError::Error(_)) => {}
+    }
+    // The one who held the lock may have renamed it between our opening and our locking.
+    let there = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let own = file.metadata()?;
+    let same = own.ino() == there.st_ino as u64 && own.dev() == there.st_dev as u64;
+    if same { Ok(()) } else { Err(taken()) }
+}
+
+/// Gives `file` the length it will have, without writing to it. A longer one is somebody else's, and is not cut.
+pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::Result<()> {
+    let found = file.metadata()?.len();
+    if found == len {
+        return Ok(());
+    }
+    if found > len {
+        return Err(io::Error::other(format!(
+            "it is {found} bytes long and not {len}: it belongs to another torrent; move it away"
+        )));
+    }
+    file.set_len(len)?;
+    if allocation == Allocation::Full && len > 0 {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(error) => {
+                // Its length says that space was taken for it.
+                file.set_len(0)?;
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Complains unless `file` is `len` bytes long.
+pub(super) fn check_length(file: &File, len: u64) -> io::Result<()> {
+    let found = file.metadata()?.len();
+    if found == len {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "it is {found} bytes long and not {len}: it has changed, or belongs to another torrent"
+    )))
+}
+
+/// Whether `name` in `parent` is a folder.
+pub(super) fn is_folder(parent: &OwnedFd, name: &str) -> io::Result<bool> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}

@@ -1,0 +1,290 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::error::store_error;
+use super::{Allocation, FileStore, SyncPolicy};
+use crate::io::hash::PieceHasher;
+use crate::io::store::{Body, PieceStore};
+use crate::model::files::{Files, FilesError, NewFile};
+use crate::model::limits;
+use crate::model::metainfo::{About, Builder, Metainfo};
+
+const PIECE: u32 = 16 << 10;
+const K: u64 = 1 << 10;
+
+fn content(len: u64) -> Vec<u8> {
+    (0..len).map(|i| (i.wrapping_mul(0x9E37_79B1) >> 9) as u8 | 1).collect()
+}
+
+/// A torrent called `name`: of one file if `files` is one without a path. A path that begins with `.pad/` is padding.
+fn torrent(name: &str, files: &[(&str, u64)]) -> Arc<Metainfo> {
+    let files = match files {
+        [("", len)] => Files::single(name.to_owned(), *len).expect("a good name"),
+        _ => {
+            let listed = files.iter().map(|(path, len)| {
+                let padding = path.starts_with(".pad/");
+                Ok::<_, FilesError>(NewFile { path: (*path).to_owned(), len: *len, padding })
+            });
+            Files::folder(name.to_owned(), listed).expect("good names")
+        }
+    };
+    let bytes = bytes_of(&files);
+    let (mut sha1, mut blake3) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(PIECE as usize) {
+        let mut hasher = PieceHasher::default();
+        hasher.update(piece);
+        let hash = hasher.finish();
+        sha1.extend(hash.sha1);
+        blake3.extend(hash.blake3);
+    }
+    let (sha1, blake3) = (Bytes::from(sha1), Some(Bytes::from(blake3)));
+    let (trackers, about) = (Vec::new(), About::default());
+    let builder = Builder { files, piece_bytes: PIECE, sha1, blake3, trackers, about };
+    Arc::new(builder.build().expect("it is well made"))
+}
+
+fn bytes_of(files: &Files) -> Vec<u8> {
+    let mut bytes = content(files.total());
+    for file in files.as_slice().iter().filter(|file| file.padding) {
+        bytes[file.offset as usize..(file.offset + file.len) as usize].fill(0);
+    }
+    bytes
+}
+
+fn download(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, String> {
+    let (sparse, sync) = (Allocation::Sparse, SyncPolicy::Never);
+    FileStore::download(Arc::clone(torrent), dir, sparse, sync).map_err(|e| e.to_string())
+}
+
+fn seed(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, String> {
+    FileStore::seed(Arc::clone(torrent), dir).map_err(|e| e.to_string())
+}
+
+/// What a body would send.
+fn sent(body: &Body) -> Vec<u8> {
+    match body {
+        Body::Bytes(bytes) => bytes.to_vec(),
+        Body::Files(ranges) => ranges
+            .iter()
+            .flat_map(|range| {
+                let mut part = vec![0; range.len as usize];
+                std::os::unix::fs::FileExt::read_exact_at(&*range.file, &mut part, range.offset)
+                    .expect("it is there");
+                part
+            })
+            .collect(),
+    }
+}
+
+fn holds(store: &FileStore, bytes: &[u8]) {
+    let mut read = vec![0; bytes.len()];
+    store.read(0, &mut read).expect("it is there");
+    assert!(read == bytes, "read other bytes");
+    for piece in 0..store.layout().pieces() {
+        let (at, len) = (store.layout().piece_offset(piece), store.layout().piece_len(piece));
+        let body = store.body(at, len).expect("it is there");
+        assert_eq!(body.len(), u64::from(len));
+        assert!(sent(&body) == bytes[at as usize..][..len as usize], "piece {piece} differs");
+        let mut verifier = store.verifier(piece);
+        verifier.update(&sent(&body));
+        assert!(verifier.verdict(), "piece {piece}");
+    }
+}
+
+#[test]
+fn a_download_is_a_part_until_it_is_finished() {
+    let shapes: [&[(&str, u64)]; 8] = [
+        &[("", 0)],
+        &[("", 1)],
+        &[("", 16 * K)],
+        &[("", 16 * K + 1)],
+        &[("empty", 0)],
+        &[("a", 10), ("none", 0), ("b/c/d.txt", 40 * K), ("b/e f", 3), ("последний", 70 * K)],
+        &[("a", 10), (".pad/1", 16 * K - 10), ("b", 5), (".pad/2", 100), ("c/empty", 0)],
+        &[(".pad/1", 7), ("only", 1)],
+    ];
+    let options =
+        [(Allocation::Sparse, SyncPolicy::Never), (Allocation::Full, SyncPolicy::Complete)];
+    for (shape, (allocation, sync)) in shapes.iter().flat_map(|s| options.map(|o| (s, o))) {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("it is", shape);
+        let bytes = bytes_of(torrent.files());
+        let out = dir.path().join("made/if need be");
+        let store = FileStore::download(Arc::clone(&torrent), &out, allocation, sync);
+        let store = store.expect("nothing is in the way");
+        for (n, part) in bytes.chunks(5_000).enumerate().collect::<Vec<_>>().into_iter().rev() {
+            store.write(5_000 * n as u64, part).expect("there is space");
+        }
+        holds(&store, &bytes);
+        let (whole, part) = (out.join("it is"), out.join("it is.part"));
+        assert!(!whole.exists() && part.exists(), "{shape:?}");
+        store.finish().expect("nothing is in the way");
+        store.finish().expect("it is finished already");
+        assert!(whole.exists() && !part.exists(), "{shape:?}");
+        holds(&store, &bytes);
+
+        for (index, file) in torrent.files().as_slice().iter().enumerate() {
+            let path = out.join(torrent.files().disk_path(index));
+            if file.padding {
+                assert!(!path.exists(), "{path:?} only pads");
+                continue;
+            }
+            let right = &bytes[file.offset as usize..][..file.len as usize];
+            assert!(fs::read(&path).expect("it is there") == right, "{path:?}");
+        }
+        holds(&seed(&torrent, &out).expect("it is complete"), &bytes);
+    }
+}
+
+#[test]
+fn nothing_that_bears_the_name_is_replaced() {
+    for shape in [&[("", 10)][..], &[("a", 10)]] {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("taken", shape);
+        let store = download(&torrent, dir.path()).expect("nothing is in the way");
+        store.write(0, &bytes_of(torrent.files())).expect("there is space");
+        fs::write(dir.path().join("taken"), "precious").expect("there is space");
+        let error = store.finish().expect_err("something is in the way");
+        assert!(error.path.ends_with("taken") && error.reason.contains("not replaced"), "{error}");
+        let second = download(&torrent, dir.path()).err().expect("something is in the way");
+        assert!(second.contains("not replaced"), "{second}");
+        assert_eq!(fs::read(dir.path().join("taken")).expect("it is there"), b"precious");
+
+        fs::remove_file(dir.path().join("taken")).expect("it is there");
+        store.finish().expect("it is out of the way");
+        assert!(dir.path().join("taken").exists());
+    }
+}
+
+#[test]
+fn two_downloads_do_not_share_a_part() {
+    for shape in [&[("", 40 * K)][..], &[("a", 40 * K)]] {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("mine", shape);
+        let bytes = bytes_of(torrent.files());
+        let first = download(&torrent, dir.path()).expect("nothing is in the way");
+        let second = download(&torrent, dir.path()).err().expect("it is locked");
+        assert!(second.contains("mine.part") && second.contains("another process"), "{second}");
+        first.write(0, &bytes).expect("there is space");
+        drop(first);
+        holds(&download(&torrent, dir.path()).expect("the lock is gone"), &bytes);
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart_and_the_rest_takes_no_space() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("sparse", &[("", 64 << 20)]);
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    store.write(40 << 20, &[7; 100]).expect("there is space");
+    drop(store);
+    let taken = fs::metadata(dir.path().join("sparse.part")).expect("it is there").blocks() * 512;
+    assert!(taken < 32 << 20, "{taken} bytes for 100");
+    let store = download(&torrent, dir.path()).expect("the lock is gone");
+    let mut read = [1; 102];
+    store.read((40 << 20) - 1, &mut read).expect("it is there");
+    assert!(read[0] == 0 && read[1..101] == [7; 100] && read[101] == 0);
+}
+
+#[test]
+fn a_longer_part_is_of_another_torrent_and_not_cut() {
+    let dir = TempDir::new().expect("a folder");
+    let part = dir.path().join("same name.part");
+    fs::write(&part, [3; 101]).expect("there is space");
+    let store = download(&torrent("same name", &[("", 100)]), dir.path());
+    let error =
+        store.expect("nothing is in the way").write(0, &[1; 100]).expect_err("it is longer");
+    assert!(error.reason.contains("another torrent"), "{error}");
+    assert_eq!(fs::read(part).expect("it is there"), [3; 101]);
+}
+
+#[test]
+fn links_are_not_followed() {
+    let outside = TempDir::new().expect("a folder");
+    let dir = TempDir::new().expect("a folder");
+    fs::write(outside.path().join("victim"), "precious").expect("there is space");
+    let part = dir.path().join("t.part");
+    let folder = torrent("t", &[("victim", 100), ("sub/victim", 100)]);
+
+    symlink(outside.path(), &part).expect("links can be made");
+    assert!(download(&folder, dir.path()).is_err(), "the part is a link");
+    fs::remove_file(&part).expect("it is there");
+    symlink(outside.path().join("victim"), &part).expect("links can be made");
+    let single = torrent("t", &[("", 100)]);
+    let error = download(&single, dir.path()).err().expect("the part is a link");
+    assert!(error.contains("symbolic link"), "{error}");
+    fs::remove_file(&part).expect("it is there");
+
+    let store = download(&folder, dir.path()).expect("nothing is in the way");
+    symlink(outside.path().join("victim"), part.join("victim")).expect("links can be made");
+    symlink(outside.path(), part.join("sub")).expect("links can be made");
+    for offset in [0, 100] {
+        assert!(store.write(offset, &[1; 100]).is_err(), "a link lies at {offset}");
+        assert!(store.read(offset, &mut [0; 100]).is_err(), "a link lies at {offset}");
+    }
+    assert_eq!(fs::read(outside.path().join("victim")).expect("it is there"), b"precious");
+}
+
+#[test]
+fn what_is_shared_must_look_right_and_is_never_written() {
+    let dir = TempDir::new().expect("a folder");
+    let single = torrent("s", &[("", 100)]);
+    let said = |dir: &Path| seed(&single, dir).err().expect("it is not right");
+    assert!(said(dir.path()).contains("No such file"), "{}", said(dir.path()));
+    fs::write(dir.path().join("s"), [0; 99]).expect("there is space");
+    assert!(said(dir.path()).contains("99 bytes"), "{}", said(dir.path()));
+    fs::remove_file(dir.path().join("s")).expect("it is there");
+    fs::create_dir(dir.path().join("s")).expect("there is space");
+    assert!(said(dir.path()).contains("plain file"), "{}", said(dir.path()));
+    fs::remove_dir(dir.path().join("s")).expect("it is there");
+    rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("s"), 0o600.into()).expect("a pipe");
+    assert!(said(dir.path()).contains("plain file"), "and it does not hang");
+    fs::remove_file(dir.path().join("s")).expect("it is there");
+
+    fs::write(dir.path().join("s"), bytes_of(single.files())).expect("there is space");
+    let store = seed(&single, dir.path()).expect("it is right");
+    assert!(store.write(0, &[1]).is_err(), "it is the user's");
+    assert!(store.read(99, &mut [0; 2]).is_err(), "the content ends at 100");
+    assert!(store.body(u64::MAX, 2).is_err(), "far outside");
+    store.finish().expect("there is nothing to do");
+    holds(&store, &bytes_of(single.files()));
+}
+
+#[test]
+fn many_files_need_few_descriptors() {
+    let names: Vec<_> = (0..300).map(|n| format!("{}/{n}", n % 7)).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 3 * K)).collect();
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("many", &files);
+    let bytes = bytes_of(torrent.files());
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    store.write(0, &bytes).expect("there is space");
+    assert_eq!(store.handles.count(), limits::FILES_OPEN_MAX);
+    holds(&store, &bytes);
+    store.finish().expect("nothing is in the way");
+    holds(&seed(&torrent, dir.path()).expect("it is complete"), &bytes);
+}
+
+#[test]
+fn errors_name_the_thing_the_reason_and_what_to_do() {
+    let table = [
+        (Errno::NOSPC, true, "make room"),
+        (Errno::DQUOT, true, "make room"),
+        (Errno::MFILE, true, "ulimit"),
+        (Errno::ACCESS, false, "permissions"),
+        (Errno::ROFS, false, "another folder"),
+        (Errno::IO, false, "error"),
+    ];
+    for (errno, passing, hint) in table {
+        let error = store_error(Path::new("out/name.part"), &errno.into());
+        assert_eq!((error.path.as_str(), error.passing), ("out/name.part", passing), "{error}");
+        assert!(error.reason.contains(hint) && !error.reason.contains("os error"), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The traits at the edge of the world, and their plain implementations. Nothing here spawns.
+
+pub mod clock;
+pub mod file_store;
+pub mod hash;
+pub mod lease_store;
+pub mod observer;
+pub mod store;
+pub mod transport;

@@ -1,0 +1,100 @@
+//! Where the content of a torrent lives: the trait, and what a node may ask of it.
+//!
+//! A store is synchronous. Who calls it from which thread is `run/disk.rs`' business: real nodes have threads
+//! for it, worlds call it in line, because threads have no place in a world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::layout::Layout;
+pub use crate::model::status::StoreError;
+
+/// Bytes to send: in memory, or a range of a file that the kernel can send by itself.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// In memory.
+    Bytes(Bytes),
+    /// Ranges of files, one after the other.
+    Files(Vec<FileRange>),
+}
+
+/// A range of an open file.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The file, open for reading.
+    pub file: Arc<std::fs::File>,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes; never 0, and inside the file.
+    pub len: u64,
+}
+
+impl Body {
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Files(ranges) => ranges.iter().map(|range| range.len).sum(),
+        }
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The content of one torrent.
+///
+/// What has been written need not be verified: a store keeps bytes, the engine knows which of them count.
+pub trait PieceStore: Send + Sync + 'static {
+    /// How the content is cut.
+    fn layout(&self) -> Layout;
+
+    /// Writes `data` at `offset` of the content.
+    ///
+    /// # Errors
+    /// If it is not all written.
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError>;
+
+    /// Fills `buf` from `offset` of the content. Bytes never written read as zeros or fail.
+    ///
+    /// # Errors
+    /// If the bytes cannot be read.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError>;
+
+    /// The bytes from `offset` on, to be sent.
+    ///
+    /// # Errors
+    /// If they are not there.
+    fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError>;
+
+    /// Starts the verification of `piece`, whose bytes will be given to it in order.
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier>;
+
+    /// Every piece is verified: makes the content durable and gives it its final name. Called once, and again
+    /// after an error.
+    ///
+    /// # Errors
+    /// If it could not be made durable or named.
+    fn finish(&self) -> Result<(), StoreError>;
+
+    /// How long moving `bytes` takes in the world's time. Real stores take real time and say zero.
+    fn cost(&self, bytes: u64) -> Duration {
+        let _ = bytes;
+        Duration::ZERO
+    }
+}
+
+/// Verifies one piece.
+pub trait PieceVerifier: Send {
+    /// The next bytes of the piece.
+    fn update(&mut self, data: &[u8]);
+
+    /// Whether the bytes given are the piece. Ready for the piece's first byte again afterwards.
+    fn verdict(&mut self) -> bool;
+}

@@ -1,0 +1,223 @@
+//! What happens, as values: one stream for progress lines, `--json`, the simulator's log, checks and reports.
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::ids::{InfoHash, NodeId};
+use super::layout::Block;
+use super::time::Time;
+
+/// An event, with when and at whom it happened. One JSON object, one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When, in the observer's time: nanoseconds.
+    pub at: Time,
+    /// At which node, or at which tracker.
+    pub who: NodeId,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that an observer may want to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A node has started and listens.
+    NodeStarted {
+        /// Where.
+        listen: Address,
+    },
+    /// A node has stopped in order.
+    NodeStopped,
+    /// A node takes part in a torrent.
+    TorrentAdded {
+        /// Which.
+        torrent: InfoHash,
+        /// How many pieces it has in all.
+        pieces: u32,
+        /// How many of them are here, verified.
+        have: u32,
+    },
+    /// A node no longer takes part in a torrent.
+    TorrentRemoved {
+        /// Which.
+        torrent: InfoHash,
+    },
+    /// A tracker has welcomed the node.
+    TrackerConnected {
+        /// Which tracker.
+        tracker: Address,
+    },
+    /// A tracker cannot be reached, or its connection has broken. It is tried again.
+    TrackerLost {
+        /// Which tracker.
+        tracker: Address,
+        /// The reason, for a person.
+        why: String,
+    },
+    /// A tracker has named peers.
+    PeersLearned {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// How many.
+        count: u32,
+    },
+    /// A session has begun.
+    PeerConnected {
+        /// About which torrent.
+        torrent: InfoHash,
+        /// With whom.
+        peer: NodeId,
+    },
+    /// A session has ended.
+    PeerLost {
+        /// About which torrent.
+        torrent: InfoHash,
+        /// With whom.
+        peer: NodeId,
+        /// The reason, for a person.
+        why: String,
+    },
+    /// A peer may no longer be connected with: it sent what it must not.
+    PeerBanned {
+        /// About which torrent.
+        torrent: InfoHash,
+        /// Who.
+        peer: NodeId,
+        /// What it did.
+        why: String,
+    },
+    /// A dial has failed.
+    DialFailed {
+        /// For which torrent.
+        torrent: InfoHash,
+        /// To whom.
+        peer: NodeId,
+        /// The reason, for a person.
+        why: String,
+    },
+    /// The node now serves a peer's requests.
+    Unchoked {
+        /// About which torrent.
+        torrent: InfoHash,
+        /// Whom.
+        peer: NodeId,
+    },
+    /// The node no longer serves a peer's requests.
+    Choked {
+        /// About which torrent.
+        torrent: InfoHash,
+        /// Whom.
+        peer: NodeId,
+    },
+    /// A block was asked of a peer.
+    BlockAsked {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Of whom.
+        peer: NodeId,
+        /// Which block.
+        block: Block,
+    },
+    /// A block was handed to the network.
+    BlockSent {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// To whom.
+        peer: NodeId,
+        /// Which block.
+        block: Block,
+    },
+    /// A block has come.
+    BlockReceived {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// From whom.
+        peer: NodeId,
+        /// Which block.
+        block: Block,
+        /// Whether it was of use; otherwise its bytes are waste.
+        useful: bool,
+    },
+    /// The last requests are now asked of several peers at once.
+    EndGame {
+        /// Of which torrent.
+        torrent: InfoHash,
+    },
+    /// A piece is here, stored and verified. From now on it is served and announced.
+    PieceVerified {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+    },
+    /// A piece had the wrong hash; all of it will be asked again.
+    PieceFailed {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// Who sent its blocks.
+        from: Vec<NodeId>,
+    },
+    /// Peers were told of a piece.
+    PieceAnnounced {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+    },
+    /// A torrent is complete, verified, durable, and has its final name.
+    TorrentComplete {
+        /// Which.
+        torrent: InfoHash,
+        /// Payload bytes received for it by this process.
+        down: u64,
+        /// Payload bytes sent of it by this process.
+        up: u64,
+        /// Payload bytes received in vain: twice, or wrong.
+        wasted: u64,
+    },
+    /// The machine's storage failed. The torrent stops, or tries again where that makes sense.
+    StoreFailed {
+        /// Which torrent.
+        torrent: InfoHash,
+        /// The reason, for a person.
+        why: String,
+        /// Whether it is tried again.
+        retry: bool,
+    },
+    /// A tracker has started and listens.
+    TrackerStarted {
+        /// Where.
+        listen: Address,
+        /// Leases known from before.
+        restored: u32,
+    },
+    /// A node has registered for a torrent.
+    LeaseGranted {
+        /// Which torrent.
+        torrent: InfoHash,
+        /// Which node.
+        node: NodeId,
+    },
+    /// A node has left a torrent, or its lease has run out.
+    LeaseEnded {
+        /// Which torrent.
+        torrent: InfoHash,
+        /// Which node.
+        node: NodeId,
+        /// Whether it went silent rather than left.
+        expired: bool,
+    },
+    /// A tracker has named peers to a node.
+    PeersPushed {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// To whom.
+        node: NodeId,
+        /// How many.
+        count: u32,
+    },
+}

@@ -1,0 +1,168 @@
+use proptest::prelude::*;
+
+use super::{Caution, FileSpan, Files, FilesError, NameFlaw, NewFile, check_component};
+use crate::model::limits;
+
+fn folder(files: &[(&str, u64)]) -> Result<Files, FilesError> {
+    let new = |&(path, len): &(&str, u64)| NewFile { path: path.to_owned(), len, padding: false };
+    Files::folder("root".into(), files.iter().map(|file| Ok(new(file))))
+}
+
+fn named(paths: &[&str]) -> Result<Files, FilesError> {
+    folder(&paths.iter().map(|path| (*path, 1)).collect::<Vec<_>>())
+}
+
+#[test]
+fn components_that_could_lead_elsewhere_are_refused() {
+    let long = "x".repeat(256);
+    let table = [
+        ("", NameFlaw::Empty),
+        (".", NameFlaw::Dots),
+        ("..", NameFlaw::Dots),
+        ("/", NameFlaw::Separator),
+        ("/etc", NameFlaw::Separator),
+        ("a/b", NameFlaw::Separator),
+        ("..\\up", NameFlaw::Separator),
+        ("C:", NameFlaw::Separator),
+        ("c:up", NameFlaw::Separator),
+        ("nul\0", NameFlaw::Control),
+        ("line\nbreak", NameFlaw::Control),
+        ("\u{1b}[2J", NameFlaw::Control),
+        ("\u{7f}", NameFlaw::Control),
+        ("\u{85}", NameFlaw::Control),
+        ("CON", NameFlaw::Reserved),
+        ("con", NameFlaw::Reserved),
+        ("Nul.", NameFlaw::Reserved),
+        ("aux ", NameFlaw::Reserved),
+        ("PRN. .", NameFlaw::Reserved),
+        ("COM1", NameFlaw::Reserved),
+        ("lpt9", NameFlaw::Reserved),
+        ("COM¹", NameFlaw::Reserved),
+        ("conin$", NameFlaw::Reserved),
+        (&long, NameFlaw::TooLong(255)),
+    ];
+    for (name, why) in table {
+        assert_eq!(check_component(name), Err(why), "{name:?}");
+        let single = Files::single(name.into(), 1).expect_err("refused as a file's name");
+        assert!(matches!(single, FilesError::Name { .. }), "{name:?}: {single}");
+    }
+    let fine = [
+        "a",
+        "...",
+        "..a",
+        ".hidden",
+        "com",
+        "COM0",
+        "COM10",
+        "console",
+        "nul.txt",
+        "12:30",
+        "日本語",
+        "a b",
+        "🎵",
+        "end.",
+    ];
+    for name in fine {
+        assert_eq!(check_component(name), Ok(()), "{name:?}");
+    }
+    assert_eq!(check_component(&"x".repeat(255)), Ok(()));
+}
+
+#[test]
+fn a_torrents_name_leaves_room_for_that_of_incomplete_content() {
+    let table = [
+        ("x".repeat(250), None),
+        ("x".repeat(251), Some(NameFlaw::TooLong(250))),
+        ("a.part".into(), Some(NameFlaw::Part)),
+        ("a.PART".into(), Some(NameFlaw::Part)),
+        ("a.part.gz".into(), None),
+    ];
+    for (name, flaw) in table {
+        let error = flaw.map(|why| FilesError::Name { path: name.clone(), why });
+        assert_eq!(Files::single(name.clone(), 1).err(), error, "{name}");
+        let listed = [Ok(NewFile { path: "a.part".into(), len: 1, padding: false })];
+        assert_eq!(Files::folder(name.clone(), listed).err(), error, "{name}");
+    }
+}
+
+#[test]
+fn files_that_exclude_each_other_are_refused() {
+    let duplicate = |path: &str| FilesError::Duplicate(path.into());
+    let is_folder = |path: &str| FilesError::FileIsFolder(path.into());
+    let table = [
+        (vec!["a", "b", "a"], duplicate("a")),
+        (vec!["a/b", "a/c", "a/b"], duplicate("a/b")),
+        (vec!["a", "a/b"], is_folder("a")),
+        (vec!["a/b/c", "a-b", "a", "a.b"], is_folder("a")),
+        (vec!["x/a/b/c", "x/a/b"], is_folder("x/a/b")),
+    ];
+    for (paths, error) in table {
+        assert_eq!(named(&paths), Err(error), "{paths:?}");
+    }
+    for paths in [vec!["a", "b/a", "A"], vec!["a.part", "a"], vec!["a", "ab", "a.b/c"]] {
+        assert!(named(&paths).is_ok(), "{paths:?}");
+    }
+}
+
+#[test]
+fn depth_number_and_size_are_bounded() {
+    let deep = |depth: usize| vec!["d"; depth].join("/");
+    assert!(named(&[&deep(limits::PATH_DEPTH_MAX)]).is_ok());
+    let error = named(&[&deep(limits::PATH_DEPTH_MAX + 1)]).expect_err("too deep");
+    assert!(matches!(error, FilesError::Name { why: NameFlaw::TooDeep, .. }), "{error}");
+    assert_eq!(named(&[]), Err(FilesError::NoFiles));
+    assert_eq!(folder(&[("a", i64::MAX as u64), ("b", 1)]), Err(FilesError::Overflow));
+    assert_eq!(folder(&[("a", u64::MAX)]), Err(FilesError::Overflow));
+    let endless = (0_u64..).map(|n| Ok(NewFile { path: n.to_string(), len: 0, padding: false }));
+    assert_eq!(Files::folder("root".into(), endless), Err(FilesError::TooManyFiles));
+}
+
+#[test]
+fn what_is_trouble_only_elsewhere_is_a_caution() {
+    let files = named(&["a/Make", "a/make", "aux.c", "12:30", "fine"]).expect("plain names here");
+    let windows = |path: &str| Caution::Windows(path.into());
+    let found = files.cautions(9);
+    let case = Caution::Case("a/Make".into(), "a/make".into());
+    assert_eq!(found, [windows("aux.c"), windows("12:30"), case]);
+    assert_eq!(files.cautions(1).len(), 1);
+}
+
+#[test]
+fn padding_may_repeat_and_takes_part_in_offsets() {
+    let file =
+        |path: &str, len, padding| Ok::<_, FilesError>(NewFile { path: path.into(), len, padding });
+    let pad = || file(".pad/6", 6, true);
+    let listed = [file("a", 10, false), pad(), file("b", 10, false), pad(), file("c", 0, false)];
+    let files = Files::folder("root".into(), listed).expect("pads may repeat");
+    let offsets: Vec<_> = files.as_slice().iter().map(|file| file.offset).collect();
+    assert_eq!((offsets, files.total()), (vec![0, 10, 16, 26, 32], 32));
+}
+
+#[test]
+fn paths_on_disk_start_with_the_name() {
+    assert_eq!(named(&["a", "b/c"]).expect("safe").disk_path(1), std::path::Path::new("root/b/c"));
+    assert_eq!(Files::single("f".into(), 0).expect("safe").disk_path(0), std::path::Path::new("f"));
+}
+
+proptest! {
+    /// The model: a list that says of each byte which file it belongs to, and where in it.
+    #[test]
+    fn spans_are_the_bytes_they_stand_for(
+        lens in prop::collection::vec(0u64..6, 1..40),
+        offset in 0u64..120,
+        len in prop_oneof![0u64..120, Just(u64::MAX)],
+    ) {
+        let names: Vec<_> = (0..lens.len()).map(|n| n.to_string()).collect();
+        let listed: Vec<_> = names.iter().map(String::as_str).zip(lens.iter().copied()).collect();
+        let files = folder(&listed).expect("safe");
+        let bytes = lens.iter().enumerate().flat_map(|(file, &len)| (0..len).map(move |at| (file, at)));
+        let wanted: Vec<_> = bytes.skip(offset as usize).take(usize::try_from(len).unwrap_or(usize::MAX)).collect();
+        let spans: Vec<FileSpan> = files.spans(offset, len).collect();
+        prop_assert!(spans.iter().all(|span| span.len > 0));
+        let found: Vec<_> = spans
+            .iter()
+            .flat_map(|span| (span.offset..span.offset + span.len).map(|at| (span.file, at)))
+            .collect();
+        prop_assert_eq!(found, wanted);
+    }
+}

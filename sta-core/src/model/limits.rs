@@ -1,0 +1,150 @@
+//! Every bound in the system, with its reason. Nothing is allocated on a stranger's word alone.
+
+use std::time::Duration;
+
+/// Longest name of a node: fits a column of a table, and a log line.
+pub const NODE_ID_BYTES_MAX: usize = 64;
+
+/// Longest header between peers. The longest honest one is a `have` of [`HAVE_RANGES_MAX`] ranges, 48 KiB.
+pub const PEER_HEADER_BYTES_MAX: usize = 64 << 10;
+/// Longest header between node and tracker: a status answer names many nodes.
+pub const TRACKER_HEADER_BYTES_MAX: usize = 1 << 20;
+/// Longest body of a frame: the largest piece.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Most ranges in one `have`; a fuller set is sent as several messages, since `have` adds.
+pub const HAVE_RANGES_MAX: usize = 2_000;
+
+/// Smallest piece anyone may choose: BEP 3 tools write 16 KiB at the least.
+pub const PIECE_BYTES_MIN: u32 = 16 << 10;
+/// Largest piece: one body.
+pub const PIECE_BYTES_MAX: u32 = 16 << 20;
+/// Smallest piece we choose ourselves.
+pub const PIECE_BYTES_DEFAULT_MIN: u32 = 64 << 10;
+/// Pieces we aim at: the schedule costs `log2(nodes) / pieces` (design, "How good a schedule is").
+pub const PIECES_AIMED_AT: u64 = 2_048;
+/// Most pieces of a torrent; libtorrent's own limit, 2,097,152.
+pub const PIECES_MAX: u32 = 1 << 21;
+/// Most files of a torrent: 10 times the largest folders people share.
+pub const FILES_MAX: usize = 1_000_000;
+/// Largest `.torrent`: 2 million pieces with both hashes and a million names.
+pub const TORRENT_BYTES_MAX: usize = 256 << 20;
+/// Deepest nesting of a bencoded value; metainfo needs 5.
+pub const BENCODE_DEPTH_MAX: usize = 32;
+/// Longest component of a path: what Linux file systems take.
+pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
+/// Deepest folder inside a torrent.
+pub const PATH_DEPTH_MAX: usize = 64;
+/// Trackers of STA in one torrent: each is a connection that a node keeps.
+pub const TRACKERS_MAX: usize = 16;
+
+/// Smallest block: the unit of BitTorrent clients; below it the header costs more than 1 %.
+pub const BLOCK_BYTES_MIN: u32 = 16 << 10;
+/// Block until a rate is known.
+pub const BLOCK_BYTES_DEFAULT: u32 = 256 << 10;
+/// Largest block: what one system call moves well, and one pooled buffer.
+pub const BLOCK_BYTES_MAX: u32 = 1 << 20;
+/// A block should not hold a link for longer: `have` and `cancel` wait behind it.
+pub const BLOCK_LINK_TIME: Duration = Duration::from_millis(50);
+
+/// Bytes asked of one peer and not yet here, at most: 25 Gbit/s over 10 ms.
+pub const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Bytes in flight at the least: a few small blocks, so that a round trip is never waited out for one.
+pub const IN_FLIGHT_BYTES_MIN: u64 = 256 << 10;
+/// The most that the least may be, however large the pieces are.
+pub const IN_FLIGHT_BYTES_FLOOR_MAX: u64 = 4 << 20;
+
+/// Received and not yet on disk, beyond which nothing further is read from the network: enough to ride out a pause of
+/// the disk of a few milliseconds at full speed, and little beside the 96 MiB a node may use.
+pub const DISK_BACKLOG_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of buffers kept for later: one backlog.
+pub const BUFFERS_IDLE_BYTES_MAX: usize = 16 << 20;
+
+/// Files that one store keeps open: a soft limit of 1,024 descriptors serves a dozen torrents and their peers.
+pub const FILES_OPEN_MAX: usize = 64;
+
+/// Requests of one peer that wait to be served: [`IN_FLIGHT_BYTES_MAX`] in smallest blocks.
+pub const REQUESTS_QUEUED_MAX: usize = 2_048;
+/// Sessions of one torrent: a few more than any graph the tracker hands out.
+pub const PEERS_PER_TORRENT_MAX: usize = 64;
+/// Connections that have not said hello yet, per node.
+pub const HANDSHAKES_PENDING_MAX: usize = 256;
+/// A connection that has not said hello by then is closed.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dial that has not succeeded by then has failed.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The next address of a name is tried when the one before has not answered by then (RFC 8305, section 5).
+pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+/// One address has not answered by then: the kernel would try for two minutes.
+pub const DIAL_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Addresses of one name that are tried.
+pub const DIAL_ADDRESSES_MAX: usize = 16;
+/// Connections that the kernel keeps until they are accepted; more than one swarm dials at once.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+/// How long accepting pauses when the process or the machine is out of file descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that a connection keeps in the kernel beyond what the network takes at once. What is in there can no longer
+/// be cancelled or overtaken by `have`: 40 ms of a link of 50 Mbit/s.
+pub const UNSENT_BYTES_MAX: u32 = 256 << 10;
+/// Bytes sent by one call and between two turns of the other tasks: well under a millisecond from memory.
+pub const SEND_BYTES_PER_TURN: u64 = 1 << 20;
+
+/// Torrents one node may register with a tracker.
+pub const TORRENTS_PER_NODE_MAX: usize = 10_000;
+/// Pieces of all torrents that one node registers with a tracker: 8 MiB of bits, or 32,000 torrents as we make them.
+pub const PIECES_PER_NODE_MAX: u64 = 1 << 26;
+/// Leases of one tracker: under 1 GiB, at less than 500 bytes for a complete or an empty node.
+pub const LEASES_MAX: usize = 1 << 21;
+/// Peers in one message of the tracker.
+pub const PEERS_PER_MESSAGE_MAX: usize = 200;
+/// Addresses remembered per torrent; a tracker that names more makes the least reachable be forgotten.
+pub const ADDRESSES_PER_TORRENT_MAX: usize = 1_000;
+/// Connections of one tracker: what a system lets a process open, with some to spare.
+pub const TRACKER_CONNECTIONS_MAX: usize = 16_384;
+/// Messages that wait for a tracker's client to read them; a longer queue drops the client.
+pub const TRACKER_QUEUE_MAX: usize = 64;
+/// Bytes of a `.torrent` file in one message of a tracker: with [`TRACKER_QUEUE_MAX`] of them a client that does not read costs 16 MiB.
+pub const TORRENT_CHUNK_BYTES: usize = 192 << 10;
+/// A client that takes no byte for so long is dropped.
+pub const TRACKER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A tracker that was asked for its status and says nothing for so long does not answer.
+pub const TRACKER_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows in one message of a status answer: at most 400 bytes each, well inside a header.
+pub const STATUS_ROWS_PER_MESSAGE: usize = 1_000;
+/// Rows of a whole status answer: a quarter of what [`TRACKER_QUEUE_MAX`] holds.
+pub const STATUS_ROWS_MAX: usize = 16_000;
+
+/// A node that is silent for so long is forgotten: two lost pings, and a reconnection at the longest wait.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
+/// Shortest lease anyone may choose: three pings.
+pub const LEASE_MIN: Duration = Duration::from_secs(3);
+/// Longest lease anyone may choose: a dead node is named to others no longer than that.
+pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Neighbours of a node in a torrent, as a tracker aims at: uber/kraken's default, under which a random graph of thousands
+/// stays in one piece when a third of them dies at once.
+pub const GRAPH_DEGREE: u32 = 10;
+/// Neighbours above the degree that a node may get from newcomers. With none to spare only the very last newcomers would have
+/// room for the next, and the graph would be a chain; with 6 it is five nodes in six, and 1,000 nodes are 4 hops from
+/// their source in the mean (with 2: half of them, and 6.4 hops).
+pub const GRAPH_DEGREE_SLACK: u32 = 6;
+/// The same for a complete node, which many ask and which should serve few at a time.
+pub const GRAPH_DEGREE_SLACK_COMPLETE: u32 = 2;
+/// How long after a departure a torrent's graph is looked at as a whole: many depart together.
+pub const GRAPH_AUDIT_DELAY: Duration = Duration::from_secs(5);
+/// How long changes of the registry are gathered before they are written down.
+pub const PERSIST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The wait before a tracker is dialled again, the first time; then it doubles.
+pub const TRACKER_RETRY_FIRST: Duration = Duration::from_millis(500);
+/// The longest wait before a tracker is dialled again: a restarted one should know its nodes within half a minute.
+pub const TRACKER_RETRY_MAX: Duration = Duration::from_secs(30);
+/// A node pings its tracker no more often, however short the lease it was given.
+pub const TRACKER_PING_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Messages of one connection that its owner has not handled; then the connection is not read. Enough for a
+/// burst of requests, and for blocks to arrive while others are handled.
+pub const MESSAGES_UNHANDLED_MAX: usize = 64;
+/// Messages that wait to be sent to one peer. A peer that reads so little is dropped.
+pub const PEER_QUEUE_MAX: usize = 16 << 10;
+/// A peer that takes no whole batch, a block at the most, for so long is dropped.
+pub const PEER_WRITE_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,0 +1,236 @@
+//! Who calls a store, and from where: threads of its own on a real machine, a task in a world.
+//!
+//! The owner of a node hands jobs over and goes on; what became of them comes back as [`DiskDone`]. All jobs of one
+//! piece are done by the same worker in the order in which they were given; jobs of different pieces pass each
+//! other. `disk/worker.rs` is what a worker does.
+//!
+//! The caller keeps this order: after [`Disk::verify`] of a piece, no [`Disk::write`] of it until the verdict was
+//! `false` or an error, or [`Disk::forget`] was called. A verified piece is never written to again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::buffers::Buffer;
+use crate::io::store::{PieceStore, StoreError};
+use crate::model::ids::InfoHash;
+use crate::model::layout::Block;
+use crate::model::limits;
+
+mod worker;
+
+use worker::{Job, Task, Worker};
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum DiskDone {
+    /// A block is in the store, or not.
+    Written {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which block.
+        block: Block,
+        /// Why not.
+        result: Result<(), StoreError>,
+    },
+    /// A piece was checked: whether what lies in the store is the piece.
+    Checked {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// The verdict, or why there is none.
+        ok: Result<bool, StoreError>,
+    },
+    /// The content is durable and has its final name, or not.
+    Finished {
+        /// Which torrent.
+        torrent: InfoHash,
+        /// Why not.
+        result: Result<(), StoreError>,
+    },
+}
+
+/// Hands jobs to the workers. Dropping it lets them do what they were given, and ends them.
+#[derive(Debug)]
+pub struct Disk {
+    pieces: Vec<Inbox>,
+    finish: Inbox,
+    backlog: Backlog,
+}
+
+#[derive(Clone, Debug)]
+enum Inbox {
+    Thread(std::sync::mpsc::Sender<Job>),
+    Task(mpsc::UnboundedSender<Job>),
+}
+
+impl Disk {
+    /// Starts `threads` threads for pieces and one for finishing torrents; or, with 0, one task on the current runtime that
+    /// takes [`PieceStore::cost`] of the runtime's time for each job.
+    ///
+    /// # Panics
+    /// If the system cannot start a thread; with 0 threads, if there is no runtime.
+    #[must_use]
+    pub fn new<T>(threads: usize, done: mpsc::UnboundedSender<T>) -> Self
+    where
+        T: From<DiskDone> + Send + 'static,
+    {
+        let backlog = Backlog::default();
+        if threads == 0 {
+            let (jobs, inbox) = mpsc::unbounded_channel();
+            tokio::spawn(work_in_line(inbox, done, backlog.clone()));
+            let only = Inbox::Task(jobs);
+            return Self { pieces: vec![only.clone()], finish: only, backlog };
+        }
+        let start = |name: String| {
+            let (jobs, inbox) = std::sync::mpsc::channel();
+            let (done, backlog) = (done.clone(), backlog.clone());
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(move || work_on_thread(&inbox, &done, &backlog))
+                .expect("the system can start a thread");
+            Inbox::Thread(jobs)
+        };
+        let pieces = (0..threads).map(|n| start(format!("sta-disk-{n}"))).collect();
+        Self { pieces, finish: start("sta-disk-fin".to_owned()), backlog }
+    }
+
+    /// Writes `block`, whose bytes are `data`, and hashes it if it continues what was hashed of its piece.
+    /// Bytes of the piece that were written before are kept as they are.
+    ///
+    /// # Panics
+    /// If `data` is not as long as `block`.
+    pub fn write(
+        &self,
+        torrent: InfoHash,
+        store: &Arc<dyn PieceStore>,
+        block: Block,
+        data: Buffer,
+    ) {
+        assert_eq!(data.len(), block.len as usize, "a block and its bytes");
+        self.backlog.add(block.len.into());
+        self.give(block.piece, torrent, store, Task::Write { block, data });
+    }
+
+    /// Checks a piece. What was not hashed as it was written is read back from the store.
+    pub fn verify(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
+        self.give(piece, torrent, store, Task::Verify { piece });
+    }
+
+    /// Starts a piece anew: what was written of it no longer counts. Nothing is reported.
+    pub fn forget(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
+        self.give(piece, torrent, store, Task::Forget { piece });
+    }
+
+    /// Starts every piece of a torrent anew, and lets go of its store. Nothing is reported.
+    pub fn forget_torrent(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>) {
+        for inbox in &self.pieces {
+            inbox.send(Job { torrent, store: Arc::clone(store), task: Task::ForgetAll });
+        }
+    }
+
+    /// Makes a torrent durable and gives it its name. Every piece must have been reported as good before.
+    pub fn finish(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>) {
+        self.finish.send(Job { torrent, store: Arc::clone(store), task: Task::Finish });
+    }
+
+    /// How much waits to be written; for readers of the network.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    fn give(&self, piece: u32, torrent: InfoHash, store: &Arc<dyn PieceStore>, task: Task) {
+        let worker = piece as usize % self.pieces.len();
+        self.pieces[worker].send(Job { torrent, store: Arc::clone(store), task });
+    }
+}
+
+impl Inbox {
+    fn send(&self, job: Job) {
+        let taken = match self {
+            Self::Thread(jobs) => jobs.send(job).is_ok(),
+            Self::Task(jobs) => jobs.send(job).is_ok(),
+        };
+        assert!(taken, "a disk worker has panicked, or its runtime is gone");
+    }
+}
+
+/// Bytes received and not yet written. Clones share the count.
+///
+/// Whoever receives a block waits for [`Self::room`] first: so a disk slower than the network slows the network down
+/// instead of filling the memory.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicU64,
+    freed: Notify,
+}
+
+impl Backlog {
+    /// Bytes that wait.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Acquire)
+    }
+
+    /// Ready once less than [`limits::DISK_BACKLOG_BYTES_MAX`] waits.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.0.freed.notified();
+            if self.bytes() < limits::DISK_BACKLOG_BYTES_MAX {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn remove(&self, bytes: u64) {
+        let before = self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let full = limits::DISK_BACKLOG_BYTES_MAX;
+        if bytes > 0 && before >= full && before - bytes < full {
+            self.0.freed.notify_waiters();
+        }
+    }
+}
+
+fn work_on_thread<T: From<DiskDone>>(
+    inbox: &std::sync::mpsc::Receiver<Job>,
+    done: &mpsc::UnboundedSender<T>,
+    backlog: &Backlog,
+) {
+    let mut worker = Worker::default();
+    while let Ok(job) = inbox.recv() {
+        let outcome = worker.work(job);
+        backlog.remove(outcome.received);
+        // Nobody may be left to hear of it: the node has stopped, and what was begun is brought to its end.
+        outcome.done.map(|d| done.send(d.into()));
+    }
+}
+
+async fn work_in_line<T: From<DiskDone>>(
+    mut inbox: mpsc::UnboundedReceiver<Job>,
+    done: mpsc::UnboundedSender<T>,
+    backlog: Backlog,
+) {
+    let mut worker = Worker::default();
+    while let Some(job) = inbox.recv().await {
+        let outcome = worker.work(job);
+        if !outcome.cost.is_zero() {
+            tokio::time::sleep(outcome.cost).await;
+        }
+        backlog.remove(outcome.received);
+        outcome.done.map(|d| done.send(d.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{Disk, DiskDone};
+use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use crate::model::ids::InfoHash;
+use crate::model::layout::{Block, Layout};
+use crate::model::limits;
+use crate::run::buffers::BufferPool;
+
+const TORRENT: InfoHash = InfoHash([7; 20]);
+const PIECE: u32 = 64 << 10;
+
+/// Content in memory. Counts what is written, takes a microsecond a byte, and fails where it is told to.
+struct MemoryStore {
+    layout: Layout,
+    bytes: Mutex<Vec<u8>>,
+    written: AtomicU64,
+    fails_at: Option<u64>,
+}
+
+struct Comparing {
+    expected: Vec<u8>,
+    seen: Vec<u8>,
+}
+
+fn content(piece: u32) -> Vec<u8> {
+    (0..PIECE).map(|i| (i / 7 + i % 251 + piece) as u8).collect()
+}
+
+impl MemoryStore {
+    fn of_two_pieces(fails_at: Option<u64>) -> Arc<Self> {
+        let layout = Layout::new(2 * u64::from(PIECE), PIECE).expect("in bounds");
+        let bytes = Mutex::new(vec![0; 2 * PIECE as usize]);
+        Arc::new(Self { layout, bytes, written: AtomicU64::new(0), fails_at })
+    }
+}
+
+impl PieceStore for MemoryStore {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        if self.fails_at.is_some_and(|at| (offset..offset + data.len() as u64).contains(&at)) {
+            let (path, reason) = ("memory".to_owned(), "told to".to_owned());
+            return Err(StoreError { path, reason, passing: true });
+        }
+        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let mut bytes = self.bytes.lock().expect("no panic before");
+        bytes[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        let bytes = self.bytes.lock().expect("no panic before");
+        buf.copy_from_slice(&bytes[offset as usize..offset as usize + buf.len()]);
+        Ok(())
+    }
+
+    fn body(&self, _: u64, _: u32) -> Result<Body, StoreError> {
+        Ok(Body::Bytes(Bytes::new()))
+    }
+
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        Box::new(Comparing { expected: content(piece), seen: Vec::new() })
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn cost(&self, bytes: u64) -> Duration {
+        Duration::from_micros(bytes)
+    }
+}
+
+impl PieceVerifier for Comparing {
+    fn update(&mut self, data: &[u8]) {
+        self.seen.extend_from_slice(data);
+    }
+
+    fn verdict(&mut self) -> bool {
+        std::mem::take(&mut self.seen) == self.expected
+    }
+}
+
+/// A disk, its store, and what comes back.
+struct Bench {
+    disk: Disk,
+    memory: Arc<MemoryStore>,
+    store: Arc<dyn PieceStore>,
+    pool: BufferPool,
+    done: UnboundedReceiver<DiskDone>,
+}
+
+impl Bench {
+    fn new(threads: usize, fails_at: Option<u64>) -> Self {
+        let (to, done) = unbounded_channel();
+        let memory = MemoryStore::of_two_pieces(fails_at);
+        let store = Arc::clone(&memory) as Arc<dyn PieceStore>;
+        Self { disk: Disk::new(threads, to), memory, store, pool: BufferPool::new(), done }
+    }
+
+    /// Writes `offset..offset + len` of a piece, changed by `mask`.
+    fn write(&self, piece: u32, offset: u32, len: u32, mask: u8) {
+        let mut data = self.pool.take(len as usize);
+        let right = &content(piece)[offset as usize..(offset + len) as usize];
+        data.iter_mut().zip(right).for_each(|(to, from)| *to = from ^ mask);
+        self.disk.write(TORRENT, &self.store, Block { piece, offset, len }, data);
+    }
+
+    /// The verdict on a piece, once everything that was given before is done.
+    async fn verdict(&mut self, piece: u32) -> Result<bool, StoreError> {
+        self.disk.verify(TORRENT, &self.store, piece);
+        loop {
+            match self.done.recv().await.expect("the disk is there") {
+                DiskDone::Checked { ok, piece: of, .. } if of == piece => return ok,
+                _ => {}
+            }
+        }
+    }
+
+    fn written(&self) -> u64 {
+        self.memory.written.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_in_any_order_make_a_piece() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        let quarter = PIECE / 4;
+        for (piece, order) in [(0, [0, 1, 2, 3]), (1, [3, 1, 0, 2])] {
+            for n in order {
+                bench.write(piece, n * quarter, quarter, 0);
+            }
+        }
+        assert_eq!(bench.verdict(0).await, Ok(true));
+        assert_eq!(bench.verdict(1).await, Ok(true));
+        let all = [content(0), content(1)].concat();
+        assert_eq!(*bench.memory.bytes.lock().expect("no panic"), all, "{threads} threads");
+        assert_eq!(bench.disk.backlog().bytes(), 0);
+        assert!(bench.pool.idle_bytes() > 0, "buffers come back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_piece_is_found_and_begun_anew() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        bench.write(0, 0, PIECE, 1);
+        assert_eq!(bench.verdict(0).await, Ok(false));
+        bench.write(0, 0, PIECE, 0);
+        assert_eq!(bench.verdict(0).await, Ok(true));
+
+        bench.write(1, 0, 100, 1);
+        bench.disk.forget(TORRENT, &bench.store, 1);
+        bench.write(1, 0, PIECE, 0);
+        assert_eq!(bench.verdict(1).await, Ok(true), "forgotten bytes no longer count");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_in_the_store_already_can_be_checked() {
+    let mut bench = Bench::new(2, None);
+    bench.memory.write(0, &content(0)).expect("does not fail");
+    assert_eq!(bench.verdict(0).await, Ok(true));
+    assert_eq!(bench.verdict(1).await, Ok(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_write_is_reported_and_can_be_repeated() {
+    let mut bench = Bench::new(1, Some(5));
+    bench.write(0, 0, 10, 0);
+    bench.write(0, 10, PIECE - 10, 0);
+    let DiskDone::Written { block, result, .. } = bench.done.recv().await.expect("there") else {
+        panic!("a write was asked for");
+    };
+    assert_eq!((block.offset, result.map_err(|e| e.passing)), (0, Err(true)));
+    assert_eq!(bench.verdict(0).await, Ok(false), "ten bytes are missing");
+    assert_eq!(bench.written(), u64::from(PIECE) - 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_line_jobs_take_the_time_they_cost() {
+    let mut bench = Bench::new(0, None);
+    let start = crate::io::clock::RuntimeClock::start();
+    bench.write(0, 0, PIECE, 0);
+    bench.done.recv().await.expect("there");
+    let took = crate::io::clock::Clock::now(&start).as_secs_f64();
+    let cost = f64::from(PIECE) / 1e6;
+    assert!((cost..cost + 0.002).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_wait_while_too_much_waits_for_the_disk() {
+    let mut bench = Bench::new(0, None);
+    bench.disk.backlog().room().await;
+    let blocks = limits::DISK_BACKLOG_BYTES_MAX / u64::from(PIECE);
+    for _ in 0..blocks {
+        bench.write(0, 0, PIECE, 0);
+    }
+    assert_eq!(bench.disk.backlog().bytes(), limits::DISK_BACKLOG_BYTES_MAX);
+    let backlog = bench.disk.backlog().clone();
+    let mut room = std::pin::pin!(backlog.room());
+    let waits = std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_pending())).await;
+    assert!(waits, "there is no room before a block is written");
+    bench.done.recv().await.expect("there");
+    room.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn finishing_is_reported() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        bench.disk.finish(TORRENT, &bench.store);
+        let done = bench.done.recv().await;
+        assert!(matches!(done, Some(DiskDone::Finished { result: Ok(()), .. })), "{done:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Blocks overlap, repeat and come in any order, some of them wrong: the verdict is about what lies in the store,
+    /// where the first to write a byte has decided what it is.
+    #[test]
+    fn the_verdict_is_about_what_lies_in_the_store(
+        blocks in prop::collection::vec((0..PIECE, 1..=PIECE, prop::bool::weighted(0.1)), 0..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let mut bench = Bench::new(0, None);
+            let mut model = vec![None; PIECE as usize];
+            for (offset, len, wrong) in blocks {
+                let (len, mask) = (len.min(PIECE - offset), u8::from(wrong));
+                bench.write(0, offset, len, mask);
+                for byte in &mut model[offset as usize..(offset + len) as usize] {
+                    byte.get_or_insert(mask);
+                }
+            }
+            let expected: Vec<u8> = content(0).iter().zip(&model)
+                .map(|(right, mask)| mask.map_or(0, |mask| right ^ mask)).collect();
+            let verdict = bench.verdict(0).await;
+            prop_assert_eq!(&bench.memory.bytes.lock().expect("no panic")[..PIECE as usize], &expected);
+            prop_assert_eq!(verdict, Ok(expected == content(0)));
+            prop_assert_eq!(bench.written() as usize, model.iter().flatten().count());
+            Ok(())
+        })?;
+    }
+}

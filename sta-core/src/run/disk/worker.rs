@@ -1,0 +1,198 @@
+//! What a disk worker does: writes blocks, hashes each piece in order, and reads back only what came out of order.
+//!
+//! Invariant: between two beginnings of a piece each of its bytes is written at most once, so what was hashed in
+//! memory is what lies in the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::DiskDone;
+use crate::io::store::{PieceStore, PieceVerifier, StoreError};
+use crate::model::ids::InfoHash;
+use crate::model::layout::Block;
+use crate::run::buffers::Buffer;
+
+/// Bytes read back at once; stays in a core's own cache while it is hashed.
+const READ_BACK_BYTES: usize = 256 << 10;
+
+pub(super) struct Job {
+    pub(super) torrent: InfoHash,
+    pub(super) store: Arc<dyn PieceStore>,
+    pub(super) task: Task,
+}
+
+pub(super) enum Task {
+    Write { block: Block, data: Buffer },
+    Verify { piece: u32 },
+    Forget { piece: u32 },
+    ForgetAll,
+    Finish,
+}
+
+pub(super) struct Outcome {
+    pub(super) done: Option<DiskDone>,
+    /// What the job took off the backlog.
+    pub(super) received: u64,
+    /// The world's time that it took.
+    pub(super) cost: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Worker {
+    pieces: BTreeMap<(InfoHash, u32), Progress>,
+    scratch: Vec<u8>,
+}
+
+/// How far a piece has come.
+struct Progress {
+    verifier: Box<dyn PieceVerifier>,
+    /// Bytes from the start that are written and hashed.
+    hashed: u32,
+    /// Ranges beyond `hashed` that are written: ascending, apart from each other.
+    ahead: SmallVec<[(u32, u32); 4]>,
+}
+
+impl Worker {
+    pub(super) fn work(&mut self, job: Job) -> Outcome {
+        let Job { torrent, store, task } = job;
+        let store = &*store;
+        let (done, received, moved) = match task {
+            Task::Write { block, data } => {
+                let mut moved = 0;
+                let result = self.write(torrent, store, block, &data, &mut moved);
+                let done = DiskDone::Written { torrent, block, result };
+                (Some(done), u64::from(block.len), moved)
+            }
+            Task::Verify { piece } => {
+                let mut moved = 0;
+                let ok = self.verify(torrent, store, piece, &mut moved);
+                (Some(DiskDone::Checked { torrent, piece, ok }), 0, moved)
+            }
+            Task::Forget { piece } => {
+                self.pieces.remove(&(torrent, piece));
+                (None, 0, 0)
+            }
+            Task::ForgetAll => {
+                self.pieces.retain(|(other, _), _| *other != torrent);
+                (None, 0, 0)
+            }
+            Task::Finish => (Some(DiskDone::Finished { torrent, result: store.finish() }), 0, 0),
+        };
+        let cost = if moved > 0 { store.cost(moved) } else { Duration::ZERO };
+        Outcome { done, received, cost }
+    }
+
+    fn write(
+        &mut self,
+        torrent: InfoHash,
+        store: &dyn PieceStore,
+        block: Block,
+        data: &[u8],
+        moved: &mut u64,
+    ) -> Result<(), StoreError> {
+        let progress = self
+            .pieces
+            .entry((torrent, block.piece))
+            .or_insert_with(|| Progress::new(store.verifier(block.piece)));
+        let start = store.layout().piece_offset(block.piece);
+        for (from, to) in progress.missing(block.offset, block.offset + block.len) {
+            let part = &data[(from - block.offset) as usize..(to - block.offset) as usize];
+            store.write(start + u64::from(from), part)?;
+            *moved += part.len() as u64;
+            if from == progress.hashed {
+                progress.verifier.update(part);
+                progress.hashed = to;
+            } else {
+                progress.put_ahead(from, to);
+            }
+        }
+        while let Some(to) = progress.next_ahead() {
+            progress.read_back(store, start, to, &mut self.scratch, moved)?;
+            progress.ahead.remove(0);
+        }
+        Ok(())
+    }
+
+    fn verify(
+        &mut self,
+        torrent: InfoHash,
+        store: &dyn PieceStore,
+        piece: u32,
+        moved: &mut u64,
+    ) -> Result<bool, StoreError> {
+        let mut progress = self
+            .pieces
+            .remove(&(torrent, piece))
+            .unwrap_or_else(|| Progress::new(store.verifier(piece)));
+        let layout = store.layout();
+        let (start, end) = (layout.piece_offset(piece), layout.piece_len(piece));
+        progress.read_back(store, start, end, &mut self.scratch, moved)?;
+        Ok(progress.verifier.verdict())
+    }
+}
+
+impl Progress {
+    fn new(verifier: Box<dyn PieceVerifier>) -> Self {
+        Self { verifier, hashed: 0, ahead: SmallVec::new() }
+    }
+
+    /// The parts of `from..to` that are not written yet, ascending.
+    fn missing(&self, from: u32, to: u32) -> SmallVec<[(u32, u32); 2]> {
+        let mut parts = SmallVec::new();
+        let mut at = from.max(self.hashed);
+        for &(first, end) in &self.ahead {
+            if at < first.min(to) {
+                parts.push((at, first.min(to)));
+            }
+            at = at.max(end);
+        }
+        if at < to {
+            parts.push((at, to));
+        }
+        parts
+    }
+
+    /// Notes that `from..to`, which was missing, is written.
+    fn put_ahead(&mut self, from: u32, to: u32) {
+        let at = self.ahead.partition_point(|&(first, _)| first < from);
+        self.ahead.insert(at, (from, to));
+        if at + 1 < self.ahead.len() && self.ahead[at + 1].0 == to {
+            self.ahead[at].1 = self.ahead[at + 1].1;
+            self.ahead.remove(at + 1);
+        }
+        if at > 0 && self.ahead[at - 1].1 == from {
+            self.ahead[at - 1].1 = self.ahead[at].1;
+            self.ahead.remove(at);
+        }
+    }
+
+    /// The end of the range ahead that now continues what is hashed.
+    fn next_ahead(&self) -> Option<u32> {
+        self.ahead.first().filter(|(from, _)| *from == self.hashed).map(|(_, to)| *to)
+    }
+
+    /// Hashes up to `to` what lies in the store.
+    fn read_back(
+        &mut self,
+        store: &dyn PieceStore,
+        start: u64,
+        to: u32,
+        scratch: &mut Vec<u8>,
+        moved: &mut u64,
+    ) -> Result<(), StoreError> {
+        while self.hashed < to {
+            let len = ((to - self.hashed) as usize).min(READ_BACK_BYTES);
+            if scratch.len() < len {
+                scratch.resize(READ_BACK_BYTES, 0);
+            }
+            store.read(start + u64::from(self.hashed), &mut scratch[..len])?;
+            self.verifier.update(&scratch[..len]);
+            self.hashed += len as u32;
+            *moved += len as u64;
+        }
+        Ok(())
+    }
+}

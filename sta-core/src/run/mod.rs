@@ -1,0 +1,11 @@
+//! Async shells: one owner and one inbox per state. A shell takes one input, drains the outputs, and waits for
+//! the next input or the deadline. It decides nothing.
+
+pub mod buffers;
+pub mod disk;
+pub mod frames;
+pub mod node;
+mod peer;
+pub mod status;
+pub mod torrent;
+pub mod tracker;

@@ -1,0 +1,410 @@
+//! The one task that owns a node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::tracker_link::{self, FromLink, TrackerLink};
+use super::{Command, NodeEnv, TorrentSpec};
+use crate::engine::interface::{ConnId, Input, Output};
+use crate::engine::node::Node;
+use crate::io::store::{PieceStore, StoreError};
+use crate::io::transport::{Connection, Listener};
+use crate::model::address::Address;
+use crate::model::config::NodeConfig;
+use crate::model::event::{Event, Record};
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::limits;
+use crate::model::time::Time;
+use crate::run::buffers::{Buffer, BufferPool};
+use crate::run::disk::{Disk, DiskDone};
+use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
+
+/// How long a listener that cannot accept (no file descriptor left, say) is given before it is asked again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long goodbyes may take when a node stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that may come to the owner.
+pub(super) enum Inbox {
+    Command(Command),
+    Accepted(Connection),
+    Dialled(ConnId, std::io::Result<Connection>),
+    Peer(ConnId, FromPeer, Option<OwnedSemaphorePermit>),
+    Tracker(Address, u64, FromLink),
+    Disk(DiskDone),
+}
+
+impl From<DiskDone> for Inbox {
+    fn from(done: DiskDone) -> Self {
+        Self::Disk(done)
+    }
+}
+
+#[derive(Clone)]
+struct ToOwner(mpsc::UnboundedSender<Inbox>);
+
+impl Deliver for ToOwner {
+    fn deliver(&self, conn: ConnId, what: FromPeer, permit: Option<OwnedSemaphorePermit>) {
+        // An error means that the owner has stopped, and with it this connection.
+        let _ = self.0.send(Inbox::Peer(conn, what, permit));
+    }
+}
+
+type Waiter = oneshot::Sender<Result<(), StoreError>>;
+
+/// The state of a running node.
+pub(super) struct Owner {
+    env: NodeEnv,
+    id: NodeId,
+    engine: Node,
+    inbox: mpsc::UnboundedSender<Inbox>,
+    conns: BTreeMap<ConnId, mpsc::Sender<ToPeer>>,
+    links: BTreeMap<Address, TrackerLink>,
+    links_made: u64,
+    accepted: u32,
+    stores: BTreeMap<InfoHash, Arc<dyn PieceStore>>,
+    waiters: BTreeMap<InfoHash, Vec<Waiter>>,
+    disk: Disk,
+    pool: BufferPool,
+    /// The body of the block that the engine is looking at.
+    body: Option<Buffer>,
+    tasks: JoinSet<()>,
+    stopped: bool,
+    stop_waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Owner {
+    pub(super) fn new(
+        env: NodeEnv,
+        config: NodeConfig,
+        local: SocketAddr,
+        inbox: mpsc::UnboundedSender<Inbox>,
+    ) -> Self {
+        let disk = Disk::new(env.disk_threads, inbox.clone());
+        let id = config.id.clone();
+        let engine = Node::new(id.clone(), local.port(), config.engine, env.seed);
+        let owner = Self {
+            env,
+            id,
+            engine,
+            inbox,
+            conns: BTreeMap::new(),
+            links: BTreeMap::new(),
+            links_made: 0,
+            accepted: 0,
+            stores: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            disk,
+            pool: BufferPool::new(),
+            body: None,
+            tasks: JoinSet::new(),
+            stopped: false,
+            stop_waiters: Vec::new(),
+        };
+        owner.observe(Event::NodeStarted { listen: local.into() });
+        owner
+    }
+
+    /// Takes one input, does all that follows from it, and waits for the next one or the deadline.
+    pub(super) async fn run(
+        mut self,
+        listener: Box<dyn Listener>,
+        mut received: mpsc::UnboundedReceiver<Inbox>,
+    ) {
+        let accepting = self.tasks.spawn(accept(listener, self.inbox.clone()));
+        while !self.stopped {
+            let wait = self.engine.deadline().since(self.now());
+            if wait.is_zero() {
+                // Before the inbox: under load there is always something in it.
+                self.feed(Input::Tick);
+            }
+            match timeout(wait, received.recv()).await {
+                Ok(Some(inbox)) => self.take(inbox),
+                Ok(None) => break,
+                Err(_) => self.feed(Input::Tick),
+            }
+            self.reap();
+        }
+        accepting.abort();
+        self.conns.clear();
+        self.links.clear();
+        let goodbyes = async { while self.tasks.join_next().await.is_some() {} };
+        // Whoever has not taken our goodbye by then does without.
+        let _ = timeout(STOP_PATIENCE, goodbyes).await;
+        for waiter in self.stop_waiters.drain(..) {
+            // An error means that nobody waits any more.
+            let _ = waiter.send(());
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.env.clock.now()
+    }
+
+    /// Lets finished tasks go. One that panicked takes the node with it: it is a bug, and must be seen.
+    fn reap(&mut self) {
+        while let Some(result) = self.tasks.try_join_next() {
+            if let Err(error) = result
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
+    fn take(&mut self, inbox: Inbox) {
+        match inbox {
+            Inbox::Command(command) => self.command(command),
+            Inbox::Accepted(connection) => {
+                let conn = ConnId::Accepted(self.accepted);
+                self.accepted = self.accepted.wrapping_add(1);
+                let remote = connection.remote;
+                self.open(conn, connection);
+                self.feed(Input::Accepted { conn, remote });
+            }
+            Inbox::Dialled(conn, Ok(connection)) => {
+                let remote = connection.remote;
+                self.open(conn, connection);
+                self.feed(Input::Dialled { conn, remote });
+            }
+            Inbox::Dialled(conn, Err(error)) => {
+                self.feed(Input::Closed { conn, why: error.to_string() });
+            }
+            Inbox::Peer(conn, what, _permit) => self.peer_says(conn, what),
+            Inbox::Tracker(tracker, link, what) => self.tracker_says(tracker, link, what),
+            Inbox::Disk(DiskDone::Written { torrent, block, result }) => {
+                self.feed(Input::Written { torrent, block, result });
+            }
+            Inbox::Disk(DiskDone::Checked { torrent, piece, ok }) => {
+                self.feed(Input::Checked { torrent, piece, result: ok });
+            }
+            Inbox::Disk(DiskDone::Finished { torrent, result }) => {
+                self.feed(Input::Finished { torrent, result });
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Add(torrent) => self.add(&torrent),
+            Command::Remove(torrent) => {
+                self.feed(Input::Remove(torrent));
+                if let Some(store) = self.stores.remove(&torrent) {
+                    self.disk.forget_torrent(torrent, &store);
+                }
+            }
+            Command::Status(answer) => {
+                // An error means that nobody waits any more.
+                let _ = answer.send(self.engine.status(self.now()));
+            }
+            Command::Finished(torrent, waiter) => {
+                self.waiters.entry(torrent).or_default().push(waiter);
+                self.answer_waiters(torrent);
+            }
+            Command::Stop(waiter) => {
+                self.stop_waiters.push(waiter);
+                self.feed(Input::Stop);
+            }
+        }
+    }
+
+    fn add(&mut self, torrent: &TorrentSpec) {
+        let known = self.stores.entry(torrent.info_hash);
+        known.or_insert_with(|| Arc::clone(&torrent.store));
+        self.feed(torrent.for_engine());
+    }
+
+    /// Tells those who wait for a torrent how it ended, if it did.
+    fn answer_waiters(&mut self, torrent: InfoHash) {
+        if !self.waiters.contains_key(&torrent) {
+            return;
+        }
+        let status = self.engine.status(self.now());
+        let known = status.torrents.into_iter().find(|t| t.info_hash == torrent);
+        let result = match known {
+            Some(status) if status.finished => Ok(()),
+            Some(status) => match status.failed {
+                Some(failure) => Err(failure),
+                None => return,
+            },
+            None => {
+                let (path, reason) = (torrent.to_string(), "the torrent was left".to_owned());
+                Err(StoreError { path, reason, passing: false })
+            }
+        };
+        for waiter in self.waiters.remove(&torrent).unwrap_or_default() {
+            // An error means that nobody waits any more.
+            let _ = waiter.send(result.clone());
+        }
+    }
+
+    fn peer_says(&mut self, conn: ConnId, what: FromPeer) {
+        match what {
+            FromPeer::Message(message) => self.feed(Input::Message { conn, message }),
+            FromPeer::Block { id, block, data } => {
+                self.body = Some(data);
+                self.feed(Input::Block { conn, id, block });
+                self.body = None;
+            }
+            FromPeer::Sent => self.feed(Input::Sent { conn }),
+            FromPeer::Closed(why) => {
+                self.conns.remove(&conn);
+                self.feed(Input::Closed { conn, why });
+            }
+        }
+    }
+
+    fn tracker_says(&mut self, tracker: Address, link: u64, what: FromLink) {
+        // What comes from a connection that was given up in the meantime is of no interest.
+        if self.links.get(&tracker).is_none_or(|standing| standing.number != link) {
+            return;
+        }
+        match what {
+            FromLink::Opened { remote } => self.feed(Input::TrackerOpened { tracker, remote }),
+            FromLink::Message(message) => self.feed(Input::TrackerMessage { tracker, message }),
+            FromLink::Closed(why) => {
+                self.links.remove(&tracker);
+                self.feed(Input::TrackerClosed { tracker, why });
+            }
+        }
+    }
+
+    /// Gives the engine one input and does everything it then says.
+    fn feed(&mut self, input: Input) {
+        let now = self.now();
+        self.engine.handle(input, now);
+        while let Some(output) = self.engine.poll_output() {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Dial { conn, addr } => self.dial(conn, addr),
+            Output::Send { conn, message } => self.send(conn, ToPeer::Message(message)),
+            Output::SendBlock { conn, id, torrent, block } => {
+                if let Some(store) = self.stores.get(&torrent) {
+                    let store = Arc::clone(store);
+                    self.send(conn, ToPeer::Block { id, block, store });
+                }
+            }
+            Output::Close { conn, .. } => {
+                // Its writer sends what is queued, and ends the connection.
+                self.conns.remove(&conn);
+            }
+            Output::Keep { torrent, block } => {
+                if let (Some(store), Some(data)) = (self.stores.get(&torrent), self.body.take()) {
+                    self.disk.write(torrent, store, block, data);
+                }
+            }
+            Output::Check { torrent, piece } => {
+                self.with_store(torrent, |disk, store| disk.verify(torrent, store, piece));
+            }
+            Output::Forget { torrent, piece } => {
+                self.with_store(torrent, |disk, store| disk.forget(torrent, store, piece));
+            }
+            Output::Finish { torrent } => {
+                self.with_store(torrent, |disk, store| disk.finish(torrent, store));
+            }
+            Output::TrackerDial { tracker } => self.dial_tracker(tracker),
+            Output::TrackerSend { tracker, message } => {
+                if let Some(link) = self.links.get(&tracker) {
+                    link.send(message);
+                }
+            }
+            Output::TrackerClose { tracker } => {
+                self.links.remove(&tracker);
+            }
+            Output::Event(event) => self.happened(event),
+            Output::Stopped => self.stopped = true,
+        }
+    }
+
+    fn with_store(&self, torrent: InfoHash, act: impl FnOnce(&Disk, &Arc<dyn PieceStore>)) {
+        if let Some(store) = self.stores.get(&torrent) {
+            act(&self.disk, store);
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        let ended = match &event {
+            Event::TorrentComplete { torrent, .. }
+            | Event::TorrentRemoved { torrent }
+            | Event::StoreFailed { torrent, .. } => Some(*torrent),
+            _ => None,
+        };
+        self.observe(event);
+        if let Some(torrent) = ended {
+            self.answer_waiters(torrent);
+        }
+    }
+
+    fn observe(&self, event: Event) {
+        let record = Record { at: self.now(), who: self.id.clone(), event };
+        self.env.observer.observe(&record);
+    }
+
+    fn open(&mut self, conn: ConnId, connection: Connection) {
+        let (queue, queued) = mpsc::channel(limits::PEER_QUEUE_MAX);
+        let owner = ToOwner(self.inbox.clone());
+        let (pool, backlog) = (self.pool.clone(), self.disk.backlog().clone());
+        let reader =
+            self.tasks.spawn(peer::read(conn, connection.recv, pool, backlog, owner.clone()));
+        self.tasks.spawn(peer::write(conn, connection.send, queued, reader, owner));
+        self.conns.insert(conn, queue);
+    }
+
+    fn send(&mut self, conn: ConnId, what: ToPeer) {
+        let Some(queue) = self.conns.get(&conn) else { return };
+        if queue.try_send(what).is_err() {
+            self.conns.remove(&conn);
+            let why = "it does not read what it is sent".to_owned();
+            // The engine is amid its outputs: this is for the next turn.
+            let _ = self.inbox.send(Inbox::Peer(conn, FromPeer::Closed(why), None));
+        }
+    }
+
+    fn dial(&mut self, conn: ConnId, addr: Address) {
+        let (transport, inbox) = (Arc::clone(&self.env.transport), self.inbox.clone());
+        self.tasks.spawn(async move {
+            let dialled = timeout(limits::DIAL_TIMEOUT, transport.connect(&addr)).await;
+            let result = dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            // An error means that the owner has stopped.
+            let _ = inbox.send(Inbox::Dialled(conn, result));
+        });
+    }
+
+    fn dial_tracker(&mut self, tracker: Address) {
+        self.links_made += 1;
+        let number = self.links_made;
+        let (inbox, name) = (self.inbox.clone(), tracker.clone());
+        let deliver = move |what| {
+            // An error means that the owner has stopped.
+            let _ = inbox.send(Inbox::Tracker(name.clone(), number, what));
+        };
+        let transport = Arc::clone(&self.env.transport);
+        let link =
+            tracker_link::start(number, transport, tracker.clone(), deliver, &mut self.tasks);
+        self.links.insert(tracker, link);
+    }
+}
+
+/// Accepts connections until the owner has stopped.
+async fn accept(mut listener: Box<dyn Listener>, inbox: mpsc::UnboundedSender<Inbox>) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => {
+                if inbox.send(Inbox::Accepted(connection)).is_err() {
+                    return;
+                }
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The shell of a tracker: owns the registry, feeds it what clients say, and does what it says.
+//!
+//! One owner with one inbox. A reader per connection hands over all messages of one read in one go; a writer per
+//! connection takes them from a short queue. A client whose queue is full is dropped: the owner waits for nobody. The inbox
+//! is bounded, so that clients who say more than the owner can hear are slowed by their connections.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::sleep;
+
+use super::frames::{read_messages, write_messages};
+use crate::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
+use crate::io::clock::Clock;
+use crate::io::lease_store::{LeaseStore, LeaseStoreError};
+use crate::io::observer::Observer;
+use crate::io::transport::{Connection, Listener, RecvHalf, SendHalf, Transport};
+use crate::model::address::Address;
+use crate::model::config::TrackerConfig;
+use crate::model::event::{Event, Record};
+use crate::model::ids::{InfoHash, NodeId};
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::time::Time;
+use crate::wire::frame::{FrameDecoder, TRACKER_LIMITS, TRACKER_READ_BYTES};
+use crate::wire::tracker::{FromTracker, ToTracker};
+
+/// Entries of the inbox; each is what one read gave, up to 64 KiB of messages.
+const INBOX: usize = 256;
+/// Entries taken from the inbox before deadlines and outputs are looked after.
+const INBOX_TURN: usize = 32;
+
+/// The world that a tracker runs in.
+#[derive(Clone)]
+pub struct TrackerEnv {
+    /// How it is reached.
+    pub transport: Arc<dyn Transport>,
+    /// What tells it the time.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// Where its randomness comes from.
+    pub seed: Seed,
+    /// What it knows after a restart; nothing if there is none.
+    pub store: Option<Arc<dyn LeaseStore>>,
+}
+
+/// Why a tracker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TrackerError {
+    /// It cannot listen where it was told to.
+    #[error("cannot listen at {at}: {source}")]
+    Listen {
+        /// Where.
+        at: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What an earlier tracker wrote down cannot be read.
+    #[error("cannot read the leases of an earlier run: {0}")]
+    Store(#[from] LeaseStoreError),
+}
+
+/// A running tracker. Dropping every handle stops it.
+#[derive(Clone, Debug)]
+pub struct TrackerHandle {
+    local: SocketAddr,
+    stop: mpsc::Sender<oneshot::Sender<()>>,
+    inbox: mpsc::Sender<ToOwner>,
+}
+
+impl TrackerHandle {
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// From now on hands out `metainfo`, the `.torrent` file of `torrent`, to whoever asks. Not remembered over a restart.
+    pub async fn publish(&self, torrent: InfoHash, metainfo: Bytes) {
+        // It cannot be taken only if the tracker has stopped: then nobody asks.
+        let _ = self.inbox.send(ToOwner::Publish(torrent, metainfo)).await;
+    }
+
+    /// Writes down what is not yet written, and stops. Returns when that is done.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.stop.send(done).await.is_ok() {
+            // An error means that it has stopped already.
+            let _ = stopped.await;
+        }
+    }
+
+    /// Waits until it has stopped, for whatever reason.
+    pub async fn stopped(&self) {
+        self.stop.closed().await;
+    }
+}
+
+/// Starts a tracker: reads what was written down, listens, and spawns its owner on the current runtime.
+///
+/// # Errors
+/// If the leases cannot be read, or it cannot listen.
+pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHandle, TrackerError> {
+    let registry = RegistryConfig { lease: config.lease, persist: env.store.is_some() };
+    let mut registry = Registry::new(registry, env.seed);
+    let restored = match &env.store {
+        Some(store) => registry.restore(store.load()?, env.clock.now()),
+        None => 0,
+    };
+    let listener = env.transport.listen(config.listen).await;
+    let listener = listener.map_err(|source| TrackerError::Listen { at: config.listen, source })?;
+    let local = listener.local_addr();
+    let (inbox_in, inbox) = mpsc::channel(INBOX);
+    let (stop, stopping) = mpsc::channel(1);
+    let mut owner = Owner {
+        registry,
+        clock: env.clock,
+        observer: env.observer,
+        store: env.store,
+        id: config.id,
+        clients: BTreeMap::new(),
+        next_conn: 0,
+        inbox: inbox_in.clone(),
+        tasks: JoinSet::new(),
+    };
+    owner.observe(Event::TrackerStarted { listen: Address::from(local), restored });
+    owner.tasks.spawn(accept(listener, inbox_in.clone()));
+    tokio::spawn(owner.run(inbox, stopping));
+    Ok(TrackerHandle { local, stop, inbox: inbox_in })
+}
+
+enum ToOwner {
+    Accepted(Connection),
+    Said(ConnId, Vec<ToTracker>),
+    Ended(ConnId, String),
+    Publish(InfoHash, Bytes),
+}
+
+struct Owner {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    store: Option<Arc<dyn LeaseStore>>,
+    id: NodeId,
+    clients: BTreeMap<ConnId, Client>,
+    next_conn: u64,
+    inbox: mpsc::Sender<ToOwner>,
+    tasks: JoinSet<()>,
+}
+
+struct Client {
+    queue: mpsc::Sender<FromTracker>,
+    reader: AbortHandle,
+    writer: AbortHandle,
+}
+
+impl Owner {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<ToOwner>,
+        mut stopping: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
+        let mut taken = Vec::with_capacity(INBOX_TURN);
+        let done = loop {
+            let now = self.clock.now();
+            let deadline = self.registry.deadline().unwrap_or(Time::FAR_FUTURE);
+            if deadline <= now {
+                self.registry.handle(Input::Tick, now);
+                self.drain(now);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                done = stopping.recv() => break done,
+                Some(ended) = self.tasks.join_next() => pass_panic_on(ended),
+                _ = inbox.recv_many(&mut taken, INBOX_TURN) => {
+                    let now = self.clock.now();
+                    taken.drain(..).for_each(|event| self.take(event, now));
+                    self.drain(now);
+                }
+                () = sleep(deadline.since(now)) => {}
+            }
+        };
+        self.registry.handle(Input::Stop, self.clock.now());
+        self.drain(self.clock.now());
+        self.tasks.shutdown().await;
+        // Dropped by a caller who did not wait for it.
+        let _ = done.map(|done| done.send(()));
+    }
+
+    fn take(&mut self, event: ToOwner, now: Time) {
+        match event {
+            ToOwner::Accepted(connection) => self.accepted(connection, now),
+            ToOwner::Said(conn, messages) => {
+                for message in messages {
+                    self.registry.handle(Input::Message { conn, message }, now);
+                }
+            }
+            ToOwner::Publish(torrent, metainfo) => self.registry.publish(torrent, metainfo),
+            ToOwner::Ended(conn, why) => {
+                tracing::debug!(conn = conn.0, why, "a client is gone");
+                // What waits for it still goes out: it may only have finished speaking.
+                self.clients.remove(&conn);
+                self.registry.handle(Input::Closed { conn }, now);
+            }
+        }
+    }
+
+    fn accepted(&mut self, connection: Connection, now: Time) {
+        let Connection { local, remote, recv, send } = connection;
+        if self.clients.len() >= limits::TRACKER_CONNECTIONS_MAX {
+            tracing::warn!(%remote, "too many connections; this one is closed");
+            return;
+        }
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        let (queue, queued) = mpsc::channel(limits::TRACKER_QUEUE_MAX);
+        let reader = self.tasks.spawn(read(conn, recv, self.inbox.clone()));
+        let writer = self.tasks.spawn(write(conn, send, queued));
+        self.clients.insert(conn, Client { queue, reader, writer });
+        self.registry.handle(Input::Opened { conn, remote, local }, now);
+    }
+
+    fn drain(&mut self, now: Time) {
+        while let Some(output) = self.registry.poll_output() {
+            match output {
+                Output::Send { conn, message } => self.send(conn, message, now),
+                Output::Close { conn, why } => {
+                    tracing::debug!(conn = conn.0, why, "a client is dropped");
+                    if let Some(client) = self.clients.remove(&conn) {
+                        client.reader.abort();
+                    }
+                }
+                Output::Persist(changes) => {
+                    let written = self.store.as_ref().map(|store| store.apply(changes));
+                    if let Some(Err(error)) = written {
+                        tracing::warn!(%error, "leases are not written down; a restart will not know them");
+                    }
+                }
+                Output::Event(event) => self.observe(event),
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: FromTracker, now: Time) {
+        let Some(client) = self.clients.get(&conn) else { return };
+        if let Err(error) = client.queue.try_send(message) {
+            tracing::debug!(conn = conn.0, %error, "a client does not read, and is dropped");
+            client.reader.abort();
+            client.writer.abort();
+            self.clients.remove(&conn);
+            self.registry.handle(Input::Closed { conn }, now);
+        }
+    }
+
+    fn observe(&self, event: Event) {
+        self.observer.observe(&Record { at: self.clock.now(), who: self.id.clone(), event });
+    }
+}
+
+async fn accept(mut listener: Box<dyn Listener>, inbox: mpsc::Sender<ToOwner>) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => {
+                if inbox.send(ToOwner::Accepted(connection)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn read(conn: ConnId, mut recv: Box<dyn RecvHalf>, inbox: mpsc::Sender<ToOwner>) {
+    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    loop {
+        let (event, last) = match read_messages(recv.as_mut(), &mut decoder).await {
+            Ok(messages) => (ToOwner::Said(conn, messages), false),
+            Err(why) => (ToOwner::Ended(conn, why.to_string()), true),
+        };
+        if inbox.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn write(conn: ConnId, mut send: Box<dyn SendHalf>, mut queue: mpsc::Receiver<FromTracker>) {
+    if let Err(error) = write_messages(send.as_mut(), &mut queue).await {
+        tracing::debug!(conn = conn.0, %error, "cannot send to a client");
+    }
+}
+
+/// A task that panics is a bug, and must not go unseen.
+fn pass_panic_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}

@@ -1,0 +1,100 @@
+use proptest::prelude::*;
+
+use super::{FrameDecoder, FrameError, PEER_LIMITS, PREAMBLE, TRACKER_LIMITS, encode};
+use crate::model::layout::Block;
+use crate::wire::peer::PeerMessage;
+
+/// Feeds `bytes` in portions of the given sizes (then all that is left), and gives every message with its body.
+fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Vec<(PeerMessage, Vec<u8>)>, FrameError> {
+    let mut decoder = FrameDecoder::new(PEER_LIMITS, 64);
+    let (mut rest, mut cuts, mut seen) = (bytes, cuts.iter().copied(), Vec::new());
+    loop {
+        while let Some((message, body_len)) = decoder.next_message()? {
+            let mut body = vec![0; body_len];
+            let held = decoder.take_body(&mut body);
+            let (more, after) = rest.split_at((body_len - held).min(rest.len()));
+            body[held..held + more.len()].copy_from_slice(more);
+            rest = after;
+            seen.push((message, body));
+        }
+        if rest.is_empty() {
+            return Ok(seen);
+        }
+        let space = decoder.space();
+        let portion = cuts.next().unwrap_or(usize::MAX).clamp(1, space.len()).min(rest.len());
+        space[..portion].copy_from_slice(&rest[..portion]);
+        decoder.filled(portion);
+        rest = &rest[portion..];
+    }
+}
+
+fn conversation(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<(PeerMessage, Vec<u8>)>) {
+    let mut bytes = PREAMBLE.to_vec();
+    let mut expected = Vec::new();
+    for (id, body) in (0..).zip(bodies) {
+        let block = Block { piece: 3, offset: 0, len: body.len() as u32 }.into();
+        for (message, body) in
+            [(PeerMessage::Get { id, block }, &vec![]), (PeerMessage::Data { id, block }, body)]
+        {
+            encode(&message, body.len() as u32, &mut bytes);
+            bytes.extend_from_slice(body);
+            expected.push((message, body.clone()));
+        }
+    }
+    (bytes, expected)
+}
+
+proptest! {
+    #[test]
+    fn any_cut_of_the_stream_gives_the_same_messages(
+        bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..6),
+        cuts in prop::collection::vec(1usize..200, 0..200),
+    ) {
+        let (bytes, expected) = conversation(&bodies);
+        prop_assert_eq!(decode(&bytes, &cuts), Ok(expected));
+    }
+
+    #[test]
+    fn garbage_never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..400), polite: bool) {
+        if polite {
+            bytes.splice(0..0, PREAMBLE.iter().copied());
+        }
+        let _ = decode(&bytes, &[]);
+    }
+}
+
+#[test]
+fn lengths_are_checked_before_anything_is_held() {
+    let frame = |header: u32, body: u32| {
+        let mut bytes = PREAMBLE.to_vec();
+        bytes.extend(header.to_be_bytes());
+        bytes.extend(body.to_be_bytes());
+        bytes
+    };
+    assert_eq!(decode(&frame(65_537, 0), &[]), Err(FrameError::HeaderTooLong(65_537, 65_536)));
+    assert_eq!(
+        decode(&frame(2, u32::MAX), &[]),
+        Err(FrameError::BodyTooLong(u32::MAX as usize, 16 << 20))
+    );
+    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, 64);
+    let bytes = frame(2, 1);
+    decoder.space()[..bytes.len()].copy_from_slice(&bytes);
+    decoder.filled(bytes.len());
+    assert_eq!(decoder.next_message::<PeerMessage>(), Err(FrameError::BodyTooLong(1, 0)));
+}
+
+#[test]
+fn a_stranger_is_known_by_the_first_byte() {
+    assert_eq!(decode(b"G", &[]), Err(FrameError::Preamble));
+    assert_eq!(decode(b"STA/", &[]), Ok(vec![]));
+}
+
+#[test]
+fn kinds_of_a_later_version_are_understood_as_unknown() {
+    let mut bytes = PREAMBLE.to_vec();
+    let header = br#"{"t":"gossip","x":[1]}"#;
+    bytes.extend((header.len() as u32).to_be_bytes());
+    bytes.extend(0u32.to_be_bytes());
+    bytes.extend(header);
+    assert_eq!(decode(&bytes, &[]), Ok(vec![(PeerMessage::Unknown, vec![])]));
+}
