@@ -1,0 +1,401 @@
+//! The swarm as the stream tells it, up to the latest entry: who runs, who holds what, which faults are in force.
+//!
+//! Every rule and every chart reads from here, so that they agree on what a restart or a wipe means. It believes what
+//! nodes say; whether that is true is for the rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sta_core::model::bitfield::Bitfield;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::layout::Layout;
+use sta_core::model::time::Time;
+
+use crate::runlog::{Entry, Note, Noted};
+use crate::scenario::driver::Origin;
+use crate::scenario::plan::{Behaviour, ContentIx, HostIx, Plan, Role, Verb};
+
+/// The swarm, as told so far.
+pub struct Account {
+    plan: Arc<Plan>,
+    by_id: BTreeMap<NodeId, HostIx>,
+    by_hash: BTreeMap<InfoHash, ContentIx>,
+    hosts: Vec<Host>,
+    faults: Vec<Fault>,
+    line: u64,
+    now: Time,
+}
+
+/// A host, as told so far.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// Whether its process runs.
+    pub running: bool,
+    /// When it first started.
+    pub first_start: Option<Time>,
+    /// When it last started.
+    pub last_start: Option<Time>,
+    /// When it last went, in order or not.
+    pub gone: Option<Time>,
+    /// Whether it has behaved as the product does throughout.
+    pub honest: bool,
+    /// Whether the world has destroyed bytes on its disk.
+    pub rotten: bool,
+    /// Its part in each content it has added.
+    pub parts: BTreeMap<ContentIx, Part>,
+}
+
+/// A host's part in a content.
+#[derive(Debug)]
+pub struct Part {
+    /// What it has verified, or was there when it started.
+    pub have: Bitfield,
+    /// When this process added the torrent.
+    pub added: Time,
+    /// Bytes it lacked when it first added the torrent; `None` before that.
+    pub wanted: Option<u64>,
+    /// Since when it has been complete without a break.
+    pub complete: Option<Time>,
+    /// When it last verified a piece, or added the torrent.
+    pub progressed: Time,
+    on_disk: Option<Bitfield>,
+}
+
+/// Something that the driver has begun.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// As in the driver's log.
+    pub id: String,
+    /// What wanted it.
+    pub origin: Origin,
+    /// What is done.
+    pub verb: String,
+    /// To whom, and the other side.
+    pub targets: Vec<NodeId>,
+    /// When it began.
+    pub began: Time,
+    /// When it was undone.
+    pub ended: Option<Time>,
+}
+
+/// Verbs that do something once; the others last until they are undone.
+const INSTANT: [&str; 9] = [
+    "reset",
+    "heal",
+    "restart",
+    "join",
+    "leave",
+    "corrupt-disk",
+    "torn-write",
+    "tracker-amnesia",
+    "set",
+];
+
+impl Fault {
+    /// Whether it was in force at any time since `since`.
+    #[must_use]
+    pub fn in_force_since(&self, since: Time) -> bool {
+        let over = self.ended.or_else(|| INSTANT.contains(&&*self.verb).then_some(self.began));
+        over.is_none_or(|over| over >= since)
+    }
+}
+
+impl Account {
+    /// The account of a run that has not begun.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let hosts = plan.hosts.iter().map(|host| Host {
+            honest: matches!(host.behaviour, Behaviour::Honest | Behaviour::Churner { .. }),
+            ..Host::default()
+        });
+        Self {
+            by_id: plan.hosts.iter().enumerate().map(|(ix, host)| (host.id.clone(), ix)).collect(),
+            by_hash: BTreeMap::new(),
+            hosts: hosts.collect(),
+            faults: Vec::new(),
+            line: 0,
+            now: Time::ZERO,
+            plan,
+        }
+    }
+
+    /// What was to happen.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The number of the latest entry, which is its line in `events.jsonl`.
+    #[must_use]
+    pub const fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The moment of the latest entry, or the end of the run.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Which host goes by this name. `None`: a stranger to the plan.
+    #[must_use]
+    pub fn host_ix(&self, id: &NodeId) -> Option<HostIx> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The host of this name.
+    #[must_use]
+    pub fn host(&self, id: &NodeId) -> Option<&Host> {
+        self.host_ix(id).map(|ix| &self.hosts[ix])
+    }
+
+    /// All hosts, in the order of the plan.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// What the host of this index is called.
+    #[must_use]
+    pub fn id(&self, host: HostIx) -> &NodeId {
+        &self.plan.hosts[host].id
+    }
+
+    /// Whether the host of this name behaves as the product does.
+    #[must_use]
+    pub fn honest(&self, id: &NodeId) -> bool {
+        self.host(id).is_some_and(|host| host.honest)
+    }
+
+    /// Which content a torrent is.
+    #[must_use]
+    pub fn content(&self, torrent: &InfoHash) -> Option<ContentIx> {
+        self.by_hash.get(torrent).copied()
+    }
+
+    /// How a torrent is cut.
+    #[must_use]
+    pub fn layout(&self, torrent: &InfoHash) -> Option<Layout> {
+        self.content(torrent).map(|content| self.plan.contents[content].layout)
+    }
+
+    /// A node's part in a torrent.
+    #[must_use]
+    pub fn part(&self, id: &NodeId, torrent: &InfoHash) -> Option<&Part> {
+        self.host(id)?.parts.get(&self.content(torrent)?)
+    }
+
+    /// Whether a node has said that it has a piece, or had it at its start.
+    #[must_use]
+    pub fn has(&self, id: &NodeId, torrent: &InfoHash, piece: u32) -> bool {
+        self.part(id, torrent).is_some_and(|part| part.have.contains(piece))
+    }
+
+    /// Every fault that has begun, in order.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether any fault has been in force upon one of `hosts` at any time since `since`.
+    #[must_use]
+    pub fn disturbed_since(&self, since: Time, hosts: &[&NodeId]) -> bool {
+        self.faults.iter().any(|fault| {
+            fault.in_force_since(since)
+                && fault.targets.iter().any(|target| hosts.contains(&target))
+        })
+    }
+
+    /// When the last occurrence of the event of this id ended, or began where it does not last; `None` if it never
+    /// happened.
+    #[must_use]
+    pub fn last_end_of(&self, id: &str) -> Option<Time> {
+        let of_event = |fault: &&Fault| match fault.origin {
+            Origin::Event(ix) => self.plan.timeline.get(ix).is_some_and(|event| event.id == id),
+            Origin::Fault(ix) => self.plan.faults.get(ix).is_some_and(|fault| fault.id == id),
+            Origin::Host | Origin::Churn | Origin::Healed => fault.id == id,
+        };
+        let ends = self.faults.iter().filter(of_event);
+        ends.map(|fault| fault.ended.unwrap_or(fault.began)).max()
+    }
+
+    /// Whether the host takes part, lacks nothing it takes part in, and when that came to be.
+    #[must_use]
+    pub fn complete_since(&self, host: HostIx) -> Option<Time> {
+        let takes = &self.plan.hosts[host].takes;
+        takes.iter().try_fold(Time::ZERO, |latest, take| {
+            Some(latest.max(self.hosts[host].parts.get(&take.content)?.complete?))
+        })
+    }
+
+    /// Whether the host counts when it is asked who has finished: it is there, or had finished when it went.
+    #[must_use]
+    pub fn counts(&self, host: HostIx) -> bool {
+        let away = !self.hosts[host].running && self.hosts[host].gone.is_some();
+        !away || self.complete_since(host).is_some()
+    }
+
+    /// The indices of all nodes, trackers left out.
+    pub fn nodes(&self) -> impl Iterator<Item = HostIx> + '_ {
+        let is_node = |&ix: &HostIx| self.plan.hosts[ix].role == Role::Node;
+        (0..self.hosts.len()).filter(is_node)
+    }
+
+    /// The run is over: now is `end`.
+    pub fn close(&mut self, end: Time) {
+        self.now = self.now.max(end);
+    }
+
+    /// Takes in the next entry.
+    pub fn see(&mut self, entry: &Entry) {
+        self.line += 1;
+        self.now = entry.at();
+        match entry {
+            Entry::Said(record) => self.said(record),
+            Entry::Noted(noted) => self.noted(noted),
+        }
+    }
+
+    fn said(&mut self, Record { at, who, event }: &Record) {
+        let Some(ix) = self.host_ix(who) else { return };
+        match event {
+            Event::NodeStarted { .. } | Event::TrackerStarted { .. } => {
+                let host = &mut self.hosts[ix];
+                host.running = true;
+                host.first_start.get_or_insert(*at);
+                host.last_start = Some(*at);
+            }
+            Event::NodeStopped => self.gone(ix, *at),
+            Event::TorrentAdded { torrent, have, .. } => self.added(ix, torrent, *have, *at),
+            Event::PieceVerified { torrent, piece } => {
+                if let Some(part) = self.part_mut(ix, torrent) {
+                    part.have.insert(*piece);
+                    part.progressed = *at;
+                }
+            }
+            Event::TorrentComplete { torrent, .. } => {
+                if let Some(part) = self.part_mut(ix, torrent) {
+                    part.complete.get_or_insert(*at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn noted(&mut self, Noted { at, note }: &Noted) {
+        match note {
+            Note::Content { content, torrent } => {
+                if *content < self.plan.contents.len() {
+                    self.by_hash.insert(*torrent, *content);
+                }
+            }
+            Note::FaultBegan { id, origin, verb, on, against, .. } => {
+                self.fault_began(*origin, verb, on);
+                self.faults.push(Fault {
+                    id: id.clone(),
+                    origin: *origin,
+                    verb: verb.clone(),
+                    targets: on.iter().chain(against).cloned().collect(),
+                    began: *at,
+                    ended: None,
+                });
+            }
+            Note::FaultEnded { fault } => {
+                if let Some(fault) = self.faults.get_mut(*fault) {
+                    fault.ended.get_or_insert(*at);
+                }
+            }
+            Note::ProcessDied { who } | Note::Panicked { who, .. } => {
+                if let Some(ix) = self.host_ix(who) {
+                    self.gone(ix, *at);
+                }
+            }
+            Note::Disk { who, torrent, claimed, .. } => {
+                let Some((ix, content)) = self.host_ix(who).zip(self.content(torrent)) else {
+                    return;
+                };
+                let mut disk = Bitfield::empty(self.plan.contents[content].layout.pieces());
+                claimed.iter().for_each(|range| disk.insert_range(*range, |_| {}));
+                let part = self.hosts[ix].parts.entry(content);
+                let part = part.or_insert_with(|| Part::new(disk.len()));
+                part.on_disk = Some(disk);
+            }
+            Note::TrackerHeard { .. } | Note::Phase { .. } | Note::Mark { .. } => {}
+        }
+    }
+
+    fn gone(&mut self, ix: HostIx, at: Time) {
+        if self.hosts[ix].running {
+            self.hosts[ix].running = false;
+            self.hosts[ix].gone = Some(at);
+        }
+    }
+
+    /// What a node has at its start: all, nothing, or what the world says is on its disk; else what it had verified
+    /// before, or what the plan gave it.
+    fn added(&mut self, ix: HostIx, torrent: &InfoHash, have: u32, at: Time) {
+        let Some(content) = self.content(torrent) else { return };
+        let layout = self.plan.contents[content].layout;
+        let planned = self.plan.hosts[ix].takes.iter().find(|take| take.content == content);
+        let first = !self.hosts[ix].parts.contains_key(&content);
+        let part =
+            self.hosts[ix].parts.entry(content).or_insert_with(|| Part::new(layout.pieces()));
+        if have == 0 {
+            part.have = Bitfield::empty(layout.pieces());
+        } else if have == layout.pieces() {
+            part.have = Bitfield::full(layout.pieces());
+        } else if let Some(disk) = part.on_disk.take() {
+            part.have = disk;
+        } else if first {
+            let ranges = planned.map_or(&[][..], |take| &take.have);
+            ranges.iter().for_each(|range| part.have.insert_range(*range, |_| {}));
+        }
+        if part.have.is_full() {
+            part.complete.get_or_insert(at);
+        } else {
+            part.complete = None;
+        }
+        part.on_disk = None;
+        part.wanted.get_or_insert_with(|| {
+            let held: u64 = part.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
+            layout.total() - held
+        });
+        part.added = at;
+        part.progressed = at;
+    }
+
+    fn fault_began(&mut self, origin: Origin, verb: &str, targets: &[NodeId]) {
+        let turned = match origin {
+            Origin::Event(ix) => matches!(
+                self.plan.timeline.get(ix).map(|event| &event.verb),
+                Some(Verb::Set(set)) if set.behaviour.is_some_and(|new| new != Behaviour::Honest)
+            ),
+            _ => false,
+        };
+        for target in targets {
+            if let Some(ix) = self.host_ix(target) {
+                self.hosts[ix].honest &= !turned;
+                self.hosts[ix].rotten |= verb == "corrupt-disk";
+            }
+        }
+    }
+
+    fn part_mut(&mut self, ix: HostIx, torrent: &InfoHash) -> Option<&mut Part> {
+        let content = self.content(torrent)?;
+        self.hosts[ix].parts.get_mut(&content)
+    }
+}
+
+impl Part {
+    fn new(pieces: u32) -> Self {
+        Self {
+            have: Bitfield::empty(pieces),
+            added: Time::ZERO,
+            wanted: None,
+            complete: None,
+            progressed: Time::ZERO,
+            on_disk: None,
+        }
+    }
+}

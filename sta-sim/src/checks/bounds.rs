@@ -1,0 +1,281 @@
+//! Limits that a node keeps for its own sake: sessions of one torrent, and bytes asked of one peer and not yet here.
+//!
+//! What is in flight is told from the asker's events. A request that was rejected, cancelled or given up leaves no
+//! trace of its own there, so a request counts until its block came from anybody, its piece was verified, the session
+//! ended, the peer choked, or the asker's request timeout passed: never more than the asker knows of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::layout::Block;
+use sta_core::model::limits;
+use sta_core::model::time::Time;
+
+use super::{Account, Findings, Judgement, Rule};
+use crate::runlog::{Entry, Note, Noted};
+
+/// The limits of `model/limits.rs`.
+#[derive(Default)]
+pub struct Bounds {
+    findings: Findings,
+    sessions: Sessions,
+    asked: BTreeMap<(NodeId, InfoHash), BTreeMap<NodeId, InFlight>>,
+    most_sessions: usize,
+    most_bytes: u64,
+}
+
+/// What one peer was asked for.
+#[derive(Default)]
+struct InFlight {
+    blocks: BTreeMap<Block, Time>,
+    bytes: u64,
+}
+
+/// Sessions that stand, by node and torrent, from the events of each side.
+#[derive(Default)]
+struct Sessions(BTreeMap<(NodeId, InfoHash), BTreeSet<NodeId>>);
+
+impl Rule for Bounds {
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        self.sessions.see(entry);
+        match entry {
+            Entry::Said(record) if account.honest(&record.who) => self.said(record, account),
+            Entry::Noted(Noted { note: Note::ProcessDied { who }, .. }) => {
+                self.asked.retain(|(node, _), _| node != who);
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, _: &Account) -> Judgement {
+        let (sessions, kib) = (self.most_sessions, self.most_bytes >> 10);
+        let measured =
+            format!("at most {sessions} sessions of a torrent, {kib} KiB in flight from a peer");
+        self.findings.judge(measured)
+    }
+}
+
+impl Bounds {
+    fn said(&mut self, Record { at, who, event }: &Record, account: &Account) {
+        match event {
+            Event::PeerConnected { torrent, .. } => {
+                let count = self.sessions.of(who, torrent);
+                self.most_sessions = self.most_sessions.max(count);
+                if count > limits::PEERS_PER_TORRENT_MAX {
+                    self.findings.add(account, Some(who), || {
+                        let most = limits::PEERS_PER_TORRENT_MAX;
+                        format!("{who} has {count} sessions of one torrent, more than {most}")
+                    });
+                }
+            }
+            Event::PeerLost { torrent, peer, .. } => {
+                self.of(who, torrent).remove(peer);
+            }
+            Event::BlockAsked { torrent, peer, block } => {
+                self.block_asked(account, *at, (who, torrent), peer, *block);
+            }
+            Event::BlockReceived { torrent, block, .. } => {
+                self.of(who, torrent).values_mut().for_each(|peer| peer.remove(*block));
+            }
+            Event::PieceVerified { torrent, piece } | Event::PieceFailed { torrent, piece, .. } => {
+                self.of(who, torrent).values_mut().for_each(|peer| peer.remove_piece(*piece));
+            }
+            Event::Choked { torrent, peer } => {
+                self.of(peer, torrent).remove(who);
+            }
+            Event::NodeStarted { .. } | Event::NodeStopped => {
+                self.asked.retain(|(node, _), _| node != who);
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&mut self, who: &NodeId, torrent: &InfoHash) -> &mut BTreeMap<NodeId, InFlight> {
+        self.asked.entry((who.clone(), *torrent)).or_default()
+    }
+
+    fn block_asked(
+        &mut self,
+        account: &Account,
+        at: Time,
+        (who, torrent): (&NodeId, &InfoHash),
+        peer: &NodeId,
+        block: Block,
+    ) {
+        let timeout = account
+            .host_ix(who)
+            .map_or_else(Default::default, |ix| account.plan().hosts[ix].engine.request_timeout);
+        let in_flight = self.of(who, torrent).entry(peer.clone()).or_default();
+        in_flight.insert(block, at);
+        if in_flight.bytes > limits::IN_FLIGHT_BYTES_MAX {
+            in_flight.forget_before(at - timeout);
+        }
+        let bytes = in_flight.bytes;
+        self.most_bytes = self.most_bytes.max(bytes);
+        if bytes > limits::IN_FLIGHT_BYTES_MAX {
+            self.findings.add(account, Some(who), || {
+                let most = limits::IN_FLIGHT_BYTES_MAX;
+                format!("{who} waits for {bytes} bytes from {peer}, more than {most}")
+            });
+        }
+    }
+}
+
+impl InFlight {
+    fn insert(&mut self, block: Block, at: Time) {
+        if self.blocks.insert(block, at).is_none() {
+            self.bytes += u64::from(block.len);
+        }
+    }
+
+    fn remove(&mut self, block: Block) {
+        if self.blocks.remove(&block).is_some() {
+            self.bytes -= u64::from(block.len);
+        }
+    }
+
+    fn remove_piece(&mut self, piece: u32) {
+        let first = Block { piece, offset: 0, len: 0 };
+        let last = Block { piece, offset: u32::MAX, len: u32::MAX };
+        let gone: Vec<Block> = self.blocks.range(first..=last).map(|(block, _)| *block).collect();
+        gone.into_iter().for_each(|block| self.remove(block));
+    }
+
+    fn forget_before(&mut self, moment: Time) {
+        self.blocks.retain(|_, asked| *asked >= moment);
+        self.bytes = self.blocks.keys().map(|block| u64::from(block.len)).sum();
+    }
+}
+
+impl Sessions {
+    fn see(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Said(Record { who, event, .. }) => match event {
+                Event::PeerConnected { torrent, peer } => {
+                    self.0.entry((who.clone(), *torrent)).or_default().insert(peer.clone());
+                }
+                Event::PeerLost { torrent, peer, .. } => {
+                    if let Some(peers) = self.0.get_mut(&(who.clone(), *torrent)) {
+                        peers.remove(peer);
+                    }
+                }
+                Event::NodeStarted { .. } | Event::NodeStopped => {
+                    self.0.retain(|(node, _), _| node != who);
+                }
+                _ => {}
+            },
+            Entry::Noted(Noted { note: Note::ProcessDied { who }, .. }) => {
+                self.0.retain(|(node, _), _| node != who);
+            }
+            Entry::Noted(_) => {}
+        }
+    }
+
+    /// How many sessions `who` has of `torrent`.
+    fn of(&self, who: &NodeId, torrent: &InfoHash) -> usize {
+        self.0.get(&(who.clone(), *torrent)).map_or(0, BTreeSet::len)
+    }
+
+    /// How many sessions `who` has in all.
+    fn all_of(&self, who: &NodeId) -> usize {
+        self.0.iter().filter(|((node, _), _)| node == who).map(|(_, peers)| peers.len()).sum()
+    }
+}
+
+/// Sessions of one host at the same time, over all its torrents: an expectation of a scenario.
+pub struct Connections {
+    at_most: u32,
+    sessions: Sessions,
+    most: usize,
+    findings: Findings,
+}
+
+impl Connections {
+    /// At most so many.
+    #[must_use]
+    pub fn new(at_most: u32) -> Self {
+        Self { at_most, sessions: Sessions::default(), most: 0, findings: Findings::default() }
+    }
+}
+
+impl Rule for Connections {
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        self.sessions.see(entry);
+        let Entry::Said(Record { who, event: Event::PeerConnected { .. }, .. }) = entry else {
+            return;
+        };
+        let count = self.sessions.all_of(who);
+        self.most = self.most.max(count);
+        if count > self.at_most as usize {
+            let most = self.at_most;
+            self.findings.add(account, Some(who), || {
+                format!("{who} has {count} sessions, more than {most}")
+            });
+        }
+    }
+
+    fn finish(&mut self, _: &Account) -> Judgement {
+        if self.most == 0 {
+            return Judgement::unasked("nobody connected with anybody");
+        }
+        self.findings.judge(format!("at most {} sessions of a host", self.most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::{Bounds, Connections};
+    use crate::checks::Held;
+    use crate::checks::story::{breaks, holds, judge};
+
+    #[test]
+    fn sessions_of_a_torrent_are_counted_until_they_end() {
+        let connect = |upto: u32| {
+            (0..upto).fold("0 seed-0 added 1/1".to_owned(), |mut story, n| {
+                write!(story, " | 1 seed-0 connected peer-{n}").expect("a String");
+                story
+            })
+        };
+        holds(Box::<Bounds>::default(), &connect(64));
+        breaks(Box::<Bounds>::default(), &connect(65), "65 sessions of one torrent, more than 64");
+        let replaced =
+            format!("{} | 2 seed-0 lost peer-0 | 3 seed-0 connected peer-64", connect(64));
+        holds(Box::<Bounds>::default(), &replaced);
+    }
+
+    #[test]
+    fn in_flight_ends_with_the_block_the_session_the_choke_or_the_timeout() {
+        let mib = 1 << 20;
+        let ask = |from: u32, upto: u32, at: u32| {
+            (from..upto).fold(String::new(), |mut story, piece| {
+                write!(story, " | {at} leech-0 asked seed-0 {piece} {mib}").expect("a String");
+                story
+            })
+        };
+        let rule = Box::<Bounds>::default;
+        let full = format!("0 leech-0 added 0/99{}", ask(0, 32, 1));
+        holds(rule(), &full);
+        breaks(rule(), &format!("{full}{}", ask(32, 33, 2)), "34603008 bytes from seed-0");
+        holds(rule(), &format!("{full}{}", ask(31, 32, 2)));
+        holds(rule(), &format!("{full} | 2 leech-0 verified 0{}", ask(32, 33, 3)));
+        holds(rule(), &format!("{full} | 2 leech-0 lost seed-0{}", ask(32, 64, 3)));
+        holds(rule(), &format!("{full} | 2 seed-0 choked leech-0{}", ask(32, 64, 3)));
+        holds(rule(), &format!("{full}{}", ask(32, 64, 30_000)));
+    }
+
+    #[test]
+    fn a_scenario_may_ask_for_fewer_sessions() {
+        let rule = || Box::new(Connections::new(1));
+        let one = "0 leech-0 added 0/1 | 1 leech-0 connected seed-0";
+        holds(rule(), &format!("{one} | 1 seed-0 connected leech-0"));
+        holds(
+            rule(),
+            &format!("{one} | 2 leech-0 dies | 3 leech-0 added 0/1 | 3 leech-0 connected seed-1"),
+        );
+        breaks(rule(), &format!("{one} | 1 leech-0 connected seed-1"), "leech-0 has 2 sessions");
+        assert!(matches!(judge(rule(), "0 leech-0 added 0/1").held, Held::Unasked(_)));
+    }
+}

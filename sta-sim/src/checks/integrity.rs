@@ -1,0 +1,214 @@
+//! Safety of the content: nothing is announced, sent or reported complete before it was verified at that node, nothing is
+//! verified whose bytes never came, and what a node claims is right on its disk.
+//!
+//! Asked of nodes that behave as the product does. A disk that the world has corrupted may be wrong; that is the peer's
+//! business to notice. A restart keeps what was verified before it, a wipe nothing (see [`Account`]).
+
+use std::collections::BTreeMap;
+
+use sta_core::model::bitfield::PieceRange;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::layout::Block;
+
+use super::{Account, Findings, Judgement, Rule};
+use crate::runlog::{Entry, Note, Noted};
+
+/// The rule.
+#[derive(Default)]
+pub struct Integrity {
+    findings: Findings,
+    /// Useful bytes received of a piece that is not verified.
+    received: BTreeMap<(NodeId, InfoHash, u32), u64>,
+    verified: u64,
+    disks: u64,
+}
+
+impl Rule for Integrity {
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        match entry {
+            Entry::Said(record) if account.honest(&record.who) => self.said(record, account),
+            Entry::Noted(Noted { note: Note::Disk { who, torrent, wrong, .. }, .. }) => {
+                self.disk(who, torrent, wrong, account);
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, _: &Account) -> Judgement {
+        let (verified, disks) = (self.verified, self.disks);
+        self.findings.judge(format!("{verified} pieces verified, {disks} disks compared"))
+    }
+}
+
+impl Integrity {
+    fn said(&mut self, Record { who, event, .. }: &Record, account: &Account) {
+        match event {
+            Event::PieceAnnounced { torrent, piece } => {
+                self.must_have(account, who, torrent, *piece, "announced");
+            }
+            Event::BlockSent { torrent, block, .. } => {
+                self.must_have(account, who, torrent, block.piece, "sent a block of");
+            }
+            Event::BlockReceived { torrent, block, useful: true, .. } => {
+                let Block { piece, len, .. } = *block;
+                *self.received.entry((who.clone(), *torrent, piece)).or_default() += u64::from(len);
+            }
+            Event::PieceFailed { torrent, piece, .. } => {
+                self.received.remove(&(who.clone(), *torrent, *piece));
+            }
+            Event::PieceVerified { torrent, piece } => {
+                self.piece_verified(account, who, torrent, *piece);
+            }
+            Event::TorrentComplete { torrent, .. } => {
+                let missing = account
+                    .part(who, torrent)
+                    .map_or(u32::MAX, |part| part.have.len() - part.have.count());
+                if missing > 0 {
+                    self.findings.add(account, Some(who), || {
+                        format!(
+                            "{who} reported the torrent complete with {missing} pieces unverified"
+                        )
+                    });
+                }
+            }
+            Event::TorrentAdded { torrent, have, .. } => {
+                let held = account.part(who, torrent).map_or(0, |part| part.have.count());
+                if held < *have {
+                    self.findings.add(account, Some(who), || {
+                        format!(
+                            "{who} starts with {have} pieces, but {held} were ever verified there"
+                        )
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn must_have(
+        &mut self,
+        account: &Account,
+        who: &NodeId,
+        torrent: &InfoHash,
+        piece: u32,
+        did: &str,
+    ) {
+        if !account.has(who, torrent, piece) {
+            self.findings.add(account, Some(who), || {
+                format!("{who} {did} piece {piece}, which it had not verified")
+            });
+        }
+    }
+
+    fn piece_verified(&mut self, account: &Account, who: &NodeId, torrent: &InfoHash, piece: u32) {
+        self.verified += 1;
+        let received = self.received.remove(&(who.clone(), *torrent, piece)).unwrap_or(0);
+        let needed = account.layout(torrent).map_or(0, |layout| layout.piece_len(piece).into());
+        if received < needed {
+            self.findings.add(account, Some(who), || {
+                format!(
+                    "{who} verified piece {piece} having received {received} of its {needed} bytes"
+                )
+            });
+        }
+    }
+
+    fn disk(&mut self, who: &NodeId, torrent: &InfoHash, wrong: &[PieceRange], account: &Account) {
+        self.disks += 1;
+        let excused = account.host(who).is_none_or(|host| !host.honest || host.rotten);
+        if let (Some(range), false) = (wrong.first(), excused) {
+            let content = account
+                .content(torrent)
+                .map_or("a torrent", |content| account.plan().contents[content].name.as_str());
+            self.findings.add(account, Some(who), || {
+                format!(
+                    "{who} claims piece {} of {content}, whose bytes on its disk are wrong",
+                    range.0
+                )
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Integrity;
+    use crate::checks::story::{breaks, holds};
+
+    fn rule() -> Box<Integrity> {
+        Box::default()
+    }
+
+    #[test]
+    fn a_piece_is_verified_before_anything_is_done_with_it() {
+        let begin = "0 seed-0 added 2/2 | 0 leech-0 added 0/2 | 1 seed-0 sent leech-0 0";
+        let got = format!("{begin} | 2 leech-0 got seed-0 0");
+        holds(rule(), &format!("{got} | 3 leech-0 verified 0 | 3 leech-0 announced 0"));
+        breaks(
+            rule(),
+            &format!("{got} | 3 leech-0 announced 0 | 4 leech-0 verified 0"),
+            "leech-0 announced piece 0",
+        );
+        breaks(
+            rule(),
+            &format!("{got} | 3 leech-0 sent leech-1 0"),
+            "leech-0 sent a block of piece 0",
+        );
+        breaks(
+            rule(),
+            &format!("{got} | 3 leech-0 verified 0 | 4 leech-0 complete"),
+            "with 1 pieces unverified",
+        );
+    }
+
+    #[test]
+    fn nothing_is_verified_whose_bytes_never_came() {
+        let begin = "0 leech-0 added 0/2";
+        breaks(rule(), &format!("{begin} | 1 leech-0 verified 0"), "received 0 of its 65536 bytes");
+        let twice = "1 leech-0 got seed-0 0 | 2 leech-0 failed 0 | 3 leech-0 verified 0";
+        breaks(rule(), &format!("{begin} | {twice}"), "received 0 of its 65536 bytes");
+    }
+
+    #[test]
+    fn a_restart_keeps_what_was_verified_and_a_wipe_nothing() {
+        let first =
+            "0 leech-0 added 0/2 | 1 leech-0 got seed-0 0 | 2 leech-0 verified 0 | 3 leech-0 dies";
+        holds(rule(), &format!("{first} | 4 leech-0 added 1/2 | 5 leech-0 sent leech-1 0"));
+        breaks(
+            rule(),
+            &format!("{first} | 4 leech-0 added 1/2 | 5 leech-0 sent leech-1 1"),
+            "piece 1",
+        );
+        breaks(
+            rule(),
+            &format!("{first} | 4 leech-0 added 0/2 | 5 leech-0 sent leech-1 0"),
+            "piece 0",
+        );
+        breaks(
+            rule(),
+            &format!("{first} | 4 leech-0 disk - | 5 leech-0 added 1/2"),
+            "but 0 were ever verified",
+        );
+    }
+
+    #[test]
+    fn a_disk_is_right_unless_the_world_has_corrupted_it() {
+        holds(rule(), "0 seed-0 added 2/2 | 9 seed-0 disk 0-1");
+        breaks(rule(), "0 seed-0 added 2/2 | 9 seed-0 disk 0-1 wrong 1", "claims piece 1 of file");
+        holds(
+            rule(),
+            "0 seed-0 added 2/2 | 1 fault corrupt-disk seed-0 | 9 seed-0 disk 0-1 wrong 1",
+        );
+        breaks(
+            rule(),
+            "0 seed-0 added 2/2 | 1 fault torn-write seed-0 | 9 seed-0 disk 0-1 wrong 1",
+            "piece 1",
+        );
+    }
+
+    #[test]
+    fn who_is_told_to_misbehave_is_not_judged() {
+        holds(rule(), "0 liar-0 added 0/2 | 1 liar-0 announced 1 | 2 liar-0 sent leech-0 1");
+    }
+}

@@ -1,0 +1,381 @@
+//! Progress: who was to finish has finished in time, nobody stood still for long, and how close the swarm came to the
+//! bound.
+//!
+//! Asked of hosts that are there when the run ends, and of those that had finished when they went; one that went before owes
+//! nothing. What was complete and then wiped must become complete again: the last time counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sta_core::model::event::{Event, Record};
+use sta_core::model::time::Time;
+
+use super::{Account, Findings, Judgement, Rule, factor, ppm, seconds};
+use crate::runlog::Entry;
+use crate::scenario::plan::{HostIx, Since};
+
+/// These hosts have everything they take part in, in time.
+pub struct Complete {
+    hosts: Vec<HostIx>,
+    within: Duration,
+    since: Since,
+}
+
+impl Complete {
+    /// So long after `since`.
+    #[must_use]
+    pub const fn new(hosts: Vec<HostIx>, within: Duration, since: Since) -> Self {
+        Self { hosts, within, since }
+    }
+
+    /// From when the time counts for a host. `None`: that moment never came.
+    fn base(&self, account: &Account, host: HostIx) -> Option<Time> {
+        match &self.since {
+            Since::Start => Some(Time::ZERO),
+            Since::Join => {
+                let planned = account.plan().hosts[host].join;
+                Some(account.hosts()[host].first_start.unwrap_or(planned))
+            }
+            Since::Healed => Some(account.plan().healed),
+            Since::Event(id) => account.last_end_of(id),
+        }
+    }
+}
+
+impl Rule for Complete {
+    fn see(&mut self, _: &Entry, _: &Account) {}
+
+    fn finish(&mut self, account: &Account) -> Judgement {
+        let mut findings = Findings::default();
+        let (mut last, mut asked) = (None, 0);
+        // Nobody is named where nobody lacks anything, as with an empty file: then everybody is meant.
+        if self.hosts.is_empty() {
+            self.hosts = account.nodes().collect();
+        }
+        for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
+            let Some(base) = self.base(account, host) else {
+                return Judgement::unasked("the event it counts from never happened");
+            };
+            asked += 1;
+            let (due, id) = (base + self.within, account.id(host));
+            match account.complete_since(host) {
+                Some(at) if at <= due => last = last.max(Some((at, host))),
+                Some(at) => findings.add_at(at, account.line(), Some(id), || {
+                    format!("{id} was complete at {at}, due at {due}")
+                }),
+                None => findings.add_at(due.min(account.now()), account.line(), Some(id), || {
+                    format!("{id} was not complete at {due}: {}", state(account, host))
+                }),
+            }
+        }
+        if asked == 0 {
+            return Judgement::unasked("none of these hosts was there at the end");
+        }
+        let measured = last.map_or(String::new(), |(at, host)| {
+            format!("the last one, {}, at {at}", account.id(host))
+        });
+        findings.judge(measured)
+    }
+}
+
+/// How far a host is, and since when: `12 of 128 pieces, the last one at 3.100s`.
+fn state(account: &Account, host: HostIx) -> String {
+    let seen = &account.hosts()[host];
+    if seen.first_start.is_none() {
+        return "it never started".to_owned();
+    }
+    let (have, all) = seen
+        .parts
+        .values()
+        .fold((0, 0), |(have, all), part| (have + part.have.count(), all + part.have.len()));
+    let last = seen.parts.values().map(|part| part.progressed).max().unwrap_or_default();
+    format!("it has {have} of {all} pieces, the last one since {last}")
+}
+
+/// No host that runs and lacks something goes for long without a verified piece.
+pub struct Stall {
+    hosts: BTreeSet<HostIx>,
+    at_most: Duration,
+    /// When each host that runs and lacks something last got further.
+    waiting: BTreeMap<HostIx, Time>,
+    longest: Option<(Duration, HostIx)>,
+    findings: Findings,
+}
+
+impl Stall {
+    /// For so long at most.
+    #[must_use]
+    pub fn new(hosts: Vec<HostIx>, at_most: Duration) -> Self {
+        Self {
+            hosts: hosts.into_iter().collect(),
+            at_most,
+            waiting: BTreeMap::new(),
+            longest: None,
+            findings: Findings::default(),
+        }
+    }
+
+    /// The longest wait so far that has ended.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        self.longest.map(|(waited, _)| waited)
+    }
+
+    /// `host` waits no longer.
+    fn end_of_wait(&mut self, account: &Account, host: HostIx) {
+        let Some(since) = self.waiting.remove(&host) else { return };
+        let waited = account.now().since(since);
+        self.longest = self.longest.max(Some((waited, host)));
+        if waited > self.at_most {
+            let id = account.id(host);
+            self.findings.add_at(since, account.line(), Some(id), || {
+                let (waited, most) = (seconds(waited), seconds(self.at_most));
+                format!("{id} got no piece for {waited} from {since} on, more than {most}")
+            });
+        }
+    }
+}
+
+impl Rule for Stall {
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        // A host that has gone waits no longer; the log says so in several ways, so it is looked for.
+        let gone: Vec<HostIx> =
+            self.waiting.keys().copied().filter(|&host| !account.hosts()[host].running).collect();
+        gone.into_iter().for_each(|host| self.end_of_wait(account, host));
+        let Entry::Said(Record { at, who, event }) = entry else { return };
+        let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host)) else {
+            return;
+        };
+        let moves = matches!(
+            event,
+            Event::TorrentAdded { .. }
+                | Event::PieceVerified { .. }
+                | Event::TorrentComplete { .. }
+        );
+        if moves {
+            self.end_of_wait(account, host);
+            if account.complete_since(host).is_none() {
+                self.waiting.insert(host, *at);
+            }
+        }
+    }
+
+    fn finish(&mut self, account: &Account) -> Judgement {
+        let waiting: Vec<HostIx> = self.waiting.keys().copied().collect();
+        waiting.into_iter().for_each(|host| self.end_of_wait(account, host));
+        let Some((longest, host)) = self.longest else {
+            return Judgement::unasked("none of these hosts lacked anything");
+        };
+        self.findings.judge(format!("{} at {}", seconds(longest), account.id(host)))
+    }
+}
+
+/// Each of these verifies a piece, or is complete, soon after an event's end.
+pub struct Recovery {
+    hosts: Vec<HostIx>,
+    after: String,
+    within: Duration,
+    verified: BTreeMap<HostIx, Vec<Time>>,
+}
+
+impl Recovery {
+    /// So soon after the last end of the event `after`.
+    #[must_use]
+    pub const fn new(hosts: Vec<HostIx>, after: String, within: Duration) -> Self {
+        Self { hosts, after, within, verified: BTreeMap::new() }
+    }
+}
+
+impl Rule for Recovery {
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        if let Entry::Said(Record { at, who, event: Event::PieceVerified { .. } }) = entry
+            && let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host))
+        {
+            self.verified.entry(host).or_default().push(*at);
+        }
+    }
+
+    fn finish(&mut self, account: &Account) -> Judgement {
+        let Some(end) = account.last_end_of(&self.after) else {
+            return Judgement::unasked("the event it counts from never happened");
+        };
+        let mut findings = Findings::default();
+        let mut slowest = None;
+        for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
+            let (id, due) = (account.id(host), end + self.within);
+            let after = |times: &Vec<Time>| times.iter().copied().find(|&at| at >= end);
+            let complete = account.complete_since(host).map(|at| at.max(end));
+            let piece = self.verified.get(&host).and_then(after);
+            match piece.into_iter().chain(complete).min() {
+                Some(at) if at <= due => slowest = slowest.max(Some((at.since(end), host))),
+                Some(at) => findings.add_at(at, account.line(), Some(id), || {
+                    let took = seconds(at.since(end));
+                    format!("{id} got its next piece {took} after the end of {}", self.after)
+                }),
+                None => findings.add_at(account.now(), account.line(), Some(id), || {
+                    format!("{id} got nothing after the end of {} at {end}", self.after)
+                }),
+            }
+        }
+        let measured = slowest.map_or(String::new(), |(took, host)| {
+            format!("the slowest, {}, after {}", account.id(host), seconds(took))
+        });
+        if measured.is_empty() && findings.list.is_empty() {
+            return Judgement::unasked("none of these hosts was there at the end");
+        }
+        findings.judge(measured)
+    }
+}
+
+/// From the start to the last completion, over the bound.
+pub struct Makespan {
+    at_most: u64,
+}
+
+impl Makespan {
+    /// At most so many parts per million of the bound.
+    #[must_use]
+    pub const fn new(at_most: u64) -> Self {
+        Self { at_most }
+    }
+}
+
+/// When the last node that is there had everything; `None` if one lacks something, or nobody lacked anything.
+#[must_use]
+pub fn makespan(account: &Account) -> Option<Time> {
+    let mut last = None;
+    for host in account.nodes().filter(|&host| account.counts(host)) {
+        let at = account.complete_since(host)?;
+        let parts = &account.hosts()[host].parts;
+        if parts.values().any(|part| part.wanted.is_some_and(|bytes| bytes > 0)) {
+            last = last.max(Some(at));
+        }
+    }
+    last
+}
+
+impl Rule for Makespan {
+    fn see(&mut self, _: &Entry, _: &Account) {}
+
+    fn finish(&mut self, account: &Account) -> Judgement {
+        let bound = account.plan().bound().map(|bound| bound.best());
+        let Some(best) = bound.filter(|best| !best.is_zero()) else {
+            return Judgement::unasked("nothing bounds this distribution");
+        };
+        let mut findings = Findings::default();
+        let Some(last) = makespan(account) else {
+            findings.add(account, None, || "somebody lacks something at the end".to_owned());
+            return findings.judge(String::new());
+        };
+        let ratio = ppm(last.as_nanos().into(), best.as_nanos()).unwrap_or(u64::MAX);
+        let (took, best) = (factor(ratio), seconds(best));
+        if ratio > self.at_most {
+            findings.add_at(last, account.line(), None, || {
+                let most = factor(self.at_most);
+                format!("it took {took} times the bound ({last} over {best}), more than {most}")
+            });
+        }
+        findings.judge(format!("{took} times the bound of {best}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Complete, Makespan, Recovery, Stall};
+    use crate::checks::Held;
+    use crate::checks::story::{breaks, holds, judge};
+    use crate::scenario::plan::Since;
+
+    const LEECH_0: usize = 3;
+
+    fn done(at: u32) -> String {
+        format!("0 leech-0 added 0/1 | {at} leech-0 verified 0 | {at} leech-0 complete")
+    }
+
+    #[test]
+    fn complete_in_time() {
+        let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+        assert_eq!(holds(rule(), &done(5_000)).measured, "the last one, leech-0, at 5.000s");
+        breaks(rule(), &done(5_001), "complete at 5.001s, due at 5.000s");
+        breaks(rule(), "0 leech-0 added 0/1", "it has 0 of 1 pieces");
+        breaks(rule(), "0 leech-1 added 0/1", "it never started");
+        let wiped = format!("{} | 2000 leech-0 dies | 3000 leech-0 added 0/1", done(1_000));
+        breaks(rule(), &wiped, "not complete");
+        let left = format!("{} | 6000 leech-0 stopped", done(4_000));
+        holds(rule(), &left);
+        let away = "0 leech-0 added 0/1 | 2000 leech-0 dies";
+        assert!(matches!(judge(rule(), away).held, Held::Unasked(_)));
+        let everybody = || Box::new(Complete::new(vec![], Duration::from_secs(5), Since::Start));
+        breaks(everybody(), &done(1_000), "leech-1 was not complete");
+    }
+
+    #[test]
+    fn the_time_counts_from_what_was_said() {
+        let within = |since| Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), since));
+        holds(within(Since::Healed), &done(15_000));
+        breaks(within(Since::Healed), &done(15_001), "due at 15.000s");
+        let late = "3000 leech-0 added 0/1 | 8000 leech-0 verified 0 | 8000 leech-0 complete";
+        holds(within(Since::Join), late);
+        breaks(within(Since::Start), late, "due at 5.000s");
+        let cut = format!("1000 fault cut leech-0 | 4000 ended 0 | {}", done(9_000));
+        holds(within(Since::Event("cut".into())), &cut);
+        assert!(matches!(
+            judge(within(Since::Event("cut".into())), &done(1)).held,
+            Held::Unasked(_)
+        ));
+    }
+
+    #[test]
+    fn a_stall_is_a_wait_of_one_who_runs_and_lacks_something() {
+        let rule = || Box::new(Stall::new(vec![LEECH_0], Duration::from_secs(3)));
+        assert_eq!(holds(rule(), &done(3_000)).measured, "3.000s at leech-0");
+        breaks(rule(), &done(3_001), "got no piece for 3.001s from 0.000s on");
+        breaks(rule(), "0 leech-0 added 0/1 | 9000 seed-0 announced 0", "got no piece for 9.000s");
+        holds(rule(), &format!("{} | 9000 seed-0 announced 0", done(1_000)));
+        holds(rule(), "0 leech-0 added 0/1 | 2000 leech-0 dies | 9000 seed-0 announced 0");
+        assert!(matches!(judge(rule(), "0 leech-0 added 1/1").held, Held::Unasked(_)));
+    }
+
+    #[test]
+    fn recovery_is_the_first_piece_after_the_end() {
+        let rule = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+        let cut = "0 leech-0 added 0/9 | 1000 fault cut leech-0 | 4000 ended 0";
+        assert_eq!(
+            holds(rule(), &format!("{cut} | 5500 leech-0 verified 1")).measured,
+            "the slowest, leech-0, after 1.500s"
+        );
+        breaks(rule(), &format!("{cut} | 6001 leech-0 verified 1"), "2.001s after the end of cut");
+        breaks(rule(), cut, "got nothing after the end of cut");
+        holds(rule(), &format!("{} | 1000 fault cut leech-0 | 4000 ended 0", done(500)));
+        assert!(matches!(judge(rule(), &done(1)).held, Held::Unasked(_)));
+    }
+
+    #[test]
+    fn makespan_is_held_against_the_bound() {
+        // One piece of 65,536 bytes at 1 MB/s: the bound is 65.536 ms.
+        let rule = || Box::new(Makespan::new(2_000_000));
+        assert_eq!(
+            holds(
+                rule(),
+                &format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", done(131), others())
+            )
+            .measured,
+            "1.99 times the bound of 0.065s"
+        );
+        breaks(
+            rule(),
+            &format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", done(132), others()),
+            "2.01 times the bound",
+        );
+        breaks(rule(), &done(131), "somebody lacks something");
+    }
+
+    /// Everybody but leech-0 has it from the start.
+    fn others() -> String {
+        ["leech-1", "leech-2", "leech-3", "liar-0"]
+            .map(|who| format!("0 {who} added 1/1"))
+            .join(" | ")
+    }
+}

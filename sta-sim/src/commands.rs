@@ -1,0 +1,11 @@
+//! What each command of `sta-sim` does, one module a command. Results go to stdout, everything else to stderr.
+
+pub mod check;
+pub mod deliver;
+pub mod diff;
+pub mod explain;
+pub mod files;
+pub mod list;
+pub mod replay;
+pub mod run;
+pub mod sweep;

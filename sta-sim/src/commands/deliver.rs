@@ -1,0 +1,81 @@
+//! Hands a run over: its folder, the command that replays it, and what is printed.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::execute::{Done, Job};
+use crate::report::{self, ReportError, summary::summary};
+use crate::scenario::load::LoadError;
+
+/// Where the folders of runs go, unless told otherwise.
+pub const OUT: &str = "sta-runs";
+
+/// A run that has been written.
+pub struct Delivered {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The command that runs it again.
+    pub replay: String,
+}
+
+/// Why a run could not be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The scenario could not be written as a capsule.
+    #[error(transparent)]
+    Capsule(#[from] LoadError),
+    /// The folder could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Stdout is gone.
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+/// Writes the folder of a run under `out`.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(job: &Job, done: &Done, out: &Path) -> Result<Delivered, DeliverError> {
+    let capsule = job.capsule(done)?;
+    let path = out.join(report::folder_name(&done.outcome)).join("capsule.toml");
+    let replay = format!("sta-sim replay {}", quoted(&path));
+    let Done { plan, log, outcome } = done;
+    let folder = report::write(out, plan, log, outcome, &capsule, &replay)?;
+    Ok(Delivered { folder, replay })
+}
+
+/// Prints a run: its summary; with `json` every event on stdout, and the summary on stderr.
+///
+/// # Errors
+/// If stdout is gone.
+pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), DeliverError> {
+    let text = summary(&done.outcome, Some(&delivered.folder), &delivered.replay);
+    if !json {
+        return Ok(write!(io::stdout(), "{text}")?);
+    }
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    report::write_events(&mut stdout, &done.log)?;
+    stdout.flush()?;
+    Ok(write!(io::stderr(), "{text}")?)
+}
+
+/// A path as a shell reads it back.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::quoted;
+
+    #[test]
+    fn a_path_survives_a_shell() {
+        assert_eq!(quoted(Path::new("sta-runs/a-7/capsule.toml")), "sta-runs/a-7/capsule.toml");
+        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
+}

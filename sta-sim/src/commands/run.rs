@@ -1,0 +1,49 @@
+//! `sta-sim run`: runs scenarios, one seed each, and writes a folder for each run. See `cli.rs` for its arguments.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::RunArgs;
+use crate::commands::{deliver, files};
+use crate::execute::{Job, exit_of};
+use crate::exit::Exit;
+use crate::scenario::load::{LoadError, Scenario};
+
+/// Runs what is asked, every cell of a matrix. Nothing runs if a file is wrong.
+#[must_use]
+pub fn main(args: &RunArgs) -> Exit {
+    let jobs = match jobs(args) {
+        Ok(jobs) => jobs,
+        Err(error) => return could_not_start(&error),
+    };
+    let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
+    let mut worst = Exit::Done;
+    for job in jobs {
+        match run(&job, &out, args.output.json) {
+            Ok(exit) => worst = worst.worse(exit),
+            Err(error) => return could_not_start(&*error),
+        }
+    }
+    worst
+}
+
+fn could_not_start(error: &dyn std::error::Error) -> Exit {
+    eprintln!("error: {error}");
+    Exit::CouldNotStart
+}
+
+fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
+    let mut jobs = Vec::new();
+    for path in files::expand(&args.files)? {
+        let scenario = Scenario::open(&path)?;
+        jobs.extend(Job::of(scenario, args.seed, args.output.world.map(Into::into)));
+    }
+    jobs.iter().try_for_each(|job| job.plan().map(drop))?;
+    Ok(jobs)
+}
+
+fn run(job: &Job, out: &Path, json: bool) -> Result<Exit, Box<dyn std::error::Error>> {
+    let done = job.execute_alone()?;
+    let delivered = deliver::write(job, &done, out)?;
+    deliver::print(&done, &delivered, json)?;
+    Ok(exit_of(done.outcome.verdict))
+}

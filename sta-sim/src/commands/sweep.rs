@@ -1,0 +1,148 @@
+//! `sta-sim sweep`: runs scenarios with many seeds, side by side, and groups the failures by cause.
+//!
+//! The first run of each cause gets a folder and a capsule, and the capsule is run again before it is believed. Ctrl-C ends
+//! the sweep after the runs under way, and prints what was found so far; a second one ends it at once.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::SweepArgs;
+use crate::commands::{deliver, files, replay};
+use crate::execute::{Done, Job, wall_clock};
+use crate::exit::Exit;
+use crate::scenario::load::{LoadError, Scenario};
+use crate::scenario::plan::World;
+use crate::sweep::summary::summary;
+use crate::sweep::tally::{New, Tally};
+use crate::sweep::{Asked, jobs, per_second, run_all};
+
+/// Runs what is asked. Nothing runs if a file is wrong.
+#[must_use]
+pub fn main(args: &SweepArgs) -> Exit {
+    let asked = match asked(args) {
+        Ok(asked) => asked,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::CouldNotStart;
+        }
+    };
+    let shard = args.shard.map_or((0, 1), |shard| (shard.index, shard.of));
+    let jobs = jobs(&asked, shard);
+    let stop = stop_at_ctrl_c();
+    let threads = args.jobs.map_or_else(cores, |jobs| jobs as usize);
+    let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
+    let bar = progress(jobs.len() as u64);
+    let (begin, mut tally) = (wall_clock(), Tally::default());
+    run_all(&jobs, threads, &stop, |job, result| {
+        match result {
+            Ok(done) => {
+                if args.output.json {
+                    print_json(&done);
+                }
+                add(&mut tally, job, &done, &out, &bar);
+            }
+            Err(error) => tally.refuse(error.to_string()),
+        }
+        let (speed, took) = (tally.simulated.as_secs_f64(), begin.elapsed());
+        bar.set_message(format!(
+            "{} failed, {:.0} times real time",
+            tally.failed(),
+            per_second(speed, took)
+        ));
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    let text = summary(&tally, jobs.len() as u64, begin.elapsed());
+    if args.output.json {
+        eprint!("{text}");
+    } else {
+        print!("{text}");
+    }
+    if stop.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
+}
+
+fn asked(args: &SweepArgs) -> Result<Vec<Asked>, LoadError> {
+    let mut asked = Vec::new();
+    for path in files::expand(&args.files)? {
+        let scenario = Scenario::open(&path)?;
+        scenario.check()?;
+        let usual = scenario.worlds().first().copied().unwrap_or(World::Turmoil);
+        let world = args.output.world.map_or(usual, World::from);
+        let seeds = args.seeds.clone().unwrap_or_else(|| scenario.seeds());
+        asked.push(Asked { scenario: Arc::new(scenario), seeds, world });
+    }
+    Ok(asked)
+}
+
+/// Adds a run to the tally; the first of a cause is kept, and told at once: a sweep may take hours.
+fn add(tally: &mut Tally, job: &Job, done: &Done, out: &Path, bar: &ProgressBar) {
+    let New::Cause(key) = tally.add(&done.plan, &done.outcome) else { return };
+    let kept = keep(job, done, out);
+    bar.suspend(|| announce(done, &kept));
+    let cause = tally.causes.get_mut(&key).expect("it was just added");
+    if let Ok(kept) = kept {
+        cause.folder = Some(kept.delivered.folder);
+        cause.replay = Some(kept.delivered.replay);
+        cause.confirmed = Some(kept.confirmed);
+    }
+}
+
+/// A failure that has been written, and its capsule run again.
+struct Kept {
+    delivered: deliver::Delivered,
+    confirmed: bool,
+}
+
+fn keep(job: &Job, done: &Done, out: &Path) -> Result<Kept, Box<dyn std::error::Error>> {
+    let delivered = deliver::write(job, done, out)?;
+    let again = replay::job(Scenario::open(&delivered.folder.join("capsule.toml"))?)?;
+    let came_to = again.execute_alone()?;
+    let same_verdict = came_to.outcome.verdict == done.outcome.verdict;
+    let confirmed = same_verdict && replay::came_to_the_same(&again, &came_to);
+    Ok(Kept { delivered, confirmed })
+}
+
+fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
+    let cause = done.outcome.cause().unwrap_or_default();
+    eprintln!("seed {} of {}: {cause}", done.outcome.seed, done.outcome.scenario);
+    match kept {
+        Ok(kept) => eprintln!("  {}", kept.delivered.replay),
+        Err(error) => eprintln!("  it could not be kept: {error}"),
+    }
+}
+
+/// The outcome on a line of its own. A reader that has gone away does not end the sweep.
+fn print_json(done: &Done) {
+    let line = serde_json::to_string(&done.outcome).expect("an outcome has no odd map keys");
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn progress(runs: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(runs), ProgressDrawTarget::stderr_with_hz(4));
+    let style = "{elapsed_precise} [{wide_bar}] {pos}/{len}  {per_sec}  {msg}  {eta} left";
+    let style = ProgressStyle::with_template(style).expect("the template is right");
+    bar.with_style(style.progress_chars("=> "))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Set by the first Ctrl-C. The second ends the program at once.
+fn stop_at_ctrl_c() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&stop);
+    let handler = move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will not print what was found so far: {error}");
+    }
+    stop
+}

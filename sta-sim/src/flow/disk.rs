@@ -1,0 +1,150 @@
+//! What a host keeps of contents, without a byte: which pieces, and which blocks of them are wrong.
+//!
+//! It survives the process. Writing and reading take their time one after the other, where the disk has a speed.
+//! What was verified is durable at once; a piece that was only in part here when the process died is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sta_core::model::bitfield::Bitfield;
+use sta_core::model::layout::Block;
+use sta_core::model::status::StoreError;
+use sta_core::model::time::Time;
+
+use crate::scenario::driver::DiskState;
+use crate::scenario::plan::ContentIx;
+
+/// The disk of one host.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    pub state: DiskState,
+    /// Bytes that fit; `None` is unlimited.
+    capacity: Option<u64>,
+    written: u64,
+    /// Every request waits for those before it.
+    busy_until: Time,
+    /// Whether the bytes of the block that has just come are wrong.
+    pub incoming: bool,
+    kept: BTreeMap<ContentIx, Kept>,
+}
+
+/// A content on a disk.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The pieces that are there, verified.
+    pub have: Bitfield,
+    /// Pieces that were verified, and whose bytes are wrong all the same.
+    pub rotten: BTreeSet<u32>,
+    /// Wrong blocks of pieces that are being fetched.
+    wrong: BTreeMap<u32, BTreeSet<u32>>,
+}
+
+impl Kept {
+    /// Whether a piece is there with the right bytes.
+    pub(super) fn is_right(&self, piece: u32) -> bool {
+        self.have.contains(piece) && !self.rotten.contains(&piece)
+    }
+}
+
+impl Disk {
+    /// An empty disk.
+    pub(super) fn new(state: DiskState, capacity: Option<u64>) -> Self {
+        Self { state, capacity, ..Self::default() }
+    }
+
+    /// There is room for a content of which `have` is here.
+    pub(super) fn hold(&mut self, content: ContentIx, have: Bitfield) {
+        self.kept.insert(content, Kept { have, rotten: BTreeSet::new(), wrong: BTreeMap::new() });
+    }
+
+    pub(super) fn kept(&self, content: ContentIx) -> Option<&Kept> {
+        self.kept.get(&content)
+    }
+
+    /// When a request made now for `bytes` at `rate` is done.
+    fn done(&mut self, bytes: u64, rate: Option<u64>, now: Time) -> Time {
+        let Some(rate) = rate else { return now.max(self.busy_until) };
+        let took = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        let start = now.max(self.busy_until).as_nanos();
+        self.busy_until = Time::from_nanos(start.saturating_add(took));
+        self.busy_until
+    }
+
+    /// When a block has been read.
+    pub(super) fn read(&mut self, bytes: u32, now: Time) -> Time {
+        match self.state.read {
+            None => now,
+            rate => self.done(bytes.into(), rate, now),
+        }
+    }
+
+    /// Writes a block: when that is done, and how it went.
+    pub(super) fn write(
+        &mut self,
+        content: ContentIx,
+        block: Block,
+        wrong: bool,
+        now: Time,
+    ) -> (Time, Result<(), StoreError>) {
+        let done = self.done(block.len.into(), self.state.write, now);
+        let fits = self.capacity.is_none_or(|most| self.written + u64::from(block.len) <= most);
+        if self.state.full || !fits {
+            let reason = "no space left on device".to_owned();
+            return (done, Err(StoreError { path: "disk".to_owned(), reason, passing: true }));
+        }
+        self.written += u64::from(block.len);
+        if let Some(kept) = self.kept.get_mut(&content) {
+            let blocks = kept.wrong.entry(block.piece).or_default();
+            if wrong {
+                blocks.insert(block.offset);
+            } else {
+                blocks.remove(&block.offset);
+            }
+            if blocks.is_empty() {
+                kept.wrong.remove(&block.piece);
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// Whether the bytes of a piece that has been written are right, and when that is known.
+    pub(super) fn check(&mut self, content: ContentIx, piece: u32, now: Time) -> (Time, bool) {
+        let right = self.kept.get(&content).is_some_and(|kept| !kept.wrong.contains_key(&piece));
+        (now.max(self.busy_until), right)
+    }
+
+    /// A piece was verified. Returns whether it is new.
+    pub(super) fn keep(&mut self, content: ContentIx, piece: u32) -> bool {
+        let Some(kept) = self.kept.get_mut(&content) else { return false };
+        kept.rotten.remove(&piece);
+        kept.have.insert(piece)
+    }
+
+    /// These pieces have other bytes from now on.
+    pub(super) fn rot(&mut self, content: ContentIx, piece: u32) {
+        if let Some(kept) = self.kept.get_mut(&content) {
+            kept.rotten.insert(piece);
+        }
+    }
+
+    /// What a process finds when it starts: pieces that are verified anew and right.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.busy_until = now;
+        for kept in self.kept.values_mut() {
+            kept.wrong.clear();
+            for piece in std::mem::take(&mut kept.rotten) {
+                kept.have.remove(piece);
+            }
+        }
+    }
+
+    /// Nothing is on the disk.
+    pub(super) fn empty(&mut self) {
+        self.written = 0;
+        for kept in self.kept.values_mut() {
+            kept.have = Bitfield::empty(kept.have.len());
+            kept.rotten.clear();
+            kept.wrong.clear();
+        }
+    }
+}

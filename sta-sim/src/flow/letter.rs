@@ -1,0 +1,84 @@
+//! What travels between hosts in place of bytes, and how many bytes that would be.
+
+use std::io;
+
+use serde::Serialize;
+use sta_core::model::layout::Block;
+use sta_core::wire::frame::{HEAD_BYTES, PREAMBLE};
+use sta_core::wire::peer::PeerMessage;
+use sta_core::wire::tracker::{FromTracker, ToTracker};
+
+/// A frame.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    /// From a node to a node, without a body.
+    Peer(PeerMessage),
+    /// A `data` message.
+    Block {
+        id: u64,
+        block: Block,
+        /// Whether the bytes are other than the content's.
+        wrong: bool,
+    },
+    /// From a node to a tracker.
+    ToTracker(ToTracker),
+    /// From a tracker to a node.
+    FromTracker(FromTracker),
+}
+
+impl Letter {
+    /// Its size on the wire.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Peer(hello @ PeerMessage::Hello { .. }) => PREAMBLE.len() as u64 + frame(hello),
+            Self::Peer(message) => frame(message),
+            Self::Block { id, block, .. } => {
+                let header = PeerMessage::Data { id: *id, block: (*block).into() };
+                frame(&header) + u64::from(block.len)
+            }
+            Self::ToTracker(message) => frame(message),
+            Self::FromTracker(message) => frame(message),
+        }
+    }
+}
+
+/// Bytes of the frame that `message` is, without a body.
+fn frame(message: &impl Serialize) -> u64 {
+    let mut counter = Counter(HEAD_BYTES as u64);
+    serde_json::to_writer(&mut counter, message).expect("messages serialise, and counting works");
+    counter.0
+}
+
+/// Counts what is written.
+struct Counter(u64);
+
+impl io::Write for Counter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0 += buf.len() as u64;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Letter, PeerMessage};
+    use sta_core::model::layout::Block;
+    use sta_core::wire::frame::encode;
+
+    #[test]
+    fn a_letter_is_as_long_as_its_frame() {
+        let block = Block { piece: 17, offset: 262_144, len: 16_384 };
+        let get = PeerMessage::Get { id: 12_345, block: block.into() };
+        let mut frame = Vec::new();
+        encode(&get, 0, &mut frame);
+        assert_eq!(Letter::Peer(get).bytes(), frame.len() as u64);
+        frame.clear();
+        encode(&PeerMessage::Data { id: 9, block: block.into() }, block.len, &mut frame);
+        let data = Letter::Block { id: 9, block, wrong: false };
+        assert_eq!(data.bytes(), frame.len() as u64 + 16_384);
+    }
+}

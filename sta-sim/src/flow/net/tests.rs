@@ -1,0 +1,190 @@
+use sta_core::model::limits;
+use sta_core::model::time::Time;
+
+use super::{Call, ConnIx, Happening, HostIx, NO_CAP, Net, Passage, Postage};
+
+const MS: u64 = 1_000_000;
+/// A byte a microsecond.
+const RATE: u64 = 1_000_000;
+/// What a dial costs here: the round trip.
+const DIAL: u64 = 20 * MS;
+
+/// A call over a way of 10 ms.
+const CALL: Call =
+    Call { delay: 10 * MS, refused: false, passages: [Passage::Open; 2], caps: [NO_CAP; 2] };
+
+/// `hosts` that listen, all of the same rate.
+fn net(hosts: u32) -> Net<&'static str> {
+    let mut net = Net::default();
+    for host in 0..hosts {
+        net.add_host(RATE, RATE);
+        net.listen(host, true);
+    }
+    net
+}
+
+/// Everything that happens up to `until`, a line each: milliseconds, and what.
+fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        let at = net.next_at();
+        if at > Time::from_nanos(until) {
+            net.advance(Time::from_nanos(until));
+            return seen;
+        }
+        while let Some(happening) = net.next(at) {
+            let what = match happening {
+                Happening::Opened(conn) => format!("{conn} opened"),
+                Happening::Accepted(conn) => format!("{conn} accepted"),
+                Happening::Arrived(conn, side, what) => format!("{conn}.{side} gets {what}"),
+                Happening::Left(conn, side) => format!("{conn}.{side} sent one"),
+                Happening::Closed(conn, side, why) => format!("{conn}.{side} {why:?}"),
+            };
+            let micros = at.as_nanos().div_ceil(1_000);
+            seen.push(format!("{}.{:03} {what}", micros / 1_000, micros % 1_000));
+        }
+    }
+}
+
+fn open(net: &mut Net<&'static str>, from: HostIx, to: HostIx) -> ConnIx {
+    let conn = net.dial(from, to, CALL);
+    let until = net.now.as_nanos() + DIAL;
+    run(net, until);
+    conn
+}
+
+const fn parcel(bytes: u64) -> Postage {
+    Postage { bytes, delay: 10 * MS, tell: false }
+}
+
+#[test]
+fn a_message_takes_its_bytes_over_the_rate_and_then_the_delay() {
+    let mut net = net(2);
+    let conn = open(&mut net, 0, 1);
+    net.send(conn, 0, "piece", Postage { bytes: 100_000, delay: 10 * MS, tell: true });
+    net.send(conn, 1, "small", parcel(500));
+    let seen = run(&mut net, 1_000 * MS);
+    assert_eq!(seen, ["30.500 0.0 gets small", "120.000 0.0 sent one", "130.000 0.1 gets piece"]);
+}
+
+#[test]
+fn a_stream_keeps_its_order_and_a_small_message_waits_behind_a_large_one() {
+    let mut net = net(2);
+    let conn = open(&mut net, 0, 1);
+    net.send(conn, 0, "first", parcel(1_000));
+    net.send(conn, 0, "second", parcel(10_000));
+    net.send(conn, 0, "third", parcel(100));
+    let seen = run(&mut net, 1_000 * MS);
+    // The packet's 1,000 bytes go with the second: its link carries no more than it can.
+    assert_eq!(seen, ["31.000 0.1 gets first", "41.000 0.1 gets second", "41.100 0.1 gets third"]);
+}
+
+#[test]
+fn connections_of_a_host_share_its_links() {
+    let mut net = net(4);
+    let conns = [1, 2, 3].map(|to| open(&mut net, 0, to));
+    for conn in conns {
+        net.send(conn, 0, "third", parcel(100_000));
+    }
+    net.send(conns[2], 0, "more", parcel(100_000));
+    let seen = run(&mut net, 2_000 * MS);
+    // Rates are whole bytes per second: a third of one goes to nobody.
+    let expected = [
+        "370.001 0.1 gets third",
+        "370.001 1.1 gets third",
+        "370.001 2.1 gets third",
+        "470.001 2.1 gets more",
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_cut_way_goes_on_where_it_was() {
+    let mut net = net(2);
+    let conn = open(&mut net, 0, 1);
+    net.send(conn, 0, "early", parcel(5_000));
+    net.send(conn, 0, "late", parcel(25_000));
+    assert!(run(&mut net, 30 * MS).is_empty(), "one is under way, a fifth of the other has left");
+    net.set_passage(conn, 0, Passage::Cut);
+    net.send(conn, 1, "back", parcel(100));
+    assert_eq!(run(&mut net, 500 * MS), ["40.100 0.0 gets back"]);
+    net.set_passage(conn, 0, Passage::Open);
+    assert_eq!(run(&mut net, 999 * MS), ["500.000 0.1 gets early", "530.000 0.1 gets late"]);
+}
+
+#[test]
+fn what_is_held_comes_in_a_burst() {
+    let mut net = net(2);
+    let conn = open(&mut net, 0, 1);
+    net.set_passage(conn, 0, Passage::Held);
+    net.send(conn, 0, "one", parcel(5_000));
+    net.send(conn, 0, "two", parcel(5_000));
+    assert!(run(&mut net, 700 * MS).is_empty());
+    net.set_passage(conn, 0, Passage::Open);
+    assert_eq!(run(&mut net, 999 * MS), ["700.000 0.1 gets one", "700.000 0.1 gets two"]);
+}
+
+#[test]
+fn a_close_comes_after_what_was_sent_and_an_abort_does_not() {
+    let mut net = net(2);
+    let conns = [open(&mut net, 0, 1), open(&mut net, 0, 1)];
+    for conn in conns {
+        net.send(conn, 0, "block", parcel(10_000));
+        net.send(conn, 1, "unread", parcel(10_000));
+    }
+    net.close(conns[0], 0);
+    net.abort(conns[1], 0);
+    let expected = ["50.000 1.1 Reset", "60.000 0.1 gets block", "60.000 0.1 Ended"];
+    assert_eq!(run(&mut net, 999 * MS), expected);
+    assert!(net.conns(0).is_empty() && net.conns(1).is_empty());
+}
+
+#[test]
+fn a_silent_machine_is_noticed_by_who_sends_once_it_is_back() {
+    let mut net = net(3);
+    let (waits, asks) = (open(&mut net, 0, 1), open(&mut net, 2, 1));
+    net.silence(1);
+    net.send(waits, 0, "data", parcel(10_000));
+    assert!(run(&mut net, 3_000 * MS).is_empty(), "nobody answers, nobody says so");
+    net.listen(1, true);
+    net.revive(1);
+    assert_eq!(run(&mut net, 4_000 * MS), ["3020.000 0.0 Reset"]);
+    net.send(asks, 0, "hello?", parcel(100));
+    assert_eq!(run(&mut net, 5_000 * MS), ["4020.000 1.0 Reset"]);
+}
+
+#[test]
+fn dials() {
+    let timeout = limits::DIAL_TIMEOUT.as_millis();
+    let timed_out = format!("{timeout}.000 0.0 TimedOut");
+    let both = vec!["20.000 0 opened".to_owned(), "20.000 0 accepted".to_owned()];
+    let refused = vec!["20.000 0.0 Refused".to_owned()];
+    let table: [(&str, Call, bool, Vec<String>); 5] = [
+        ("somebody listens", CALL, true, both),
+        ("nobody listens", CALL, false, refused.clone()),
+        ("a fault refuses", Call { refused: true, ..CALL }, true, refused),
+        (
+            "cut one way",
+            Call { passages: [Passage::Open, Passage::Cut], ..CALL },
+            true,
+            vec![timed_out.clone()],
+        ),
+        ("held", Call { passages: [Passage::Held, Passage::Open], ..CALL }, true, vec![timed_out]),
+    ];
+    for (name, call, listens, expected) in table {
+        let mut net = net(2);
+        net.listen(1, listens);
+        net.dial(0, 1, call);
+        assert_eq!(run(&mut net, 10_000 * MS), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_held_dial_succeeds_once_it_is_let_through() {
+    let mut net = net(2);
+    let conn = net.dial(0, 1, Call { passages: [Passage::Held, Passage::Open], ..CALL });
+    assert!(run(&mut net, 100 * MS).is_empty());
+    net.set_passage(conn, 0, Passage::Open);
+    assert_eq!(run(&mut net, 999 * MS), ["110.000 0 opened", "110.000 0 accepted"]);
+    assert_eq!(net.ends(conn), [0, 1]);
+}

@@ -1,0 +1,378 @@
+//! A plan, run in the flow world: the driver says what is done to hosts, the cluster what comes of it, and all of it is
+//! written down.
+//!
+//! A run always ends: at the plan's deadline, when nothing is left to happen, or when the watchdog finds that time
+//! stands still. What the flow world cannot honour is refused before it begins.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sta_core::io::observer::Observer;
+use sta_core::model::bitfield::{Bitfield, collect_ranges};
+use sta_core::model::event::Record;
+use sta_core::model::time::Time;
+
+use super::cluster::{Cluster, Detail};
+use crate::runlog::{Ended, Note, Recorder, RunLog, event_kind};
+use crate::scenario::driver::{Action, Do, Driver};
+use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role, Verb};
+use crate::scenario::view::{Progress, View};
+use crate::world::panics::watch;
+
+/// Things that may happen at one moment. More than every message of a large swarm at once, so only machines that
+/// answer each other for ever get there.
+const EVENTS_AT_ONCE_MAX: u64 = 100_000_000;
+/// Bytes that a run may need, as estimated. What is more would be killed by the system half-way.
+const MEMORY_MAX: u64 = 8 << 30;
+/// What a host costs besides its pieces: its node, its sessions and their messages under way.
+const HOST_BYTES: u64 = 128 << 10;
+/// What a piece costs a host: rarity, salt, and a bit in the set of each of some twenty peers.
+const PIECE_BYTES: u64 = 10;
+/// Entries of a log that are kept, as estimated; beyond it, single blocks and then single pieces are left out.
+const ENTRIES_MAX: u64 = 3_000_000;
+/// The block that entries are estimated with: what a swarm of 100 Mbit/s links comes to use.
+const BLOCK_BYTES: u64 = 64 << 10;
+/// How often the messages that trackers heard are written down.
+const HEARD_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a plan is not run in the flow world.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A host that sends or receives nothing.
+    #[error(
+        "{host} {direction} 0 bytes per second, so nobody would ever be done; give it a rate, or leave the rate out"
+    )]
+    NoRate {
+        /// Its name.
+        host: String,
+        /// `sends` or `receives`.
+        direction: &'static str,
+    },
+    /// A fault that slows a host down to nothing.
+    #[error("the event {event} slows hosts down to 0 bytes per second; use `cut` for that")]
+    SlowedToNothing {
+        /// Its id.
+        event: String,
+    },
+    /// More than fits into memory.
+    #[error(
+        "{hosts} hosts with {pieces} pieces would need about {gib} GiB of memory; use fewer hosts, or larger pieces"
+    )]
+    TooLarge {
+        /// Number of hosts.
+        hosts: usize,
+        /// Pieces of all contents.
+        pieces: u64,
+        /// The estimate.
+        gib: u64,
+    },
+    /// A verb or behaviour without a meaning here.
+    #[error("the flow world cannot do {what}: {why}; use the turmoil world")]
+    Unknown {
+        /// What the scenario asks for.
+        what: &'static str,
+        /// What is missing.
+        why: &'static str,
+    },
+}
+
+/// Runs `plan` to its end. `detail` says how much is written down; left out, as much as can be kept.
+///
+/// # Errors
+/// If the plan asks for what this world cannot honour. Nothing has run then.
+pub fn run(plan: &Arc<Plan>, detail: Option<Detail>) -> Result<RunLog, Refusal> {
+    refuse(plan)?;
+    let recorder = Recorder::new();
+    let mut world = World::new(Arc::clone(plan), recorder.clone(), detail);
+    let (ended, panic) = watch(|| world.run());
+    let end = world.cluster.now();
+    if let Some(panic) = panic {
+        let who = plan.hosts[world.cluster.active() as usize].id.clone();
+        recorder.note(end, Note::Panicked { who, what: panic.what });
+    } else {
+        world.write_disks(end);
+    }
+    Ok(recorder.finish(end, ended.unwrap_or(Ended::Panicked), world.driver.log().to_vec()))
+}
+
+fn refuse(plan: &Plan) -> Result<(), Refusal> {
+    for host in &plan.hosts {
+        for (rate, direction) in [(host.up, "sends"), (host.down, "receives")] {
+            if rate == Some(0) {
+                return Err(Refusal::NoRate { host: host.name.clone(), direction });
+            }
+        }
+        behaviour(&host.behaviour)?;
+    }
+    let events = plan.timeline.iter().map(|event| (&event.id, &event.verb));
+    for (id, what) in events.chain(plan.faults.iter().map(|fault| (&fault.id, &fault.verb))) {
+        match what {
+            Verb::Slow(slow) if slow.up == Some(0) || slow.down == Some(0) => {
+                return Err(Refusal::SlowedToNothing { event: id.clone() });
+            }
+            Verb::TornWrite => {
+                return Err(Refusal::Unknown { what: "torn-write", why: "no bytes on a disk" });
+            }
+            Verb::Set(set) => set.behaviour.as_ref().map_or(Ok(()), behaviour)?,
+            _ => {}
+        }
+    }
+    let pieces = plan.contents.iter().map(|content| u64::from(content.layout.pieces())).sum();
+    let hosts = plan.hosts.len();
+    let bytes = hosts as u64 * (HOST_BYTES + pieces * PIECE_BYTES);
+    if bytes > MEMORY_MAX {
+        return Err(Refusal::TooLarge { hosts, pieces, gib: bytes >> 30 });
+    }
+    Ok(())
+}
+
+fn behaviour(behaviour: &Behaviour) -> Result<(), Refusal> {
+    match behaviour {
+        Behaviour::Slowloris(0) => Err(Refusal::Unknown {
+            what: "a slowloris of rate 0",
+            why: "its queue would never end",
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The most that can be kept of what happens in `plan`.
+fn detail(plan: &Plan) -> Detail {
+    let nodes = plan.hosts.iter().filter(|host| host.role == Role::Node).count() as u64;
+    let pieces: u64 = plan.contents.iter().map(|content| u64::from(content.layout.pieces())).sum();
+    let bytes: u64 = plan.contents.iter().map(|content| content.layout.total()).sum();
+    // Verified and announced; asked, sent and received.
+    let (of_pieces, of_blocks) = (2 * nodes * pieces, 3 * nodes * bytes / BLOCK_BYTES);
+    if of_pieces + of_blocks <= ENTRIES_MAX {
+        Detail::Blocks
+    } else if of_pieces <= ENTRIES_MAX {
+        Detail::Pieces
+    } else {
+        Detail::Milestones
+    }
+}
+
+struct World {
+    plan: Arc<Plan>,
+    driver: Driver,
+    cluster: Cluster,
+    recorder: Recorder,
+    kinds: Arc<Kinds>,
+    heard: Vec<u64>,
+    next_heard: Time,
+    healed: bool,
+    /// How long to go on once everything is decided.
+    linger: Duration,
+    /// Since when everything has been decided.
+    decided: Option<Time>,
+}
+
+/// Counts events by kind, for conditions, and passes them on.
+struct Kinds {
+    recorder: Recorder,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Observer for Kinds {
+    fn observe(&self, record: &Record) {
+        *self.lock().entry(event_kind(&record.event)).or_default() += 1;
+        self.recorder.observe(record);
+    }
+}
+
+impl Kinds {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the driver sees.
+struct Sight<'a>(&'a Cluster, &'a Kinds);
+
+impl View for Sight<'_> {
+    fn progress(&self, host: HostIx) -> Progress {
+        let [have, of] = self.0.progress(host as u32);
+        Progress { have, of }
+    }
+
+    fn holds(&self, host: HostIx, content: ContentIx) -> Option<&Bitfield> {
+        self.0.holds(host as u32, content)
+    }
+
+    fn happened(&self, kind: &str) -> u64 {
+        self.1.lock().get(kind).copied().unwrap_or(0)
+    }
+}
+
+impl World {
+    fn new(plan: Arc<Plan>, recorder: Recorder, chosen: Option<Detail>) -> Self {
+        let kinds = Arc::new(Kinds { recorder: recorder.clone(), counts: Mutex::default() });
+        let detail = chosen.unwrap_or_else(|| detail(&plan));
+        let observer = Arc::clone(&kinds);
+        let tell = move |record: &Record| observer.observe(record);
+        Self {
+            driver: Driver::new(Arc::clone(&plan)),
+            cluster: Cluster::new(&plan, Box::new(tell), detail),
+            recorder,
+            kinds,
+            heard: vec![0; plan.hosts.len()],
+            next_heard: Time::ZERO + HEARD_EVERY,
+            healed: false,
+            linger: lingering(&plan),
+            decided: None,
+            plan,
+        }
+    }
+
+    fn run(&mut self) -> Ended {
+        for (content, torrent) in self.cluster.contents().iter().enumerate() {
+            let torrent = torrent.info_hash;
+            self.recorder.note(Time::ZERO, Note::Content { content, torrent });
+        }
+        let (mut now, mut events_before) = (Time::ZERO, 0);
+        loop {
+            self.drive(now);
+            let next = self.cluster.next_at().min(self.driver.deadline());
+            if self.is_decided(now, next) {
+                return Ended::Done;
+            }
+            if next > self.plan.deadline {
+                self.cluster.advance(self.plan.deadline);
+                return Ended::Deadline;
+            }
+            if next > now {
+                self.write_heard(next);
+                events_before = self.cluster.tally().events;
+            }
+            self.cluster.run_to(next);
+            now = next;
+            let at_once = self.cluster.tally().events - events_before;
+            assert!(at_once < EVENTS_AT_ONCE_MAX, "{at_once} events at {now}: time stands still");
+        }
+    }
+
+    /// Whether nothing that was asked can change any more, and nothing that comes of it is left to happen at `now`.
+    fn is_decided(&mut self, now: Time, next: Time) -> bool {
+        let gone = |host: u32| self.driver.is_gone(host as usize);
+        let done = self.cluster.incomplete().all(gone) && !self.driver.has_plans();
+        self.decided = done.then_some(self.decided.unwrap_or(now));
+        self.decided.is_some_and(|since| next > since + self.linger)
+    }
+
+    /// Does what the driver wants done now.
+    fn drive(&mut self, now: Time) {
+        if now < self.driver.deadline() && now != Time::ZERO {
+            return;
+        }
+        let actions = self.driver.poll(now, &Sight(&self.cluster, &self.kinds));
+        self.recorder.note_faults(now, &self.plan, self.driver.log());
+        if !self.healed && self.plan.healed < self.plan.deadline && now >= self.plan.healed {
+            self.healed = true;
+            self.recorder.note(now, Note::Phase { name: "healed".into() });
+        }
+        for action in actions {
+            self.act(action, now);
+        }
+    }
+
+    fn act(&mut self, Action { cause, host, what }: Action, now: Time) {
+        let ix = host as u32;
+        match what {
+            Do::Start => self.start(host, now),
+            Do::Leave => self.cluster.leave(ix),
+            Do::Crash | Do::PowerOff { .. } => {
+                if matches!(what, Do::Crash) {
+                    self.cluster.crash(ix);
+                } else {
+                    self.cluster.power_off(ix);
+                }
+                let who = self.plan.hosts[host].id.clone();
+                self.recorder.note(now, Note::ProcessDied { who });
+            }
+            Do::EmptyDisk => self.cluster.empty_disk(ix),
+            Do::Pause => self.cluster.pause(ix),
+            Do::Resume => self.cluster.resume(ix),
+            Do::Network => {
+                let touched = self.cluster.set_network(ix, self.driver.network());
+                self.driver.touched(cause, touched);
+            }
+            Do::Reset { peers } => {
+                let touched = self.cluster.reset(ix, &peers);
+                self.driver.touched(cause, touched);
+            }
+            Do::Disk(state) => self.cluster.set_disk(ix, state),
+            Do::CorruptPieces(pieces) => self.cluster.rot(ix, &pieces),
+            Do::Behave(behaviour) => {
+                let other = self.cluster.behave(ix, behaviour);
+                self.restart_if(other, host, now);
+            }
+            Do::Engine(engine) => {
+                let other = self.cluster.set_engine(ix, engine);
+                self.restart_if(other, host, now);
+            }
+        }
+    }
+
+    fn start(&mut self, host: HostIx, now: Time) {
+        self.cluster.start(host as u32);
+        self.write_disk(host, now, true);
+    }
+
+    /// A knob can be turned at a start only: the process stops in order and starts again.
+    fn restart_if(&mut self, other: bool, host: HostIx, now: Time) {
+        if other && self.driver.runs(host) {
+            self.cluster.leave(host as u32);
+            self.start(host, now);
+        }
+    }
+
+    /// Writes down what a node claims of its disk. At a start only what is not empty is of interest.
+    fn write_disk(&self, host: HostIx, at: Time, starts: bool) {
+        for (content, torrent) in self.cluster.contents().iter().enumerate() {
+            let Some((claimed, wrong)) = self.cluster.claims(host as u32, content) else {
+                continue;
+            };
+            let (claimed, wrong) = (claimed.ranges(), collect_ranges(wrong));
+            if starts && claimed.is_empty() {
+                continue;
+            }
+            let (who, torrent) = (self.plan.hosts[host].id.clone(), torrent.info_hash);
+            self.recorder.note(at, Note::Disk { who, torrent, claimed, wrong });
+        }
+    }
+
+    fn write_disks(&self, at: Time) {
+        (0..self.plan.hosts.len()).for_each(|host| self.write_disk(host, at, false));
+    }
+
+    /// Writes down what trackers have heard, before the time passes the end of a second.
+    fn write_heard(&mut self, next: Time) {
+        if next < self.next_heard {
+            return;
+        }
+        let at = self.cluster.now();
+        for host in (0..self.plan.hosts.len())
+            .take_while(|&host| self.plan.hosts[host].role == Role::Tracker)
+        {
+            let heard = self.cluster.tracker_heard(host as u32);
+            let messages = (heard - std::mem::replace(&mut self.heard[host], heard)) as u32;
+            if messages > 0 {
+                let who = self.plan.hosts[host].id.clone();
+                self.recorder.note(at, Note::TrackerHeard { who, messages });
+            }
+        }
+        let second = HEARD_EVERY.as_nanos() as u64;
+        self.next_heard = Time::from_nanos((next.as_nanos() / second + 1) * second);
+    }
+}
+
+/// How long after the last event something that is expected may still show: what a tracker remembers.
+fn lingering(plan: &Plan) -> Duration {
+    let checks = plan.expectations.iter().map(|expectation| &expectation.check);
+    let registry = checks.filter_map(|check| match check {
+        Check::Registry { within } => Some(*within),
+        _ => None,
+    });
+    registry.max().map_or(Duration::ZERO, |within| within + Duration::from_secs(1))
+}

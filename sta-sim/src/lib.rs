@@ -1,0 +1,17 @@
+//! The simulator: scenario files, the worlds they run in, checks and reports.
+
+#![forbid(unsafe_code)]
+
+pub mod checks;
+pub mod cli;
+pub mod commands;
+pub mod execute;
+pub mod exit;
+pub mod flow;
+pub mod outcome;
+pub mod report;
+pub mod runlog;
+pub mod scenario;
+pub mod sweep;
+pub mod verdict;
+pub mod world;

@@ -1,0 +1,210 @@
+//! The result of a run: what was asked, what held, what was found and measured. This is `report.json`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use sta_core::model::ids::NodeId;
+use sta_core::model::time::Time;
+
+use crate::checks::{Finding, Held, Judgement};
+use crate::runlog::Ended;
+use crate::scenario::driver::Origin;
+use crate::scenario::plan::World;
+
+/// The version of `report.json`.
+pub const SCHEMA: u32 = 1;
+
+/// A judged run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What the scenario calls itself.
+    pub scenario: String,
+    /// What it proves.
+    pub about: String,
+    /// The seed.
+    pub seed: u64,
+    /// Where it ran.
+    pub world: World,
+    /// The cell of the matrix.
+    pub cell: Vec<(String, String)>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// The check that had to fail, if the scenario tests a check.
+    pub must_fail: Option<String>,
+    /// What the scenario expected.
+    pub expectations: Vec<Judged>,
+    /// What is watched in every run.
+    pub watched: Vec<Judged>,
+    /// What panicked. A run with one has failed.
+    pub panics: Vec<Finding>,
+    /// What was done to the swarm, in order.
+    pub faults: Vec<FaultSeen>,
+    /// How often each kind of event happened.
+    pub happened: BTreeMap<String, u64>,
+    /// Figures of the whole swarm.
+    pub measures: Measures,
+    /// Why it ended.
+    pub ended: Ended,
+    /// When it ended, in the world's time: nanoseconds.
+    pub end: Time,
+    /// Entries in the log.
+    pub events: u64,
+    /// BLAKE3 of the log.
+    pub hash: String,
+    /// BLAKE3 of what nodes and trackers said: what a capsule's run must come to.
+    pub said: String,
+    /// How long it took on this machine. The only part that differs between two runs of one seed.
+    pub wall: Duration,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// What was asked held. Where a check had to fail, it did.
+    Passed,
+    /// Nothing was broken, but something that was asked was never put to the test.
+    Unproved,
+    /// Nothing bad happened, but something good did not.
+    NotLive,
+    /// What was asked did not hold.
+    Failed,
+}
+
+/// Something asked for, and what was said of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// `complete`, `integrity`, ...
+    pub name: String,
+    /// As a person reads it.
+    pub text: String,
+    /// Whether it only warns.
+    pub warn_only: bool,
+    /// What was said.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+}
+
+/// Something that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FaultSeen {
+    /// As in the driver's log.
+    pub id: String,
+    /// What wanted it.
+    pub origin: Origin,
+    /// What was done.
+    pub verb: String,
+    /// To whom, and the other side.
+    pub targets: Vec<NodeId>,
+    /// When.
+    pub began: Time,
+    /// When it was undone, if it was.
+    pub ended: Option<Time>,
+    /// What it touched; 0 has proved nothing.
+    pub touched: u64,
+}
+
+/// Figures of the whole swarm; `None` where there is nothing to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Measures {
+    /// When the last node had everything.
+    pub makespan: Option<Time>,
+    /// The least time of any schedule.
+    pub bound: Option<Duration>,
+    /// Makespan over bound, in parts per million.
+    pub over_bound: Option<u64>,
+    /// Payload received in vain over payload needed, in parts per million.
+    pub waste: Option<u64>,
+    /// Jain's index of download rates, in parts per million.
+    pub fairness: Option<u64>,
+    /// The longest time that a node lacking something got nothing.
+    pub stall: Option<Duration>,
+    /// Messages that trackers received.
+    pub tracker_messages: u64,
+    /// Nodes that were to download and are there, and how many of them have everything.
+    pub complete: (u32, u32),
+}
+
+impl Judged {
+    /// Whether it did not hold, and that matters.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.judgement.held == Held::No && !self.warn_only
+    }
+}
+
+impl Outcome {
+    /// Everything that was asked, the scenario's own first.
+    pub fn judged(&self) -> impl Iterator<Item = &Judged> {
+        self.expectations.iter().chain(&self.watched)
+    }
+
+    /// The findings that made the run fail, each with the name of its check; panics first, then by time.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(&str, &Finding)> {
+        let broken = self.judged().filter(|judged| judged.fails());
+        let mut found: Vec<_> = broken
+            .flat_map(|judged| judged.judgement.findings.iter().map(|f| (judged.name.as_str(), f)))
+            .collect();
+        found.sort_by_key(|(_, finding)| finding.at);
+        self.panics.iter().map(|finding| ("panic", finding)).chain(found).collect()
+    }
+
+    /// Planned and drawn faults that touched nothing.
+    pub fn idle_faults(&self) -> impl Iterator<Item = &FaultSeen> {
+        self.faults.iter().filter(|fault| {
+            fault.touched == 0 && matches!(fault.origin, Origin::Event(_) | Origin::Fault(_))
+        })
+    }
+
+    /// The kinds of events to cover that did not happen.
+    pub fn uncovered<'a>(&self, cover: &'a [String]) -> impl Iterator<Item = &'a String> {
+        cover.iter().filter(|kind| !self.happened.contains_key(*kind))
+    }
+
+    /// One line that is the same for all runs that failed for the same reason: check, and what was found with its
+    /// numbers taken out. `None` if the run did not fail.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match self.verdict {
+            Verdict::Passed => None,
+            Verdict::Unproved => {
+                let unasked = |judged: &&Judged| matches!(judged.judgement.held, Held::Unasked(_));
+                let first = self.expectations.iter().find(unasked)?;
+                Some(format!("{}: never put to the test: {}", first.name, first.text))
+            }
+            Verdict::NotLive | Verdict::Failed => Some(match self.failures().first() {
+                Some((name, finding)) => format!("{name}: {}", without_numbers(&finding.what)),
+                None => format!("{}: held, but had to fail", self.must_fail.as_deref()?),
+            }),
+        }
+    }
+}
+
+/// `text` with every run of digits replaced by `#`.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            c => out.push(c),
+        }
+    }
+    out.replace("#.#", "#")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn a_cause_has_no_numbers() {
+        let (a, b) = ("leech-3 got nothing for 4.250s", "leech-12 got nothing for 30s");
+        assert_eq!(without_numbers(a), "leech-# got nothing for #s");
+        assert_eq!(without_numbers(a), without_numbers(b));
+    }
+}

@@ -1,0 +1,125 @@
+//! A folder per run, for people and for programs.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `report.html` | the run explained, on one page without network access |
+//! | `report.json` | the [`Outcome`] |
+//! | `events.jsonl` | every entry of the log, one JSON object a line; the last line is the hash of those before it |
+//! | `capsule.toml` | a scenario that replays the run without a random draw |
+//!
+//! `latest` beside the folders points at the one written last.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::outcome::Outcome;
+use crate::runlog::RunLog;
+use crate::scenario::plan::Plan;
+
+pub mod chart;
+pub mod html;
+pub mod series;
+pub mod summary;
+#[cfg(test)]
+mod tests;
+pub mod words;
+
+/// Longest name of a folder, before the seed.
+const NAME_MAX: usize = 60;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the report {path}: {source}; choose another folder with --out")]
+pub struct ReportError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Writes the folder of a run under `out` and points `latest` at it. `capsule` is the text of `capsule.toml`, `replay`
+/// the command that runs it again.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(
+    out: &Path,
+    plan: &Arc<Plan>,
+    log: &RunLog,
+    outcome: &Outcome,
+    capsule: &str,
+    replay: &str,
+) -> Result<PathBuf, ReportError> {
+    let folder = out.join(folder_name(outcome));
+    let fails = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ReportError { path, source }
+    };
+    std::fs::create_dir_all(&folder).map_err(fails(&folder))?;
+    let page = html::page(plan, log, outcome, replay);
+    let json = serde_json::to_string_pretty(outcome).expect("an outcome has no odd map keys");
+    for (name, text) in [("report.html", &page), ("report.json", &json)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(fails(&path))?;
+    }
+    let path = folder.join("capsule.toml");
+    std::fs::write(&path, capsule).map_err(fails(&path))?;
+    let path = folder.join("events.jsonl");
+    let events = || {
+        let mut file = BufWriter::new(File::create(&path)?);
+        write_events(&mut file, log)?;
+        file.flush()
+    };
+    events().map_err(fails(&path))?;
+    let latest = out.join("latest");
+    point(&latest, &folder).map_err(fails(&latest))?;
+    Ok(folder)
+}
+
+/// `flash-crowd-turmoil-7`: letters and digits of the name, the world, the cell and the seed.
+#[must_use]
+pub fn folder_name(outcome: &Outcome) -> String {
+    let cell: String = outcome.cell.iter().map(|(_, value)| format!("-{value}")).collect();
+    let world = format!("{:?}", outcome.world);
+    let mut name = String::new();
+    for c in format!("{}{cell}-{world}", outcome.scenario).to_lowercase().chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(c);
+        } else if !name.ends_with('-') && !name.is_empty() {
+            name.push('-');
+        }
+        if name.len() == NAME_MAX {
+            break;
+        }
+    }
+    format!("{}-{}", name.trim_end_matches('-'), outcome.seed)
+}
+
+/// Writes every entry of a log as a line, and the hash of them all.
+///
+/// # Errors
+/// As `to`'s.
+pub fn write_events(to: &mut impl Write, log: &RunLog) -> io::Result<()> {
+    let mut line = Vec::new();
+    for entry in &log.entries {
+        line.clear();
+        entry.write_line(&mut line);
+        to.write_all(&line)?;
+    }
+    writeln!(to, "{{\"hash\":\"{}\"}}", log.hash)
+}
+
+/// Makes `latest` name `folder`: a symbolic link, or where there are none a file with the folder's name.
+fn point(latest: &Path, folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(latest) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let name = folder.file_name().unwrap_or_default();
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(name, latest);
+    #[cfg(not(unix))]
+    return std::fs::write(latest, name.as_encoded_bytes());
+}

@@ -1,0 +1,428 @@
+//! What happened in a run, in order: the events of nodes and trackers, and between them what the world did to them.
+//!
+//! A world writes into a [`Recorder`], which is the `Observer` of every node and tracker in it, and ends with
+//! [`Recorder::finish`]. Everything said about a run afterwards (checks, expectations, reports, the hash that two runs
+//! must share) is read from this one stream. Invariant: entries never go back in time, and the hash is over the exact
+//! lines of `events.jsonl`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sta_core::io::observer::Observer;
+use sta_core::model::bitfield::PieceRange;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::time::Time;
+
+use crate::scenario::driver::{Occurrence, Origin};
+use crate::scenario::network::OccurrenceIx;
+use crate::scenario::plan::{Plan, Verb};
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// Something that a node or a tracker said.
+    Said(Record),
+    /// Something that the world did or knows.
+    Noted(Noted),
+}
+
+/// A [`Note`] and its moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// When.
+    pub at: Time,
+    /// What.
+    #[serde(flatten)]
+    pub note: Note,
+}
+
+/// What only the world knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "kebab-case")]
+pub enum Note {
+    /// Which torrent a content of the plan has become. Written once for each, before anything else.
+    Content {
+        /// Its index in the plan.
+        content: usize,
+        /// The torrent's info-hash.
+        torrent: InfoHash,
+    },
+    /// The driver has begun something: a fault, planned or drawn, or a coming and going.
+    FaultBegan {
+        /// Its index in the driver's log.
+        fault: OccurrenceIx,
+        /// As in the driver's log.
+        id: String,
+        /// What wanted it.
+        origin: Origin,
+        /// What is done, as the scenario spells it: `cut`, `power-off`, ...
+        verb: String,
+        /// To whom. Empty if it found nobody.
+        on: Vec<NodeId>,
+        /// The other side of a network fault; empty where that is everybody else.
+        against: Vec<NodeId>,
+    },
+    /// It was undone.
+    FaultEnded {
+        /// Its index in the driver's log.
+        fault: OccurrenceIx,
+    },
+    /// A process is gone without having stopped in order: crashed, powered off, panicked.
+    ProcessDied {
+        /// Whose.
+        who: NodeId,
+    },
+    /// A process has panicked. The run has failed.
+    Panicked {
+        /// In whose code.
+        who: NodeId,
+        /// The message and the place.
+        what: String,
+    },
+    /// What is on a disk, compared with the true content. Written before a node adds a torrent of which it has some
+    /// pieces (at its start and after every restart), and for every node when the run ends.
+    Disk {
+        /// Whose.
+        who: NodeId,
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// The pieces that the node was told it has, or has verified: what it claims.
+        claimed: Vec<PieceRange>,
+        /// Those of them whose bytes are not the content's.
+        wrong: Vec<PieceRange>,
+    },
+    /// Messages that reached a tracker since the last such note about it. Written at least once a second of the
+    /// world's time while there are any.
+    TrackerHeard {
+        /// Which tracker.
+        who: NodeId,
+        /// How many frames.
+        messages: u32,
+    },
+    /// A phase of the scenario begins.
+    Phase {
+        /// Its name.
+        name: String,
+    },
+    /// Something that a scenario may want to cover has happened.
+    Mark {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Everybody who was to finish has, and nothing is left to happen.
+    Done,
+    /// The scenario's deadline came first.
+    Deadline,
+    /// Something panicked.
+    Panicked,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct RunLog {
+    /// Everything, in order.
+    pub entries: Vec<Entry>,
+    /// BLAKE3 of all lines of `events.jsonl`, in hexadecimal.
+    pub hash: String,
+    /// BLAKE3 of the lines that nodes and trackers said, without the world's notes. A capsule's run has the same: its
+    /// notes differ where they say what was drawn.
+    pub said: String,
+    /// When it ended, in the world's time.
+    pub end: Time,
+    /// Why it ended.
+    pub ended: Ended,
+    /// The driver's log: what was done to whom, when, and what it touched.
+    pub occurrences: Vec<Occurrence>,
+}
+
+/// Where a world writes what happens. Cheap to clone; every clone writes into the same log.
+#[derive(Clone)]
+pub struct Recorder(Arc<Mutex<Inner>>);
+
+struct Inner {
+    entries: Vec<Entry>,
+    latest: Time,
+    hasher: blake3::Hasher,
+    said: blake3::Hasher,
+    line: Vec<u8>,
+    /// How many of the driver's occurrences were noted, and which of them have not ended.
+    under_way: (OccurrenceIx, Vec<OccurrenceIx>),
+}
+
+impl Recorder {
+    /// A recorder of a run that has not begun.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            entries: Vec::new(),
+            latest: Time::ZERO,
+            hasher: blake3::Hasher::new(),
+            said: blake3::Hasher::new(),
+            line: Vec::new(),
+            under_way: (0, Vec::new()),
+        })))
+    }
+
+    /// Writes down what the world did or knows.
+    pub fn note(&self, at: Time, note: Note) {
+        self.push(Entry::Noted(Noted { at, note }));
+    }
+
+    /// Writes down what the driver has begun and ended since it was last asked. A world calls it after each
+    /// `Driver::poll`, with the driver's log, before it does what the driver said.
+    pub fn note_faults(&self, at: Time, plan: &Plan, log: &[Occurrence]) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.clone();
+        let (first_new, open) = seen;
+        let mut still_open = Vec::new();
+        for fault in open {
+            if log[fault].ended.is_some() {
+                self.note(at, Note::FaultEnded { fault });
+            } else {
+                still_open.push(fault);
+            }
+        }
+        let names = |hosts: &[usize]| hosts.iter().map(|&ix| plan.hosts[ix].id.clone()).collect();
+        for (fault, occurrence) in log.iter().enumerate().skip(first_new) {
+            let Occurrence { id, origin, verb, on, against, ended, .. } = occurrence;
+            let (id, verb, origin) = (id.clone(), verb_name(verb), *origin);
+            let (on, against) = (names(on), names(against));
+            self.note(at, Note::FaultBegan { fault, id, origin, verb, on, against });
+            if ended.is_some() {
+                self.note(at, Note::FaultEnded { fault });
+            } else {
+                still_open.push(fault);
+            }
+        }
+        let under_way = (log.len(), still_open);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way = under_way;
+    }
+
+    /// Ends the log: what was recorded so far, and nothing later. `occurrences` is the driver's log.
+    #[must_use]
+    pub fn finish(&self, end: Time, ended: Ended, occurrences: Vec<Occurrence>) -> RunLog {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        RunLog {
+            entries: std::mem::take(&mut inner.entries),
+            hash: inner.hasher.finalize().to_hex().to_string(),
+            said: inner.said.finalize().to_hex().to_string(),
+            end,
+            ended,
+            occurrences,
+        }
+    }
+
+    /// A poisoned lock is entered all the same: a panicking world's log is what explains the panic.
+    fn push(&self, mut entry: Entry) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Inner { entries, latest, hasher, said, line, .. } = &mut *inner;
+        *latest = entry.at().max(*latest);
+        entry.set_at(*latest);
+        line.clear();
+        entry.write_line(line);
+        hasher.update(line);
+        if let Entry::Said(_) = entry {
+            said.update(line);
+        }
+        entries.push(entry);
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, record: &Record) {
+        self.push(Entry::Said(record.clone()));
+    }
+}
+
+impl Entry {
+    /// When.
+    #[must_use]
+    pub const fn at(&self) -> Time {
+        match self {
+            Self::Said(record) => record.at,
+            Self::Noted(noted) => noted.at,
+        }
+    }
+
+    const fn set_at(&mut self, at: Time) {
+        match self {
+            Self::Said(record) => record.at = at,
+            Self::Noted(noted) => noted.at = at,
+        }
+    }
+
+    /// Appends the entry's line of `events.jsonl`, with the line feed.
+    pub fn write_line(&self, out: &mut Vec<u8>) {
+        serde_json::to_writer(&mut *out, self)
+            .expect("an entry has no map with odd keys, and a Vec takes it");
+        out.push(b'\n');
+    }
+}
+
+impl Entry {
+    /// What kind of thing happened: the tag it has in the log.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Said(record) => event_kind(&record.event),
+            Self::Noted(noted) => match noted.note {
+                Note::Content { .. } => "content",
+                Note::FaultBegan { .. } => "fault-began",
+                Note::FaultEnded { .. } => "fault-ended",
+                Note::ProcessDied { .. } => "process-died",
+                Note::Panicked { .. } => "panicked",
+                Note::Disk { .. } => "disk",
+                Note::TrackerHeard { .. } => "tracker-heard",
+                Note::Phase { .. } => "phase",
+                Note::Mark { .. } => "mark",
+            },
+        }
+    }
+
+    /// The name of a mark.
+    #[must_use]
+    pub const fn mark(&self) -> Option<&String> {
+        match self {
+            Self::Noted(Noted { note: Note::Mark { name }, .. }) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// The tag that an event has in the log.
+pub(crate) const fn event_kind(event: &Event) -> &'static str {
+    match event {
+        Event::NodeStarted { .. } => "node-started",
+        Event::NodeStopped => "node-stopped",
+        Event::TorrentAdded { .. } => "torrent-added",
+        Event::TorrentRemoved { .. } => "torrent-removed",
+        Event::TrackerConnected { .. } => "tracker-connected",
+        Event::TrackerLost { .. } => "tracker-lost",
+        Event::PeersLearned { .. } => "peers-learned",
+        Event::PeerConnected { .. } => "peer-connected",
+        Event::PeerLost { .. } => "peer-lost",
+        Event::PeerBanned { .. } => "peer-banned",
+        Event::DialFailed { .. } => "dial-failed",
+        Event::Unchoked { .. } => "unchoked",
+        Event::Choked { .. } => "choked",
+        Event::BlockAsked { .. } => "block-asked",
+        Event::BlockSent { .. } => "block-sent",
+        Event::BlockReceived { .. } => "block-received",
+        Event::EndGame { .. } => "end-game",
+        Event::PieceVerified { .. } => "piece-verified",
+        Event::PieceFailed { .. } => "piece-failed",
+        Event::PieceAnnounced { .. } => "piece-announced",
+        Event::TorrentComplete { .. } => "torrent-complete",
+        Event::StoreFailed { .. } => "store-failed",
+        Event::TrackerStarted { .. } => "tracker-started",
+        Event::LeaseGranted { .. } => "lease-granted",
+        Event::LeaseEnded { .. } => "lease-ended",
+        Event::PeersPushed { .. } => "peers-pushed",
+    }
+}
+
+/// What a verb is called in a scenario.
+#[must_use]
+pub fn verb_name(verb: &Verb) -> String {
+    match serde_json::to_value(verb) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(serde_json::Value::Object(tagged)) => tagged.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Ended, Entry, Event, InfoHash, NodeId, Note, Noted, Observer, PieceRange, Record, Recorder,
+        Time, Verb, event_kind, verb_name,
+    };
+
+    fn said(at: u64, event: Event) -> Record {
+        Record { at: Time::from_nanos(at), who: "leech-1".parse().expect("a name"), event }
+    }
+
+    #[test]
+    fn a_line_reads_back_as_the_entry_it_was() {
+        let torrent = InfoHash([7; 20]);
+        let who: NodeId = "leech-1".parse().expect("a name");
+        let disk = Note::Disk {
+            who: who.clone(),
+            torrent,
+            claimed: vec![PieceRange(0, 3)],
+            wrong: vec![PieceRange::one(2)],
+        };
+        let ended = Note::FaultEnded { fault: 3 };
+        let entries = [
+            Entry::Said(said(5, Event::PieceVerified { torrent, piece: 9 })),
+            Entry::Noted(Noted { at: Time::from_nanos(6), note: disk }),
+            Entry::Noted(Noted { at: Time::from_nanos(7), note: ended }),
+            Entry::Noted(Noted { at: Time::from_nanos(8), note: Note::ProcessDied { who } }),
+        ];
+        for entry in entries {
+            let mut line = Vec::new();
+            entry.write_line(&mut line);
+            let back: Entry = serde_json::from_slice(&line).expect("what we wrote");
+            assert_eq!(back, entry, "{}", String::from_utf8_lossy(&line));
+        }
+    }
+
+    #[test]
+    fn the_hash_depends_on_every_event_and_its_moment() {
+        let run = |times: &[u64]| {
+            let recorder = Recorder::new();
+            times.iter().for_each(|&at| recorder.observe(&said(at, Event::NodeStopped)));
+            recorder.finish(Time::from_nanos(9), Ended::Done, vec![]).hash
+        };
+        assert_eq!(run(&[1, 2]), run(&[1, 2]));
+        assert_ne!(run(&[1, 2]), run(&[1, 3]));
+        assert_ne!(run(&[1, 2]), run(&[1]));
+    }
+
+    #[test]
+    fn what_was_said_has_a_hash_without_the_notes() {
+        let run = |note: Option<&str>| {
+            let recorder = Recorder::new();
+            recorder.observe(&said(1, Event::NodeStopped));
+            if let Some(name) = note {
+                recorder.note(Time::from_nanos(1), Note::Mark { name: name.to_owned() });
+            }
+            let log = recorder.finish(Time::from_nanos(9), Ended::Done, vec![]);
+            (log.said, log.hash)
+        };
+        let (plain, noted) = (run(None), run(Some("end-game")));
+        assert_eq!(plain.0, noted.0);
+        assert_ne!(plain.1, noted.1);
+    }
+
+    #[test]
+    fn kinds_are_the_tags_of_the_log() {
+        let torrent = InfoHash([7; 20]);
+        let piece_failed = Event::PieceFailed { torrent, piece: 1, from: vec![] };
+        for event in [Event::NodeStopped, piece_failed, Event::EndGame { torrent }] {
+            let line = serde_json::to_value(&event).expect("an event");
+            assert_eq!(line["event"], event_kind(&event));
+        }
+        let entry = Entry::Noted(Noted { at: Time::ZERO, note: Note::Phase { name: "a".into() } });
+        assert_eq!(serde_json::to_value(&entry).expect("a note")["note"], entry.kind());
+    }
+
+    #[test]
+    fn verbs_are_called_as_in_a_scenario() {
+        assert_eq!(verb_name(&Verb::PowerOff), "power-off");
+        assert_eq!(verb_name(&Verb::Flap(std::time::Duration::from_secs(1))), "flap");
+    }
+}

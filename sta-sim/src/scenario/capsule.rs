@@ -1,0 +1,218 @@
+//! Capsules: what a failed run writes, so that it can be run again without its chances.
+//!
+//! A capsule is a scenario file. Every event that the run had stands in it with the moment, the hosts and the duration
+//! it had; random processes, conditions and churners are gone, and hosts that drew their rates are written out one by
+//! one. What is left to the seed is what no timeline can hold: the ties of the engine, the delay of each message, and
+//! which pieces a share of a content or a bad disk means (drawn from streams named after host and moment).
+
+use sta_core::model::time::Time;
+
+use super::dist::Dist;
+use super::driver::{Occurrence, Origin};
+use super::plan::{Behaviour, HostIx, Plan, Verb, World};
+use super::schema::{Capsule, Event, File, HostTable, VerbName, WorldName};
+use super::text;
+use super::units::{self, show_duration, show_rate};
+use crate::runlog::verb_name;
+
+/// Why a run failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The check.
+    pub check: &'a str,
+    /// When, of whom, and what was seen; one line.
+    pub evidence: &'a str,
+    /// The hash of what the run's nodes and trackers said ([`crate::runlog::RunLog::said`]).
+    pub log_hash: &'a str,
+}
+
+/// The capsule of a run of `plan`, which came from `file` (its matrix resolved), and had `log`.
+#[must_use]
+pub fn write(file: &File, plan: &Plan, log: &[Occurrence], failure: Failure<'_>) -> String {
+    let mut capsule = file.clone();
+    capsule.about = Some(plan.about.clone());
+    capsule.seeds = Some(plan.seed.to_string());
+    capsule.worlds = vec![world(plan.world)];
+    capsule.matrix.clear();
+    capsule.cover.clear();
+    capsule.fault.clear();
+    capsule.host = hosts(file, plan);
+    for group in &mut capsule.group {
+        if is_churner(group.behaviour.as_ref()) {
+            group.behaviour = None;
+        }
+    }
+    capsule.event = events(file, plan, log);
+    for expect in &mut capsule.expect {
+        let last = |id: &str| last_of(plan, log, id);
+        expect.after = expect.after.take().map(|id| last(&id));
+        expect.since = expect.since.take().map(|since| match since.strip_prefix("event(") {
+            Some(rest) => format!("event({})", last(rest.trim_end_matches(')'))),
+            None => since,
+        });
+    }
+    capsule.capsule = Some(Capsule {
+        version: format!("sta-sim {}", env!("CARGO_PKG_VERSION")),
+        scenario: file.name.clone(),
+        seed: plan.seed,
+        world: world(plan.world),
+        failed: failure.check.to_owned(),
+        evidence: failure.evidence.to_owned(),
+        log_hash: failure.log_hash.to_owned(),
+    });
+    let text = toml::to_string(&capsule).expect("a scenario is written as it was read");
+    format!(
+        "# Capsule: {} failed with seed {}. Replay it with: sta-sim replay THIS_FILE\n{text}",
+        failure.check, plan.seed
+    )
+}
+
+const fn world(world: World) -> WorldName {
+    match world {
+        World::Turmoil => WorldName::Turmoil,
+        World::Flow => WorldName::Flow,
+        World::Tcp => WorldName::Tcp,
+    }
+}
+
+fn is_churner(text: Option<&String>) -> bool {
+    text.is_some_and(|text| matches!(text::behaviour(text), Ok(Behaviour::Churner { .. })))
+}
+
+/// Hosts of groups that draw, with what was drawn, and those that the file writes out itself.
+fn hosts(file: &File, plan: &Plan) -> Vec<HostTable> {
+    let mut tables = Vec::new();
+    for host in &plan.hosts {
+        let Some(group) = file.group.iter().find(|group| group.name == host.group) else {
+            continue;
+        };
+        let rate = |text: &Option<String>| draws(text.as_ref(), units::rate);
+        let joins = group.join.as_deref().and_then(|text| text::join(text).ok());
+        let join_draws = joins.is_some_and(|join| join.wait.constant().is_none());
+        let own = file.host.iter().find(|table| table.name == host.name);
+        let latency_draws = draws(group.latency.as_ref(), units::duration);
+        if own.is_none() && !rate(&group.up) && !rate(&group.down) && !join_draws && !latency_draws
+        {
+            continue;
+        }
+        let own_behaviour = own.and_then(|table| table.behaviour.as_ref());
+        let behaviour = own_behaviour.filter(|text| !is_churner(Some(text)));
+        tables.push(HostTable {
+            name: host.name.clone(),
+            up: host.up.map(show_rate),
+            down: host.down.map(show_rate),
+            latency: Some(show_duration(nanos(host.latency))),
+            join: Some(show_duration(host.join.as_nanos())),
+            behaviour: behaviour.cloned(),
+        });
+    }
+    tables
+}
+
+fn draws(text: Option<&String>, quantity: text::Quantity) -> bool {
+    let dist = text.and_then(|text| text::dist(text, quantity).ok());
+    dist.is_some_and(|dist: Dist| dist.constant().is_none())
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What happened, at the moment it did; and the events that never began, as they were.
+fn events(file: &File, plan: &Plan, log: &[Occurrence]) -> Vec<Event> {
+    let mut events: Vec<Event> =
+        (0..log.len()).filter_map(|ix| event(file, plan, log, ix)).collect();
+    let began = |ix: usize| {
+        log.iter().any(|entry| entry.origin == Origin::Event(ix) && !entry.on.is_empty())
+    };
+    for (ix, planned) in plan.timeline.iter().enumerate() {
+        if !began(ix)
+            && let Some(own) = file.event.get(ix)
+        {
+            let mut own = own.clone();
+            own.id = Some(planned.id.clone());
+            events.push(own);
+        }
+    }
+    events
+}
+
+fn event(file: &File, plan: &Plan, log: &[Occurrence], ix: usize) -> Option<Event> {
+    let entry = &log[ix];
+    let with = match entry.origin {
+        Origin::Event(ix) => file.event.get(ix)?.with.clone(),
+        Origin::Fault(ix) => file.fault.get(ix)?.with.clone(),
+        Origin::Churn => super::schema::With::default(),
+        Origin::Host | Origin::Healed => return None,
+    };
+    if entry.on.is_empty() {
+        return None;
+    }
+    let everybody_else: Vec<HostIx> =
+        (0..plan.hosts.len()).filter(|host| entry.on.binary_search(host).is_err()).collect();
+    let usual =
+        entry.against.is_empty() || entry.against == everybody_else || everybody_else.is_empty();
+    let end = match entry.origin {
+        // A churner that is away comes back: one event in a capsule.
+        Origin::Churn if entry.verb == Verb::Join => return None,
+        Origin::Churn => comes_back(&log[ix..]),
+        _ => entry.lasts.then(|| entry.ended.unwrap_or(plan.deadline)),
+    };
+    let lasts = end.map(|end| show_duration(nanos(end.since(entry.began)).max(1)));
+    Some(Event {
+        id: Some(entry.id.clone()),
+        at: Some(show_duration(entry.began.as_nanos())),
+        lasts,
+        verb: verb(&entry.verb),
+        on: Some(selector(plan, &entry.on)),
+        against: (!usual).then(|| selector(plan, &entry.against)),
+        with,
+        ..Event::default()
+    })
+}
+
+/// When the churner that `log` begins with is back.
+fn comes_back(log: &[Occurrence]) -> Option<Time> {
+    let gone = log.first()?;
+    let back = |entry: &&Occurrence| {
+        entry.origin == Origin::Churn && entry.verb == Verb::Join && entry.on == gone.on
+    };
+    log.iter().find(back).map(|entry| entry.began)
+}
+
+/// The verb as a file has it. Both sides are spelt alike.
+fn verb(verb: &Verb) -> VerbName {
+    serde_json::from_value(verb_name(verb).into()).expect("every verb has a name in a file")
+}
+
+/// Exactly these hosts, ranges written as ranges.
+fn selector(plan: &Plan, hosts: &[HostIx]) -> String {
+    let mut terms: Vec<String> = Vec::new();
+    let mut rest = hosts;
+    while let [first, ..] = rest {
+        let group = &plan.hosts[*first].group;
+        let follows = |(offset, host): (usize, &HostIx)| {
+            *host == first + offset && plan.hosts[*host].group == *group
+        };
+        let count =
+            rest.iter().enumerate().take_while(|&(offset, host)| follows((offset, host))).count();
+        let from = plan.hosts[*first].index as usize;
+        let of_group = plan.hosts.iter().filter(|host| host.group == *group).count();
+        terms.push(match count {
+            all if all == of_group => group.clone(),
+            1 => format!("{group}[{from}]"),
+            _ => format!("{group}[{from}..{}]", from + count),
+        });
+        rest = &rest[count..];
+    }
+    terms.join(" + ")
+}
+
+/// The id of the last time that the event `id` happened: what expectations about it look at.
+fn last_of(plan: &Plan, log: &[Occurrence], id: &str) -> String {
+    let Some(ix) = plan.timeline.iter().position(|event| event.id == id) else {
+        return id.to_owned();
+    };
+    let of_event = |entry: &&Occurrence| entry.origin == Origin::Event(ix) && !entry.on.is_empty();
+    log.iter().rfind(of_event).map_or_else(|| id.to_owned(), |entry| entry.id.clone())
+}

@@ -1,0 +1,59 @@
+//! What will be done when. Of things at the same moment, the one written first comes first.
+
+use std::collections::BTreeMap;
+
+use sta_core::model::time::Time;
+
+use crate::scenario::network::OccurrenceIx;
+use crate::scenario::plan::HostIx;
+
+/// Something on the agenda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// A host starts for the first time.
+    Join(HostIx),
+    /// A host leaves as planned.
+    Leave(HostIx),
+    /// An event of the timeline, by index.
+    Begin(usize),
+    /// Something that lasts is undone.
+    End(OccurrenceIx),
+    /// A flapping link changes.
+    Toggle(OccurrenceIx),
+    /// A random process, by index, does something.
+    Fault(usize),
+    /// A churner comes or goes.
+    Churn(HostIx),
+    /// The phase of faults is over.
+    Healed,
+}
+
+/// Tasks by time.
+#[derive(Default)]
+pub(super) struct Agenda {
+    tasks: BTreeMap<(Time, u64), Task>,
+    written: u64,
+}
+
+impl Agenda {
+    pub(super) fn put(&mut self, at: Time, task: Task) {
+        self.tasks.insert((at, self.written), task);
+        self.written += 1;
+    }
+
+    /// The first task not after `now`, and when it was due.
+    pub(super) fn take_due(&mut self, now: Time) -> Option<(Time, Task)> {
+        let entry = self.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let ((at, _), task) = entry.remove_entry();
+        Some((at, task))
+    }
+
+    /// When the first task is due.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.tasks.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn any(&self, wanted: impl Fn(&Task) -> bool) -> bool {
+        self.tasks.values().any(wanted)
+    }
+}

@@ -1,0 +1,253 @@
+//! Beginnings: what each verb does to whom.
+
+use std::time::Duration;
+
+use sta_core::model::time::Time;
+
+use super::agenda::Task;
+use super::host::Process;
+use super::{Action, DiskState, Do, Driver, Occurrence, Origin};
+use crate::scenario::dist::below;
+use crate::scenario::network::{Kind, OccurrenceIx};
+use crate::scenario::plan::{ContentIx, HostIx, SetPlan, Verb};
+use crate::scenario::units::Ppm;
+use crate::scenario::view::View;
+
+/// What begins.
+pub(super) struct What {
+    pub(super) id: String,
+    pub(super) origin: Origin,
+    pub(super) verb: Verb,
+    pub(super) on: Vec<HostIx>,
+    /// `None` is everybody else.
+    pub(super) against: Option<Vec<HostIx>>,
+    /// When it is undone; `None` is when something else undoes it.
+    pub(super) until: Option<Time>,
+}
+
+impl Driver {
+    /// Does it, and writes it in the log.
+    pub(super) fn begin(&mut self, at: Time, what: What, view: &dyn View) {
+        let cause = self.log.len();
+        let against = what.against.unwrap_or_else(|| self.everybody_else(&what.on));
+        let kind = network_kind(&what.verb);
+        let has_two_sides = matches!(what.verb, Verb::Reset)
+            || kind.is_some_and(|kind| !matches!(kind, Kind::Slow(_)));
+        let until = what.until.or_else(|| at_once(&what.verb, at));
+        self.log.push(Occurrence {
+            id: what.id,
+            origin: what.origin,
+            verb: what.verb.clone(),
+            on: what.on.clone(),
+            against: if has_two_sides { against.clone() } else { Vec::new() },
+            began: at,
+            ended: None,
+            lasts: what.until.is_some(),
+            touched: 0,
+        });
+        if let Some(kind) = kind {
+            self.begin_network(at, cause, kind, &against);
+        } else {
+            self.begin_other(at, cause, &against, view);
+        }
+        match until {
+            Some(until) => self.agenda.put(until, Task::End(cause)),
+            None if is_over_at_once(&what.verb) => self.mark_ended(at, cause),
+            None => {}
+        }
+    }
+
+    /// All hosts that are not in `on`; `on` itself where that is nobody.
+    fn everybody_else(&self, on: &[HostIx]) -> Vec<HostIx> {
+        let others: Vec<HostIx> =
+            (0..self.hosts.len()).filter(|host| on.binary_search(host).is_err()).collect();
+        if others.is_empty() { on.to_vec() } else { others }
+    }
+
+    fn begin_network(&mut self, at: Time, cause: OccurrenceIx, kind: Kind, against: &[HostIx]) {
+        let Occurrence { verb, on, .. } = self.log[cause].clone();
+        match verb {
+            // Connects *to* these are refused.
+            Verb::Refuse => self.network.begin(cause, kind, false, (against, &on)),
+            Verb::CutOneway => self.network.begin(cause, kind, false, (&on, against)),
+            Verb::Slow(_) => self.network.begin(cause, kind, false, (&on, &[])),
+            _ => self.network.begin(cause, kind, true, (&on, against)),
+        }
+        if let Verb::Flap(period) = verb {
+            self.agenda.put(at + period / 2, Task::Toggle(cause));
+        }
+        let mut hosts = on;
+        if !matches!(verb, Verb::Slow(_)) {
+            hosts.extend_from_slice(against);
+        }
+        self.network_changed(cause, hosts);
+    }
+
+    /// A flapping link is cut where it passes, and passes where it is cut.
+    pub(super) fn toggle(&mut self, at: Time, cause: OccurrenceIx) {
+        let Occurrence { verb: Verb::Flap(period), on, against, ended: None, .. } =
+            self.log[cause].clone()
+        else {
+            return;
+        };
+        if self.network.end(cause).is_empty() {
+            self.network.begin(cause, Kind::Cut, true, (&on, &against));
+        }
+        self.network_changed(cause, [on, against].concat());
+        self.agenda.put(at + period / 2, Task::Toggle(cause));
+    }
+
+    pub(super) fn network_changed(&mut self, cause: OccurrenceIx, mut hosts: Vec<HostIx>) {
+        hosts.sort_unstable();
+        hosts.dedup();
+        let action = |host| Action { cause, host, what: Do::Network };
+        self.out.extend(hosts.into_iter().map(action));
+    }
+
+    fn begin_other(&mut self, at: Time, cause: OccurrenceIx, against: &[HostIx], view: &dyn View) {
+        let Occurrence { verb, on, .. } = self.log[cause].clone();
+        if matches!(verb, Verb::Heal) {
+            self.end_network_faults_at(at, cause, &on);
+        }
+        for &host in &on {
+            match &verb {
+                Verb::Crash | Verb::TrackerDown => self.stop(cause, host, Do::Crash),
+                Verb::PowerOff => self.stop(cause, host, Do::PowerOff { torn: false }),
+                Verb::TornWrite => self.stop(cause, host, Do::PowerOff { torn: true }),
+                Verb::Wipe => {
+                    self.stop(cause, host, Do::PowerOff { torn: false });
+                    self.act(cause, host, Do::EmptyDisk);
+                }
+                Verb::TrackerAmnesia => {
+                    self.stop(cause, host, Do::Crash);
+                    self.act(cause, host, Do::EmptyDisk);
+                }
+                Verb::Restart => {
+                    self.stop(cause, host, Do::Crash);
+                    self.start(cause, host);
+                }
+                Verb::Join => self.start(cause, host),
+                Verb::Leave => self.leave(cause, host),
+                Verb::Pause if self.hosts[host].process == Process::Running => {
+                    self.hosts[host].process = Process::Paused(cause);
+                    self.act(cause, host, Do::Pause);
+                }
+                Verb::Reset => {
+                    let peers = against.iter().copied().filter(|&peer| peer != host).collect();
+                    self.out.push(Action { cause, host, what: Do::Reset { peers } });
+                }
+                Verb::CorruptDisk(share) => self.corrupt_disk(cause, host, *share, view),
+                Verb::DiskFull => {
+                    self.begin_disk(cause, host, DiskState { full: true, ..DiskState::default() });
+                }
+                &Verb::DiskSlow { read, write } => {
+                    self.log[cause].touched += 1;
+                    self.begin_disk(cause, host, DiskState { read, write, full: false });
+                }
+                Verb::Set(set) => self.set(cause, host, set),
+                _ => {}
+            }
+        }
+    }
+
+    /// Something is done to a host, and counts as an effect.
+    pub(super) fn act(&mut self, cause: OccurrenceIx, host: HostIx, what: Do) {
+        self.log[cause].touched += 1;
+        self.out.push(Action { cause, host, what });
+    }
+
+    /// Stops a process that runs.
+    fn stop(&mut self, cause: OccurrenceIx, host: HostIx, how: Do) {
+        if self.hosts[host].runs() {
+            self.hosts[host].process = Process::Down(cause);
+            self.act(cause, host, how);
+        }
+    }
+
+    /// Starts a process that does not run. To be undone is no effect: an ending does not count.
+    pub(super) fn start(&mut self, cause: OccurrenceIx, host: HostIx) {
+        if !self.hosts[host].runs() {
+            self.hosts[host].process = Process::Running;
+            self.log[cause].touched += u64::from(self.log[cause].ended.is_none());
+            self.out.push(Action { cause, host, what: Do::Start });
+        }
+    }
+
+    /// A host goes in order. One that is down stays down.
+    pub(super) fn leave(&mut self, cause: OccurrenceIx, host: HostIx) {
+        if self.hosts[host].runs() {
+            self.log[cause].touched += u64::from(self.log[cause].ended.is_none());
+            self.out.push(Action { cause, host, what: Do::Leave });
+        }
+        self.hosts[host].process = Process::Away;
+    }
+
+    fn begin_disk(&mut self, cause: OccurrenceIx, host: HostIx, fault: DiskState) {
+        let disk = self.hosts[host].begin_disk(cause, fault);
+        self.out.push(Action { cause, host, what: Do::Disk(disk) });
+    }
+
+    /// Draws `share` of the pieces that the host holds, one at least. The stream's name is the moment and the host,
+    /// so that a capsule, where neither is drawn any more, corrupts the same pieces.
+    fn corrupt_disk(&mut self, cause: OccurrenceIx, host: HostIx, share: Ppm, view: &dyn View) {
+        let at = self.log[cause].began.as_nanos();
+        let rng = &mut self.seed.stream(&format!("corrupt/{at}/{}", self.plan.hosts[host].name));
+        let mut held: Vec<(ContentIx, u32)> = Vec::new();
+        for content in 0..self.plan.contents.len() {
+            let pieces = view.holds(host, content).into_iter().flat_map(|holds| holds.iter());
+            held.extend(pieces.map(|piece| (content, piece)));
+        }
+        let count = (share.of(held.len() as u64) as usize).max(1).min(held.len());
+        for i in 0..count {
+            let other = i + below(held.len() - i, rng);
+            held.swap(i, other);
+        }
+        held.truncate(count);
+        held.sort_unstable();
+        if !held.is_empty() {
+            self.act(cause, host, Do::CorruptPieces(held));
+        }
+    }
+
+    fn set(&mut self, cause: OccurrenceIx, host: HostIx, set: &SetPlan) {
+        if let Some(behaviour) = set.behaviour {
+            self.act(cause, host, Do::Behave(behaviour));
+        }
+        if !set.engine.is_empty() {
+            let engine = set.engine.apply(&self.hosts[host].engine);
+            self.hosts[host].engine = engine.clone();
+            self.act(cause, host, Do::Engine(engine));
+        }
+    }
+}
+
+/// The network fault that a verb is, if it is one that lasts.
+pub(super) fn network_kind(verb: &Verb) -> Option<Kind> {
+    match verb {
+        Verb::Cut | Verb::CutOneway | Verb::Flap(_) => Some(Kind::Cut),
+        Verb::Hold => Some(Kind::Hold),
+        Verb::Refuse => Some(Kind::Refuse),
+        Verb::Clog(delay) | Verb::TrackerSlow(delay) => Some(Kind::Clog(*delay)),
+        Verb::Slow(slow) => Some(Kind::Slow(*slow)),
+        _ => None,
+    }
+}
+
+/// A tracker that forgets comes back at once, where the file does not say for how long it is away.
+fn at_once(verb: &Verb, at: Time) -> Option<Time> {
+    matches!(verb, Verb::TrackerAmnesia).then(|| at + Duration::ZERO)
+}
+
+/// Verbs that have no end: what follows an event of this kind follows its beginning.
+const fn is_over_at_once(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Reset
+            | Verb::Heal
+            | Verb::Restart
+            | Verb::Join
+            | Verb::Leave
+            | Verb::CorruptDisk(_)
+            | Verb::Set(_)
+    )
+}

@@ -1,0 +1,127 @@
+//! Endings: what undoes each verb.
+
+use sta_core::model::time::Time;
+
+use super::agenda::Task;
+use super::begin::{What, network_kind};
+use super::host::Process;
+use super::{Action, Do, Driver, Origin};
+use crate::scenario::network::OccurrenceIx;
+use crate::scenario::plan::{Behaviour, HostIx, Verb};
+use crate::scenario::view::View;
+
+impl Driver {
+    /// Undoes what began as `cause`. Nothing happens if something else undid it before.
+    pub(super) fn end(&mut self, at: Time, cause: OccurrenceIx) {
+        if self.log[cause].ended.is_some() {
+            return;
+        }
+        self.mark_ended(at, cause);
+        let touched = self.network.end(cause);
+        self.network_changed(cause, touched);
+        let (verb, on) = (self.log[cause].verb.clone(), self.log[cause].on.clone());
+        for host in on {
+            let process = self.hosts[host].process;
+            match verb {
+                Verb::Pause if process == Process::Paused(cause) => {
+                    self.hosts[host].process = Process::Running;
+                    self.out.push(Action { cause, host, what: Do::Resume });
+                }
+                Verb::Join => self.leave(cause, host),
+                Verb::Leave if process == Process::Away => self.start(cause, host),
+                Verb::DiskFull | Verb::DiskSlow { .. } => {
+                    let disk = self.hosts[host].end_disk(cause);
+                    self.out.push(Action { cause, host, what: Do::Disk(disk) });
+                }
+                Verb::Set(ref set) => {
+                    self.unset(cause, host, set.behaviour, !set.engine.is_empty());
+                }
+                _ if process == Process::Down(cause) => self.start(cause, host),
+                _ => {}
+            }
+        }
+    }
+
+    /// A host behaves as the file says it does by itself.
+    fn unset(&mut self, cause: OccurrenceIx, host: HostIx, was: Option<Behaviour>, engine: bool) {
+        let plan = &self.plan.hosts[host];
+        if was.is_some() {
+            let own = match plan.behaviour {
+                Behaviour::Churner { .. } => Behaviour::Honest,
+                other => other,
+            };
+            self.out.push(Action { cause, host, what: Do::Behave(own) });
+        }
+        if engine {
+            let own = plan.engine.clone();
+            self.hosts[host].engine = own.clone();
+            self.out.push(Action { cause, host, what: Do::Engine(own) });
+        }
+    }
+
+    /// The log knows that it is over, and so do the conditions that wait for that.
+    pub(super) fn mark_ended(&mut self, at: Time, cause: OccurrenceIx) {
+        self.log[cause].ended = Some(at);
+        if let Origin::Event(ix) = self.log[cause].origin {
+            self.events[ix].ended = Some(at);
+        }
+    }
+
+    /// `heal`: ends the network faults that touch one of `hosts`.
+    pub(super) fn end_network_faults_at(&mut self, at: Time, heal: OccurrenceIx, hosts: &[HostIx]) {
+        let mut causes = self.network.causes_at(hosts);
+        // A flapping link may be between two cuts.
+        causes.extend((0..self.log.len()).filter(|&ix| {
+            let entry = &self.log[ix];
+            let flaps = matches!(entry.verb, Verb::Flap(_)) && entry.ended.is_none();
+            flaps
+                && hosts.iter().any(|host| entry.on.contains(host) || entry.against.contains(host))
+        }));
+        for cause in causes {
+            if self.log[cause].ended.is_none() {
+                self.log[heal].touched += 1;
+                self.end(at, cause);
+            }
+        }
+    }
+
+    /// The phase of faults is over: the network is whole, disks work, what was to come back is back, and churners stay.
+    /// A host that was stopped for good stays so.
+    pub(super) fn heal_everything(&mut self, at: Time, view: &dyn View) {
+        self.waiting.clear();
+        for cause in 0..self.log.len() {
+            let entry = &self.log[cause];
+            let undone = entry.lasts
+                || matches!(entry.origin, Origin::Fault(_))
+                || network_kind(&entry.verb).is_some()
+                || matches!(entry.verb, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause);
+            if undone && !matches!(entry.verb, Verb::Join) {
+                self.end(at, cause);
+            }
+        }
+        let plan = std::sync::Arc::clone(&self.plan);
+        for (host, own) in plan.hosts.iter().enumerate() {
+            let churns = matches!(own.behaviour, Behaviour::Churner { .. });
+            if churns && own.join <= at && self.hosts[host].process == Process::Away {
+                self.by_itself(at, "stay", Origin::Churn, (Verb::Join, host), view);
+            }
+        }
+        let id = "healed".to_owned();
+        let on = (0..self.hosts.len()).collect();
+        let what =
+            What { id, origin: Origin::Healed, verb: Verb::Heal, on, against: None, until: None };
+        self.begin(at, what, view);
+    }
+
+    /// Whether the faults' phase is over at `at`.
+    pub(super) fn is_past(&self, at: Time) -> bool {
+        at >= self.plan.healed && self.plan.healed < self.plan.deadline
+    }
+
+    /// Writes a task on the agenda, unless it belongs to the faults and those are over by then.
+    pub(super) fn plan_in_faults(&mut self, at: Time, task: Task) {
+        if !self.is_past(at) {
+            self.agenda.put(at, task);
+        }
+    }
+}

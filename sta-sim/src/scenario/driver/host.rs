@@ -1,0 +1,68 @@
+//! What the driver knows of a host: whether its process runs, who stopped it, and what its disk suffers.
+
+use sta_core::model::config::EngineConfig;
+
+use super::DiskState;
+use crate::scenario::network::OccurrenceIx;
+use crate::scenario::plan::{DiskPlan, HostPlan};
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// Not started yet, or left.
+    Away,
+    /// Runs.
+    Running,
+    /// Stands still, because of this.
+    Paused(OccurrenceIx),
+    /// Stopped, by this.
+    Down(OccurrenceIx),
+}
+
+/// A host, as the driver sees it.
+pub(super) struct HostState {
+    pub(super) process: Process,
+    pub(super) engine: EngineConfig,
+    disk: DiskPlan,
+    /// Disk faults under way: the cause, and what it does.
+    disk_faults: Vec<(OccurrenceIx, DiskState)>,
+}
+
+impl HostState {
+    pub(super) fn new(plan: &HostPlan) -> Self {
+        Self {
+            process: Process::Away,
+            engine: plan.engine.clone(),
+            disk: plan.disk,
+            disk_faults: Vec::new(),
+        }
+    }
+
+    /// Whether it runs or stands still.
+    pub(super) const fn runs(&self) -> bool {
+        matches!(self.process, Process::Running | Process::Paused(_))
+    }
+
+    /// Adds a disk fault; returns what the disk is like now.
+    pub(super) fn begin_disk(&mut self, cause: OccurrenceIx, fault: DiskState) -> DiskState {
+        self.disk_faults.push((cause, fault));
+        self.disk()
+    }
+
+    /// Takes a disk fault away; returns what the disk is like now.
+    pub(super) fn end_disk(&mut self, cause: OccurrenceIx) -> DiskState {
+        self.disk_faults.retain(|(other, _)| *other != cause);
+        self.disk()
+    }
+
+    fn disk(&self) -> DiskState {
+        let mut disk = DiskState { read: self.disk.read, write: self.disk.write, full: false };
+        let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        for (_, fault) in &self.disk_faults {
+            disk.read = least(disk.read, fault.read);
+            disk.write = least(disk.write, fault.write);
+            disk.full |= fault.full;
+        }
+        disk
+    }
+}

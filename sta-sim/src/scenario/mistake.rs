@@ -1,0 +1,251 @@
+//! Mistakes in a scenario file, shown with file, line, column, key and what to write.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::nearest::nearest;
+
+/// Where in a file: `group[1].up`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place(Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Place {
+    /// A key at the top.
+    #[must_use]
+    pub fn top(key: &str) -> Self {
+        Self(vec![Step::Key(key.to_owned())])
+    }
+
+    /// A key of this table.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        self.and(Step::Key(key.to_owned()))
+    }
+
+    /// An entry of this array.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.and(Step::Index(index))
+    }
+
+    fn and(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if i == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that is wrong with a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Which key.
+    pub place: Place,
+    /// What is wrong, and what to write.
+    pub why: String,
+}
+
+impl Mistake {
+    /// A mistake at `place`.
+    #[must_use]
+    pub fn new(place: &Place, why: impl fmt::Display) -> Self {
+        Self { place: place.clone(), why: why.to_string() }
+    }
+}
+
+/// A mistake, found in the text of a file. Shows as a compiler's error does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {key}{why}\n{excerpt}")]
+pub struct Located {
+    /// The file's name.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// The key and a colon, or nothing.
+    pub key: String,
+    /// What is wrong, and what to write.
+    pub why: String,
+    /// The line, with marks under what is meant.
+    pub excerpt: String,
+}
+
+/// The text of a file, and where its keys stand.
+pub struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    tree: Spanned<DeTable<'a>>,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the tree of keys.
+    ///
+    /// # Errors
+    /// If it is not TOML.
+    pub fn read(file: &'a str, text: &'a str) -> Result<Self, Box<Located>> {
+        match DeTable::parse(text) {
+            Ok(tree) => Ok(Self { file, text, tree }),
+            Err(error) => Err(Box::new(located(
+                file,
+                text,
+                error.span().unwrap_or(0..0),
+                "",
+                error.message(),
+            ))),
+        }
+    }
+
+    /// Where `mistake` stands; at the nearest table around it if the key is not written.
+    #[must_use]
+    pub fn locate(&self, mistake: &Mistake) -> Located {
+        let mut span = 0..0;
+        let mut at = Node::Table(self.tree.get_ref());
+        for step in &mistake.place.0 {
+            let Some((next, found)) = at.step(step) else { break };
+            (at, span) = (next, found);
+        }
+        let key = format!("{}: ", mistake.place);
+        located(self.file, self.text, span, &key, &mistake.why)
+    }
+
+    /// What serde complains of, in our words.
+    #[must_use]
+    pub fn explain(&self, error: &toml::de::Error) -> Located {
+        let span = error.span().unwrap_or(0..0);
+        let place = self.place_of(&span);
+        let key = if place.0.is_empty() { String::new() } else { format!("{place}: ") };
+        located(self.file, self.text, span, &key, &in_our_words(error.message()))
+    }
+
+    /// The innermost key whose name or value holds the span.
+    fn place_of(&self, span: &Range<usize>) -> Place {
+        let mut place = Place::default();
+        let mut at = Node::Table(self.tree.get_ref());
+        while let Some((step, next)) = at.child_holding(span) {
+            place.0.push(step);
+            at = next;
+        }
+        place
+    }
+}
+
+/// A node of the tree of keys.
+#[derive(Clone, Copy)]
+enum Node<'t, 'a> {
+    Table(&'t DeTable<'a>),
+    Value(&'t DeValue<'a>),
+}
+
+impl<'t, 'a> Node<'t, 'a> {
+    fn table(self) -> Option<&'t DeTable<'a>> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Value(value) => value.as_table(),
+        }
+    }
+
+    fn step(self, step: &Step) -> Option<(Self, Range<usize>)> {
+        let value = match (step, self) {
+            (Step::Key(key), _) => {
+                let (name, value) = self
+                    .table()?
+                    .iter()
+                    .find(|(name, _)| name.get_ref().as_ref() == key.as_str())?;
+                // A table is shown by its name, a value by itself.
+                let plain = !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
+                let span = if plain { value.span() } else { name.span() };
+                return Some((Self::Value(value.get_ref()), span));
+            }
+            (Step::Index(index), Self::Value(value)) => value.as_array()?.get(*index)?,
+            (Step::Index(_), Self::Table(_)) => return None,
+        };
+        Some((Self::Value(value.get_ref()), value.span()))
+    }
+
+    fn child_holding(self, span: &Range<usize>) -> Option<(Step, Self)> {
+        let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+        if let Some(table) = self.table() {
+            let (name, value) = table.iter().find(|(name, value)| {
+                holds(name.span()) || holds(value.span()) || inside(value.get_ref(), span)
+            })?;
+            return Some((Step::Key(name.get_ref().to_string()), Self::Value(value.get_ref())));
+        }
+        let Self::Value(value) = self else { return None };
+        let array = value.as_array()?;
+        let found =
+            |entry: &Spanned<DeValue<'_>>| holds(entry.span()) || inside(entry.get_ref(), span);
+        let index = array.iter().position(found)?;
+        Some((Step::Index(index), Self::Value(array.get(index)?.get_ref())))
+    }
+}
+
+/// Whether something inside `value` holds `span`: a table's own span is its header alone.
+fn inside(value: &DeValue<'_>, span: &Range<usize>) -> bool {
+    Node::Value(value).child_holding(span).is_some()
+}
+
+fn located(file: &str, text: &str, span: Range<usize>, key: &str, why: &str) -> Located {
+    let start = span.start.min(text.len());
+    let before = &text[..start];
+    let line = before.matches('\n').count() + 1;
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let shown = text[line_start..].lines().next().unwrap_or("");
+    let column = before[line_start..].chars().count();
+    let end = span.end.clamp(start, line_start + shown.len().max(start - line_start));
+    let marks = text[start..end].chars().count().max(1);
+    let number = line.to_string();
+    let (pad, space) = (" ".repeat(number.len()), " ".repeat(column));
+    let marks = "^".repeat(marks);
+    Located {
+        file: file.to_owned(),
+        line,
+        column: column + 1,
+        key: key.to_owned(),
+        why: why.to_owned(),
+        excerpt: format!("{number} | {shown}\n{pad} | {space}{marks}"),
+    }
+}
+
+/// `unknown field `coutn`, expected one of ...` as something to act on.
+fn in_our_words(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    if unknown && let Some(typed) = quoted.next() {
+        let what = if message.starts_with("unknown field") { "key" } else { "word" };
+        let known: Vec<&str> = quoted.collect();
+        return match nearest(typed, known.iter().copied()) {
+            Some(near) => format!("unknown {what} {typed:?}; did you mean {near:?}?"),
+            None => format!("unknown {what} {typed:?}; known here: {}", known.join(", ")),
+        };
+    }
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("the key {} is missing", field.replace('`', "\""));
+    }
+    let bare_number = ["invalid type: integer", "invalid type: floating point"];
+    if bare_number.iter().any(|start| message.starts_with(start)) && message.contains("a string") {
+        return format!("{message}; a quantity is text with a unit, such as \"250ms\"");
+    }
+    message.to_owned()
+}

@@ -1,0 +1,33 @@
+//! Scenario files: read, checked, resolved for one seed, and driven.
+//!
+//! ```text
+//! text --schema--> File --resolve (seed, world, cell)--> Plan --driver--> Action, Action, ...
+//! ```
+//!
+//! A file becomes a [`plan::Plan`] (one seed, one cell of the matrix). A world executes the plan: it builds the
+//! hosts, then asks the [`driver::Driver`] what to do to which of them and when.
+
+pub mod bound;
+pub mod capability;
+pub mod capsule;
+pub mod condition;
+pub mod dist;
+pub mod driver;
+pub mod explain;
+pub mod kinds;
+pub mod knobs;
+pub mod load;
+pub mod matrix;
+pub mod mistake;
+pub mod nearest;
+pub mod network;
+pub mod plan;
+pub mod reference;
+pub mod resolve;
+pub mod schema;
+pub mod selector;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod text;
+pub mod units;
+pub mod view;

@@ -1,0 +1,120 @@
+//! Each row: what is written instead of what, and what is said of it.
+
+use super::{RIGHT, said_of};
+
+/// Replaces `old`, which must be there once.
+fn with(old: &str, new: &str) -> String {
+    assert_eq!(RIGHT.matches(old).count(), 1, "{old:?} stands once in the right file");
+    RIGHT.replace(old, new)
+}
+
+#[test]
+fn every_mistake_says_where_it_is_and_what_to_write() {
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &str)] = &[
+        // What is written, what is written instead, what is said.
+        ("count = 6", "coutn = 6", "test.toml:18:1: group[2].coutn: unknown key \"coutn\"; did you mean \"count\"?"),
+        ("count = 6", "count = \"6\"", "test.toml:18:9: group[2].count: invalid type: string \"6\", expected u32"),
+        ("count = 6", "count = 0", "the group \"leech\" has no host; write count = 1 or more"),
+        ("count = 6", "count = 63", "65 hosts are more than the turmoil world takes (64)"),
+        ("count = 6", "up = 8000", "test.toml:19:1: duplicate key"),
+        ("deadline = \"60s\"", "deadline = 60", "clock.deadline: invalid type: integer `60`, expected a string; a quantity is text with a unit"),
+        ("deadline = \"60s\"", "deadline = \"60\"", "test.toml:6:12: clock.deadline: \"60\" has no unit; write \"250ms\" or \"1m30s\""),
+        ("deadline = \"60s\"", "deadline = \"60 MiB\"", "\"MiB\" is not a unit of a duration"),
+        ("deadline = \"60s\"", "deadline = \"0s\"", "a run that ends at once proves nothing"),
+        ("healed = \"30s\"", "healed = \"90s\"", "clock.healed: is after the deadline"),
+        ("healed = \"30s\"", "", "with a [[fault]] write when faults end"),
+        ("name = \"tracker\"", "name = \"registry\"", "the group \"registry\" needs a role"),
+        ("name = \"tracker\"", "name = \"seed\"", "there are two groups \"seed\""),
+        ("name = \"tracker\"", "name = \"leech-2\"\nrole = \"leech\"", "there is no tracker"),
+        ("name = \"tracker\"", "name = \"any\"\nrole = \"tracker\"", "\"any\" means something else in a selector"),
+        ("name = \"tracker\"", "name = \"tracker\"\nleave = \"on-complete\"", "never becomes complete; write \"at 30s\""),
+        ("name = \"tracker\"", "name = \"tracker\"\nbehaviour = \"free-rider\"", "a tracker has no behaviour"),
+        ("count = 6", "count = 6\nlatency = \"10us\"", "no delay below 1ms"),
+        ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"0 Mbit/s\"", "group[1].up: a rate of zero never ends"),
+        ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"8 Mbit\"", "\"Mbit\" is not a unit of a rate"),
+        ("name = \"seed\"", "name = \"source\"\nrole = \"leech\"", "nobody starts with 8 of the 8 pieces of \"image.bin\""),
+        ("name = \"seed\"", "name = \"seed\"\nrole = \"sead\"", "group[1].role: unknown word \"sead\"; did you mean \"seed\"?"),
+        ("name = \"seed\"", "name = \"seed\"\njoin = \"61s\"", "seed[0] joins after the deadline, at 61.000s"),
+        ("name = \"seed\"", "name = \"seed\"\nengine = { uplod-slots = 2 }", "engine.uplod-slots: the engine has no knob \"uplod-slots\"; did you mean \"upload-slots\"?"),
+        ("size = \"1 MiB\"", "size = \"1 MiB\"\nfiles = []\ninitial = { \"leach\" = \"5%\" }", "there is no group \"leach\"; did you mean \"leech\"?"),
+        ("size = \"1 MiB\"", "", "write either size = \"8 MiB\" or files"),
+        ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"seed\"", "has one node and nobody to give it to"),
+        ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"any(2, leech)\"", "depends on the run; name groups or hosts here"),
+        ("piece = \"128 KiB\"", "piece = \"128 B\"", "content[0].piece: a piece of 128 bytes is outside"),
+        ("name = \"image.bin\"", "name = \"../image.bin\"", "is no name for a file"),
+        ("on = \"leech[0..2]\"", "on = \"leech[4..9]\"", "\"leech[4..9]\" is not there: leech has 6 hosts, leech[0] to leech[5]"),
+        ("on = \"leech[0..2]\"", "on = \"leech - leech\"", "\"leech - leech\" matches no host"),
+        ("on = \"leech[0..2]\"", "on = \"leech[\"", "at character 7 stands the end where a number belongs"),
+        ("on = \"leech[0..2]\"", "on = \"share(20, leech)\"", "\"20\" has no unit; write \"2%\""),
+        ("on = \"leech[0..2]\"", "", "cut needs the key \"on\""),
+        ("on = \"leech[0..2]\"", "on = \"leech[0..2]\"\nwith = { delay = \"5ms\" }", "event[0].with.delay: cut takes nothing, not \"delay\""),
+        ("do = \"cut\"", "do = \"clog\"", "clog needs with = { delay = ... }"),
+        ("do = \"cut\"", "do = \"slow\"", "slow needs one of with.up, with.down"),
+        ("do = \"cut\"", "do = \"reset\"", "reset is over at once; leave the key out"),
+        ("do = \"cut\"", "do = \"crash\"\nagainst = \"seed\"", "crash has one side only"),
+        ("do = \"cut\"", "do = \"tracker-down\"", "tracker-down is for trackers, not for \"leech[0..2]\""),
+        ("do = \"cut\"", "do = \"partition\"", "event[0].do: unknown word \"partition\"; known here: cut, cut-oneway"),
+        ("at = \"5s\"", "at = \"35s\"", "event[0].at: 35.000s is not before 30.000s, when faults are over"),
+        ("at = \"5s\"", "at = \"5s\"\nwhen = \"count(complete) >= 1\"", "write either at = \"5s\" or when"),
+        ("at = \"5s\"", "when = \"progress of leech > 5%\"", "is not a condition; write \"progress of leech[*] >= 50%\""),
+        ("at = \"5s\"", "when = \"count(any(2, leech)) >= 1\"", "draws hosts, and a condition must not"),
+        ("at = \"5s\"", "when = \"event(cot) + 5s\"", "there is no event \"cot\"; did you mean \"cut\"?"),
+        ("at = \"5s\"", "when = \"event(cut) + 5s\"", "the event waits for itself"),
+        ("at = \"5s\"", "when = \"first(piece-fialed)\"", "did you mean \"piece-failed\"?"),
+        ("at = \"5s\"", "at = \"5s\"\nevery = \"1s\"", "\"every\" and \"times\" (1 or more) belong together"),
+        ("for = \"3s\"", "for = \"0s\"", "what lasts no time touches nothing"),
+        ("for = \"3s\"", "for = \"normal 3s\"", "\"normal 3s\" is not a distribution"),
+        ("every = \"exp 4s\"", "every = \"0s\"", "fault[0].every: must be more than nothing"),
+        ("every = \"exp 4s\"", "every = \"exp 4s\"\nuntil = \"40s\"", "faults end with clock.healed"),
+        ("every = \"exp 4s\"", "every = \"exp 4s\"\nat-once = 0", "it never strikes"),
+        ("do = \"power-off\"", "do = \"restart\"", "restart cannot strike at random"),
+        ("within = \"20s\"", "within = \"40s\"", "expect[0].within: ends at 70.000s, after the deadline"),
+        ("within = \"20s\"", "within = \"20s\"\nat-most = \"2%\"", "nothing evaluates \"at-most\" of \"complete\"; it takes of, within, since"),
+        ("within = \"20s\"", "within = \"20s\"\nof = \"tracker\"", "has no node; nothing would be evaluated"),
+        ("since = \"healed\"", "since = \"event(cot)\"", "there is no event \"cot\""),
+        ("since = \"healed\"", "since = \"yesterday\"", "\"yesterday\" is no moment"),
+        ("that = \"complete\"", "that = \"compleet\"", "expect[0].that: unknown word \"compleet\"; did you mean \"complete\"?"),
+        ("[[expect]]", "[matrix]\n\"group.leach.count\" = [3]\n[[expect]]", "matrix.group.leach.count: there is no group \"leach\""),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "does not fit: invalid type"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = []\n[[expect]]", "has no value"),
+        ("name = \"right\"", "name = \"right\"\nseeds = \"5..5\"", "the range of seeds \"5..5\" is empty"),
+        ("name = \"right\"", "name = \"right\"\nmust-fail = \"waste\"", "nothing evaluates \"waste\"; add an [[expect]]"),
+        ("name = \"right\"", "name = \"right\"\ncover = [\"piece-fialed\"]", "did you mean \"piece-failed\"?"),
+        ("name = \"right\"", "name = \"right", "test.toml:3:"),
+        ("name = \"right\"", "", "test.toml:1:1: the key \"name\" is missing"),
+        ("schema = 1", "schema = 2", "test.toml:2:10: schema: a file of schema 2; this sta-sim reads schema 1"),
+    ];
+    let mut wrong = Vec::new();
+    for (old, new, expected) in table {
+        let said = said_of(&with(old, new));
+        if !said.contains(expected) || !said.contains("test.toml:") {
+            wrong.push(format!(
+                "{new:?} instead of {old:?}:\n  said     {said}\n  expected {expected}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_capsule_of_another_schema_is_refused_as_one() {
+    let capsule = "[capsule]\nversion = 'sta-sim 9'\nscenario = 'x'\nseed = 3\nworld = 'turmoil'\nfailed = 'waste'\nevidence = ''\nlog-hash = ''\n[[expect]]";
+    let said = said_of(&with("[[expect]]", capsule).replace("schema = 1", "schema = 9"));
+    assert!(said.contains("a capsule of schema 9; this sta-sim reads schema 1"), "{said}");
+}
+
+#[test]
+fn all_mistakes_are_shown_each_once() {
+    let said = said_of(
+        &with("deadline = \"60s\"", "deadline = \"60\"").replace("for = \"3s\"", "for = \"3\""),
+    );
+    assert_eq!(said.matches("has no unit").count(), 2, "{said}");
+}
+
+#[test]
+fn a_mistake_is_shown_with_its_line() {
+    let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
+    assert!(said.starts_with("test.toml:6:12: clock.deadline: "), "{said}");
+    assert!(said.contains("\n6 | deadline = \"60\"\n  |            ^^^^"), "{said}");
+}

@@ -1,0 +1,142 @@
+//! Many runs: which there are, and how they are run side by side.
+//!
+//! Each run has a thread of its own, so that nothing one leaves behind can reach another; results come in the order in
+//! which runs end, and whoever receives them sorts. What they add up to is [`tally`]'s business, what a person sees of it
+//! [`summary`]'s.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use crate::execute::{Done, ExecuteError, Job};
+use crate::scenario::load::Scenario;
+use crate::scenario::plan::World;
+
+pub mod summary;
+pub mod tally;
+
+/// What a scenario adds to a sweep.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The file.
+    pub scenario: Arc<Scenario>,
+    /// Its seeds.
+    pub seeds: Range<u64>,
+    /// Where it runs.
+    pub world: World,
+}
+
+/// Every run of these scenarios, by seed, so that each scenario is met early. `shard` is which part of how many.
+#[must_use]
+pub fn jobs(asked: &[Asked], shard: (u64, u64)) -> Vec<Job> {
+    let counts = asked.iter().map(|asked| asked.seeds.end.saturating_sub(asked.seeds.start));
+    let mut jobs = Vec::new();
+    for offset in 0..counts.max().unwrap_or(0) {
+        for Asked { scenario, seeds, world } in asked {
+            let seed = seeds.start.saturating_add(offset);
+            if seeds.contains(&seed) {
+                let job = |cell| Job { scenario: Arc::clone(scenario), seed, world: *world, cell };
+                jobs.extend((0..scenario.cells()).map(job));
+            }
+        }
+    }
+    let (index, of) = shard;
+    let mine = |number: u64| number % of.max(1) == index;
+    jobs.into_iter().zip(0..).filter(|(_, number)| mine(*number)).map(|(job, _)| job).collect()
+}
+
+/// Makes every run, `threads` at a time, and gives each to `each` as it ends. Stops early once `stop` is set; runs that are
+/// under way then still end.
+pub fn run_all(
+    jobs: &[Job],
+    threads: usize,
+    stop: &AtomicBool,
+    mut each: impl FnMut(&Job, Result<Done, ExecuteError>),
+) {
+    let next = AtomicUsize::new(0);
+    // No more results wait than there are workers: a log is large.
+    let (sender, results) = sync_channel(threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                    if sender.send((job, job.execute_alone())).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        results.iter().for_each(|(job, result)| each(job, result));
+    });
+}
+
+/// How often something happened per second of real time.
+#[must_use]
+pub fn per_second(count: f64, took: Duration) -> f64 {
+    count / took.as_secs_f64().max(1e-6)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{Asked, Job, Scenario, World, jobs, run_all};
+
+    /// A scenario that is refused when it is to run, so that these tests run nothing.
+    fn asked(seeds: std::ops::Range<u64>, cells: u32) -> Asked {
+        let deadlines: Vec<String> = (1..=cells).map(|n| format!("\"{n}s\"")).collect();
+        let cells = deadlines.join(", ");
+        let text = format!(
+            "schema = 1\nname = \"x\"\nclock = {{ deadline = \"1s\" }}\ngroup = [{{ name = \"tracker\" }}]\n\
+             content = [{{ name = \"x\", size = \"1 MiB\" }}]\nexpect = [{{ that = \"manners\" }}]\n\
+             matrix = {{ \"clock.deadline\" = [{cells}] }}\n"
+        );
+        let scenario = Scenario::read(Path::new("x.toml"), text).expect("a scenario");
+        Asked { scenario: Arc::new(scenario), seeds, world: World::Tcp }
+    }
+
+    #[test]
+    fn jobs_meet_every_scenario_early_and_shards_are_a_partition() {
+        let asked = [asked(5..8, 2), asked(0..1, 1)];
+        let short = |jobs: Vec<Job>| -> Vec<(usize, usize, u64)> {
+            jobs.iter().map(|job| (job.scenario.cells(), job.cell, job.seed)).collect()
+        };
+        let all = short(jobs(&asked, (0, 1)));
+        assert_eq!(
+            all,
+            [(2, 0, 5), (2, 1, 5), (1, 0, 0), (2, 0, 6), (2, 1, 6), (2, 0, 7), (2, 1, 7)]
+        );
+        let mut parts: Vec<_> = (0..3).flat_map(|index| short(jobs(&asked, (index, 3)))).collect();
+        parts.sort_by_key(|job| all.iter().position(|other| other == job));
+        assert_eq!(parts, all);
+        assert!(jobs(&[], (0, 1)).is_empty());
+    }
+
+    #[test]
+    fn every_job_ends_once_and_a_stop_is_obeyed() {
+        let all = jobs(&[asked(0..40, 1)], (0, 1));
+        let (stop, mut seen) = (AtomicBool::new(false), vec![]);
+        run_all(&all, 3, &stop, |job, result| {
+            assert!(result.is_err(), "it is refused");
+            seen.push(job.seed);
+        });
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..40));
+        let mut after = 0;
+        run_all(&all, 3, &stop, |_, _| {
+            stop.store(true, Ordering::Relaxed);
+            after += 1;
+        });
+        assert!(
+            (1..=8).contains(&after),
+            "{after} jobs ended though it was stopped after the first"
+        );
+    }
+}

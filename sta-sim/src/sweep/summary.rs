@@ -1,0 +1,141 @@
+//! What a person sees at the end of a sweep: distributions by scenario, failures by cause, and the command that replays
+//! each.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::per_second;
+use super::tally::{Cause, Row, Tally};
+use crate::report::words::verdict_word;
+
+/// Seeds named with a cause.
+const SEEDS_MAX: usize = 8;
+/// Causes told in full; the others are counted.
+const CAUSES_MAX: usize = 12;
+
+/// The summary of a sweep that took `took`. `planned` runs were to be made.
+#[must_use]
+pub fn summary(tally: &Tally, planned: u64, took: Duration) -> String {
+    let mut text = String::new();
+    for (name, row) in &tally.rows {
+        text += &scenario(name, row);
+    }
+    let mut causes: Vec<_> = tally.causes.iter().collect();
+    causes.sort_by_key(|(_, cause)| std::cmp::Reverse((cause.verdict, cause.seeds.len())));
+    for ((name, why), cause) in causes.iter().take(CAUSES_MAX) {
+        text += &failure(name, why, cause);
+    }
+    if causes.len() > CAUSES_MAX {
+        text += &format!("\nand {} more causes\n", causes.len() - CAUSES_MAX);
+    }
+    for (why, runs) in &tally.refused {
+        text += &format!("\n{runs} runs could not be made: {why}\n");
+    }
+    text += &format!("\n{}\n", totals(tally, planned, took));
+    text
+}
+
+/// `240 runs, 3 failed for 2 reasons, in 12.1 s: 19.8 a second, 310 times as fast as real time`
+#[must_use]
+pub fn totals(tally: &Tally, planned: u64, took: Duration) -> String {
+    let of = if tally.runs < planned { format!(" of {planned}") } else { String::new() };
+    let failed = match (tally.failed(), tally.causes.len() + tally.refused.len()) {
+        (0, _) => "none failed".to_owned(),
+        (failed, 1) => format!("{failed} failed for 1 reason"),
+        (failed, reasons) => format!("{failed} failed for {reasons} reasons"),
+    };
+    format!(
+        "{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {:.0} times as fast as real time",
+        tally.runs,
+        took.as_secs_f64(),
+        per_second(tally.runs as f64, took),
+        per_second(tally.simulated.as_secs_f64(), took),
+    )
+}
+
+fn scenario(name: &str, row: &Row) -> String {
+    let counts =
+        row.verdicts.iter().map(|(verdict, runs)| format!("{runs} {}", verdict_word(*verdict)));
+    let mut text = format!("{name}: {}\n", counts.collect::<Vec<_>>().join(", "));
+    let table = [
+        ("makespan, s", &row.makespan, 3),
+        ("over the bound", &row.over_bound, 2),
+        ("waste, %", &row.waste, 1),
+        ("fairness, %", &row.fairness, 1),
+        ("longest stall, s", &row.stall, 3),
+        ("real time, ms", &row.wall, 0),
+    ];
+    writeln!(text, "  {:<18}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p90", "max")
+        .expect("a String");
+    for (what, samples, digits) in table {
+        if let Some([min, median, p90, max]) = quantiles(samples) {
+            let cells = [min, median, p90, max].map(|x| format!("{x:>9.digits$}")).concat();
+            writeln!(text, "  {what:<18}{cells}").expect("a String");
+        }
+    }
+    for (kind, runs) in row.cover.iter().filter(|(_, runs)| **runs > 0) {
+        writeln!(text, "  covered: {kind} in {runs} runs").expect("a String");
+    }
+    for lack in row.lacks() {
+        writeln!(text, "  LACKING: {lack}").expect("a String");
+    }
+    for id in row.idle() {
+        writeln!(text, "  idle: {id} touched nothing in any run: it proved nothing")
+            .expect("a String");
+    }
+    text
+}
+
+fn failure(name: &str, why: &str, cause: &Cause) -> String {
+    let mut text = format!("\n{}  {name}\n", verdict_word(cause.verdict).to_uppercase());
+    let mut line = |what: &str, value: &str| text += &format!("  {what:<9} {value}\n");
+    match &cause.found {
+        Some((check, finding)) => {
+            line("what", &format!("{check}: {}", finding.what));
+            if let Some(who) = &finding.who {
+                line("who", who.as_str());
+            }
+            line("when", &finding.at.to_string());
+        }
+        None => line("what", why),
+    }
+    let mut seeds: Vec<String> = cause.seeds.iter().take(SEEDS_MAX).map(u64::to_string).collect();
+    if cause.seeds.len() > SEEDS_MAX {
+        seeds.push(format!("and {} more", cause.seeds.len() - SEEDS_MAX));
+    }
+    line("seed", &seeds.join(", "));
+    if let Some(folder) = &cause.folder {
+        line("report", &folder.join("report.html").display().to_string());
+    }
+    if let Some(replay) = &cause.replay {
+        let confirmed = match cause.confirmed {
+            Some(true) => "   (replayed: the same)",
+            Some(false) => "   (replayed: NOT the same; the line above it is the seed)",
+            None => "",
+        };
+        line("replay", &format!("{replay}{confirmed}"));
+    }
+    text
+}
+
+/// Least, median, 90th percentile and most; `None` of nothing.
+fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    let at = |share: f64| sorted[(last as f64 * share).round() as usize];
+    Some([at(0.0), at(0.5), at(0.9), at(1.0)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantiles;
+
+    #[test]
+    fn quantiles_are_samples() {
+        assert_eq!(quantiles(&[]), None);
+        assert_eq!(quantiles(&[7.0]), Some([7.0; 4]));
+        let samples: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(quantiles(&samples), Some([0.0, 50.0, 90.0, 100.0]));
+    }
+}

@@ -1,0 +1,196 @@
+//! What many runs add up to: failures by cause, distributions, and what must be true of all runs together.
+//!
+//! Some things no single run can say: an expectation has to be put to the test by at least one seed, what a scenario wants
+//! covered has to happen in at least one, and a fault that touches nothing in any seed proves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sta_core::model::time::Time;
+
+use crate::checks::{Finding, Held};
+use crate::exit::Exit;
+use crate::outcome::{Outcome, Verdict};
+use crate::scenario::driver::Origin;
+use crate::scenario::plan::Plan;
+
+/// Everything that the runs so far add up to.
+#[derive(Default)]
+pub struct Tally {
+    /// By scenario and cell, as written.
+    pub rows: BTreeMap<String, Row>,
+    /// Failures: why, and which runs.
+    pub causes: BTreeMap<(String, String), Cause>,
+    /// Runs that could not be made, and why.
+    pub refused: BTreeMap<String, u64>,
+    /// Simulated time of all runs.
+    pub simulated: Duration,
+    /// Runs made.
+    pub runs: u64,
+}
+
+/// The runs of one scenario, in one cell of its matrix.
+#[derive(Default)]
+pub struct Row {
+    /// How many ended how.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Seconds until the last node had everything.
+    pub makespan: Vec<f64>,
+    /// Makespan over bound.
+    pub over_bound: Vec<f64>,
+    /// Payload received in vain, as a percentage.
+    pub waste: Vec<f64>,
+    /// Jain's index, as a percentage.
+    pub fairness: Vec<f64>,
+    /// Longest stall, in seconds.
+    pub stall: Vec<f64>,
+    /// Real time, in milliseconds.
+    pub wall: Vec<f64>,
+    /// What has to happen in at least one run, and in how many it did.
+    pub cover: BTreeMap<String, u64>,
+    /// What was asked and not yet put to the test by any run.
+    pub unasked: BTreeSet<String>,
+    /// Planned events and random faults: how often each began, and how often it touched something.
+    pub bites: BTreeMap<String, (u64, u64)>,
+}
+
+/// Runs that failed for the same reason.
+pub struct Cause {
+    /// The worst verdict among them.
+    pub verdict: Verdict,
+    /// Their seeds, in the order in which they ended.
+    pub seeds: Vec<u64>,
+    /// What the first of them found: the check, and the finding.
+    pub found: Option<(String, Finding)>,
+    /// Where the first of them was written.
+    pub folder: Option<PathBuf>,
+    /// The command that replays the first of them.
+    pub replay: Option<String>,
+    /// Whether its capsule came to the same when it was replayed; `None` if nobody tried.
+    pub confirmed: Option<bool>,
+}
+
+/// Whether a run is the first of its cause, and so worth a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum New {
+    /// It passed, or failed as others had.
+    No,
+    /// The first of this cause: a key of [`Tally::causes`].
+    Cause((String, String)),
+}
+
+impl Tally {
+    /// Adds a run.
+    pub fn add(&mut self, plan: &Plan, outcome: &Outcome) -> New {
+        self.runs += 1;
+        self.simulated += outcome.end.since(Time::ZERO);
+        let name = row_name(outcome);
+        let first = !self.rows.contains_key(&name);
+        let row = self.rows.entry(name.clone()).or_default();
+        row.add(plan, outcome, first);
+        // What one seed did not put to the test another may: that is judged at the end.
+        if matches!(outcome.verdict, Verdict::Passed | Verdict::Unproved) {
+            return New::No;
+        }
+        let key = (name, outcome.cause().unwrap_or_default());
+        let fresh = !self.causes.contains_key(&key);
+        let cause = self.causes.entry(key.clone()).or_insert_with(|| Cause {
+            verdict: outcome.verdict,
+            seeds: vec![],
+            found: outcome.failures().first().map(|(name, f)| ((*name).to_owned(), (*f).clone())),
+            folder: None,
+            replay: None,
+            confirmed: None,
+        });
+        cause.verdict = cause.verdict.max(outcome.verdict);
+        cause.seeds.push(outcome.seed);
+        if fresh { New::Cause(key) } else { New::No }
+    }
+
+    /// Counts a run that could not be made.
+    pub fn refuse(&mut self, why: String) {
+        self.runs += 1;
+        *self.refused.entry(why).or_default() += 1;
+    }
+
+    /// Runs that failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        let failures = self.causes.values().map(|cause| cause.seeds.len() as u64).sum::<u64>();
+        failures + self.refused.values().sum::<u64>()
+    }
+
+    /// How the program ends.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let lacking = self.rows.values().any(|row| row.lacks().next().is_some());
+        let of_verdict = |cause: &Cause| match cause.verdict {
+            Verdict::NotLive => Exit::NotLive,
+            Verdict::Passed | Verdict::Unproved | Verdict::Failed => Exit::Failed,
+        };
+        if !self.refused.is_empty() {
+            return Exit::CouldNotStart;
+        }
+        let lacks = if lacking { Exit::Failed } else { Exit::Done };
+        self.causes.values().map(of_verdict).fold(lacks, Exit::worse)
+    }
+}
+
+impl Row {
+    fn add(&mut self, plan: &Plan, outcome: &Outcome, first: bool) {
+        *self.verdicts.entry(outcome.verdict).or_default() += 1;
+        let measures = &outcome.measures;
+        let percent = |ppm: u64| ppm as f64 / 1e4;
+        self.makespan.extend(measures.makespan.map(Time::as_secs_f64));
+        self.over_bound.extend(measures.over_bound.map(|ppm| ppm as f64 / 1e6));
+        self.waste.extend(measures.waste.map(percent));
+        self.fairness.extend(measures.fairness.map(percent));
+        self.stall.extend(measures.stall.map(|stall| stall.as_secs_f64()));
+        self.wall.push(outcome.wall.as_secs_f64() * 1e3);
+        for kind in &plan.cover {
+            *self.cover.entry(kind.clone()).or_default() +=
+                u64::from(outcome.happened.contains_key(kind));
+        }
+        let texts = outcome.expectations.iter().filter(|judged| !judged.warn_only);
+        if first {
+            self.unasked = texts.clone().map(|judged| judged.text.clone()).collect();
+        }
+        for judged in texts {
+            if !matches!(judged.judgement.held, Held::Unasked(_)) {
+                self.unasked.remove(&judged.text);
+            }
+        }
+        for fault in &outcome.faults {
+            let planned = match fault.origin {
+                Origin::Event(ix) => plan.timeline.get(ix).map(|event| &event.id),
+                Origin::Fault(ix) => plan.faults.get(ix).map(|fault| &fault.id),
+                Origin::Host | Origin::Churn | Origin::Healed => None,
+            };
+            if let Some(id) = planned {
+                let (began, bit) = self.bites.entry(id.clone()).or_default();
+                *began += 1;
+                *bit += u64::from(fault.touched > 0);
+            }
+        }
+    }
+
+    /// What all runs together fail to show, each as a sentence.
+    pub fn lacks(&self) -> impl Iterator<Item = String> + '_ {
+        let cover = self.cover.iter().filter(|(_, runs)| **runs == 0);
+        let cover = cover.map(|(kind, _)| format!("{kind} was to be covered and never happened"));
+        let unasked = self.unasked.iter();
+        cover.chain(unasked.map(|text| format!("no seed put this to the test: {text}")))
+    }
+
+    /// The events and faults that touched nothing in any run.
+    pub fn idle(&self) -> impl Iterator<Item = &String> {
+        self.bites.iter().filter(|(_, (_, bit))| *bit == 0).map(|(id, _)| id)
+    }
+}
+
+/// The scenario and the cell of its matrix.
+fn row_name(outcome: &Outcome) -> String {
+    let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
+    format!("{}{}", outcome.scenario, cell.collect::<String>())
+}

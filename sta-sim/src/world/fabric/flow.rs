@@ -1,0 +1,148 @@
+//! One direction of a connection, as counters: how far its bytes have come.
+//!
+//! ```text
+//! written >= departed >= arrived >= delivered >= consumed >= acked
+//!         up link     latency   down link     reader      the sender knows
+//! ```
+//!
+//! Bytes are only counted here; they travel inside the connection that is shaped.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use sta_core::model::time::Time;
+
+use super::HostId;
+
+/// How far the end of a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fin {
+    /// The sender still sends.
+    Open,
+    /// The sender has finished; bytes of it have not departed.
+    Queued,
+    /// On its way.
+    Sent,
+    /// The receiver knows once it has read everything.
+    Arrived,
+}
+
+/// What has become of the process at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It holds the connection, or half of it.
+    Held,
+    /// It has let go, and the kernel has said so or will.
+    Closed,
+    /// The machine went dark with the connection open: nothing is said, and after a restart nobody knows of it.
+    Dark,
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) from: HostId,
+    pub(super) to: HostId,
+    pub(super) written: u64,
+    pub(super) departed: u64,
+    pub(super) arrived: u64,
+    pub(super) delivered: u64,
+    pub(super) consumed: u64,
+    pub(super) acked: u64,
+    /// When the last of its bytes arrives: order is kept.
+    pub(super) last_arrival: Time,
+    /// Losses allow the next turn only then.
+    pub(super) paced_until: Time,
+    /// Whether it waits for, or has, a turn on the sender's link.
+    pub(super) on_up: bool,
+    /// Whether it waits for, or has, a turn on the receiver's link.
+    pub(super) on_down: bool,
+    /// Whether an event will offer it for a turn when `paced_until` has come.
+    pub(super) pacing: bool,
+    pub(super) fin: Fin,
+    pub(super) sender: End,
+    pub(super) receiver: End,
+    /// The connection broke, and the sending end knows.
+    pub(super) sender_broken: bool,
+    /// The connection broke, and the receiving end knows.
+    pub(super) receiver_broken: bool,
+    pub(super) reader_waker: Option<Waker>,
+    pub(super) writer_waker: Option<Waker>,
+}
+
+impl Flow {
+    pub(super) fn new(from: HostId, to: HostId) -> Self {
+        Self {
+            from,
+            to,
+            written: 0,
+            departed: 0,
+            arrived: 0,
+            delivered: 0,
+            consumed: 0,
+            acked: 0,
+            last_arrival: Time::ZERO,
+            paced_until: Time::ZERO,
+            on_up: false,
+            on_down: false,
+            pacing: false,
+            fin: Fin::Open,
+            sender: End::Held,
+            receiver: End::Held,
+            sender_broken: false,
+            receiver_broken: false,
+            reader_waker: None,
+            writer_waker: None,
+        }
+    }
+
+    /// Bytes that wait for the sender's link.
+    pub(super) fn queued_up(&self) -> u64 {
+        self.written - self.departed
+    }
+
+    /// Bytes that wait for the receiver's link.
+    pub(super) fn queued_down(&self) -> u64 {
+        self.arrived - self.delivered
+    }
+
+    /// Bytes that have left the sender and that it does not know to be read.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.departed - self.acked
+    }
+
+    /// Whether the reader has seen everything, the end included.
+    pub(super) fn ended(&self) -> bool {
+        self.fin == Fin::Arrived && self.consumed == self.written
+    }
+
+    pub(super) fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader_waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer_waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Fewest bytes that one connection may have in flight: what a kernel allows from the start.
+pub(super) const FLIGHT_BYTES_MIN: u64 = 64 << 10;
+/// Most bytes that one connection may have in flight: Linux' largest receive buffer by default, rounded down.
+pub(super) const FLIGHT_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that wait in the sender's kernel besides those in flight.
+pub(super) const SEND_BUFFER_BYTES: u64 = 128 << 10;
+/// What a reader takes to answer in a world of 1 ms ticks, and a little more.
+const REACTION: Duration = Duration::from_millis(4);
+
+/// How much one connection may have in flight: rate times delay, so that a link is kept full by one connection
+/// and queues stay short when many share it.
+pub(super) fn flight_bytes(rate: Option<u64>, latency: Duration, turn_bytes: u64) -> u64 {
+    let Some(rate) = rate else { return FLIGHT_BYTES_MAX };
+    let bridged = u128::from(rate) * (latency + REACTION).as_nanos() / 1_000_000_000;
+    let bytes = u64::try_from(bridged).unwrap_or(FLIGHT_BYTES_MAX) + 2 * turn_bytes;
+    bytes.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES_MAX)
+}

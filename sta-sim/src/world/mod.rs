@@ -1,0 +1,28 @@
+//! The turmoil world: a plan run on shipped nodes and trackers, over a simulated network and simulated disks.
+//!
+//! | file | decides |
+//! | --- | --- |
+//! | [`fabric`] | when bytes move between hosts, and what a fault does to them |
+//! | [`shaping`] | how connections of any transport obey the fabric |
+//! | [`turmoil_net`] | how bytes move on turmoil |
+//! | [`stage`] | how processes start, die and pause; what time it is |
+//! | [`content`], [`sim_store`], [`ranges`] | what lies on a disk, without storing it |
+//! | [`behaviour`] | how a node misbehaves |
+//! | [`process`] | what runs on a host |
+//! | [`watcher`], [`tap`] | what is seen of a run |
+//! | [`panics`] | whose bug it was |
+//! | [`turmoil_world`] | the run |
+
+pub mod behaviour;
+pub mod content;
+pub mod fabric;
+pub mod panics;
+pub mod process;
+pub mod ranges;
+pub mod shaping;
+pub mod sim_store;
+pub mod stage;
+pub mod tap;
+pub mod turmoil_net;
+pub mod turmoil_world;
+pub mod watcher;

@@ -1,0 +1,208 @@
+//! What runs on a host of the stage: the shipped node or the shipped tracker, on what outlives its process.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use sta_core::io::clock::Clock;
+use sta_core::io::lease_store::{LeaseStore, MemoryLeases};
+use sta_core::io::store::PieceStore;
+use sta_core::model::address::Address;
+use sta_core::model::bitfield::{Bitfield, collect_ranges};
+use sta_core::model::config::{EngineConfig, NodeConfig, TrackerConfig};
+use sta_core::model::ids::NodeId;
+use sta_core::model::limits;
+use sta_core::model::rng::Seed;
+use sta_core::run::node::{NodeEnv, TorrentSpec};
+use sta_core::run::tracker::TrackerEnv;
+use sta_core::run::{node, tracker};
+use tokio::sync::mpsc;
+
+use super::behaviour::{claims_of, engine_of, store_of};
+use super::content::Content;
+use super::sim_store::{Disk, SimStore};
+use super::stage::HostCx;
+use super::tap::Tapped;
+use super::watcher::Watcher;
+use crate::runlog::Note;
+use crate::scenario::plan::{Behaviour, ContentIx, HostIx, HostPlan, Plan, Role};
+
+/// Where trackers listen. Every host has a number of its own, so all may listen at the same port.
+const TRACKER_PORT: u16 = 7000;
+/// Where nodes listen.
+const NODE_PORT: u16 = 6881;
+
+/// A host's machine: what outlives its process.
+pub struct Machine {
+    /// Its disk.
+    pub disk: Arc<Disk>,
+    /// What lies on it.
+    pub stores: Vec<(ContentIx, Arc<SimStore>)>,
+    /// A tracker's database.
+    pub leases: Arc<MemoryLeases>,
+    /// Frames that its tracker has received and nobody has noted.
+    pub frames: Arc<AtomicU32>,
+    /// How it behaves at its next start.
+    pub behaviour: Cell<Behaviour>,
+    /// Its knobs at its next start.
+    pub engine: RefCell<EngineConfig>,
+    /// Stops the process in order.
+    pub stop: RefCell<Option<mpsc::UnboundedSender<()>>>,
+    /// Whether the process has stopped in order, and its kernel may close up.
+    pub stopped: Cell<bool>,
+    starts: Cell<u32>,
+}
+
+/// What every process of a run shares.
+pub struct Shared {
+    /// The run.
+    pub plan: Arc<Plan>,
+    /// The torrents.
+    pub contents: Vec<Arc<Content>>,
+    /// Who watches.
+    pub watcher: Watcher,
+}
+
+impl Machine {
+    /// A machine as `plan` has it at the start.
+    #[must_use]
+    pub fn new(plan: &HostPlan, contents: &[Arc<Content>]) -> Self {
+        let disk = Arc::new(Disk::new(plan.disk.capacity));
+        disk.set(plan.disk.read, plan.disk.write, false);
+        let stores = plan.takes.iter().map(|take| {
+            let content = Arc::clone(&contents[take.content]);
+            let store = SimStore::new(plan.id.as_str(), content, Arc::clone(&disk));
+            let pieces = take.have.iter().flat_map(|range| range.0..=range.1);
+            pieces.for_each(|piece| store.seed(piece));
+            (take.content, Arc::new(store))
+        });
+        let behaviour = match plan.behaviour {
+            Behaviour::Churner { .. } => Behaviour::Honest,
+            other => other,
+        };
+        Self {
+            stores: stores.collect(),
+            disk,
+            leases: Arc::default(),
+            frames: Arc::default(),
+            behaviour: Cell::new(behaviour),
+            engine: RefCell::new(plan.engine.clone()),
+            stop: RefCell::new(None),
+            stopped: Cell::new(false),
+            starts: Cell::new(0),
+        }
+    }
+}
+
+/// The process of `host`, from its start until it is told to stop.
+pub async fn run(cx: HostCx, host: HostIx, machine: Rc<Machine>, shared: Rc<Shared>) {
+    let plan = &shared.plan.hosts[host];
+    let start = machine.starts.get();
+    machine.starts.set(start + 1);
+    machine.stopped.set(false);
+    let (stop, stopping) = mpsc::unbounded_channel();
+    *machine.stop.borrow_mut() = Some(stop);
+    let seed = Seed(shared.plan.seed).child(&format!("host/{}/start/{start}", plan.name));
+    match plan.role {
+        Role::Tracker => run_tracker(cx, &plan.id, &machine, &shared, seed, stopping).await,
+        Role::Node => run_node(cx, host, &machine, &shared, seed, stopping).await,
+    }
+    machine.stopped.set(true);
+}
+
+async fn run_tracker(
+    cx: HostCx,
+    id: &NodeId,
+    machine: &Machine,
+    shared: &Shared,
+    seed: Seed,
+    mut stopping: mpsc::UnboundedReceiver<()>,
+) {
+    let env = TrackerEnv {
+        transport: Arc::new(Tapped::new(cx.transport, Arc::clone(&machine.frames))),
+        clock: cx.clock,
+        observer: Arc::new(shared.watcher.clone()),
+        seed,
+        store: Some(Arc::clone(&machine.leases) as Arc<dyn LeaseStore>),
+    };
+    let listen = (cx.ip, TRACKER_PORT).into();
+    let config = TrackerConfig { id: id.clone(), listen, lease: limits::LEASE_DEFAULT };
+    let tracker = tracker::start(env, config).await.expect("nobody else listens on this host");
+    let _ = stopping.recv().await;
+    tracker.stop().await;
+}
+
+async fn run_node(
+    cx: HostCx,
+    host: HostIx,
+    machine: &Machine,
+    shared: &Shared,
+    seed: Seed,
+    mut stopping: mpsc::UnboundedReceiver<()>,
+) {
+    let id = shared.plan.hosts[host].id.clone();
+    let behaviour = machine.behaviour.get();
+    let env = NodeEnv {
+        transport: cx.transport,
+        clock: Arc::clone(&cx.clock) as Arc<dyn Clock>,
+        observer: Arc::new(shared.watcher.clone()),
+        seed: seed.child("node"),
+        disk_threads: 0,
+    };
+    let engine = engine_of(behaviour, &machine.engine.borrow());
+    let config = NodeConfig { id, listen: (cx.ip, NODE_PORT).into(), engine };
+    let node = node::start(env, config).await.expect("nobody else listens on this host");
+    for (content, store) in &machine.stores {
+        let intact = verify(store).await;
+        shared.watcher.seen().found(host, *content, intact.clone());
+        let have = claims_of(behaviour, &intact, seed);
+        note_disk(shared, host, *content, &have, &intact, cx.clock.now());
+        node.add(TorrentSpec {
+            info_hash: shared.contents[*content].info_hash(),
+            trackers: trackers(&shared.plan),
+            peers: Vec::new(),
+            fetch: true,
+            store: store_of(behaviour, store, seed),
+            have,
+        });
+    }
+    let _ = stopping.recv().await;
+    node.stop().await;
+}
+
+/// Looks at every byte that is there, as long as the disk takes for that.
+async fn verify(store: &SimStore) -> Bitfield {
+    let intact = store.intact();
+    let layout = store.layout();
+    let bytes = intact.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
+    let cost = store.cost(bytes);
+    if !cost.is_zero() {
+        tokio::time::sleep(cost).await;
+    }
+    intact
+}
+
+/// Writes down what a node claims of a disk, if it claims anything, and what of that is not so.
+pub fn note_disk(
+    shared: &Shared,
+    host: HostIx,
+    content: ContentIx,
+    claimed: &Bitfield,
+    intact: &Bitfield,
+    now: sta_core::model::time::Time,
+) {
+    if claimed.is_empty() {
+        return;
+    }
+    let wrong = collect_ranges(claimed.iter().filter(|piece| !intact.contains(*piece)));
+    let who = shared.plan.hosts[host].id.clone();
+    let torrent = shared.contents[content].info_hash();
+    let note = Note::Disk { who, torrent, claimed: claimed.ranges(), wrong };
+    shared.watcher.recorder().note(now, note);
+}
+
+fn trackers(plan: &Plan) -> Vec<Address> {
+    let trackers = plan.hosts.iter().filter(|host| host.role == Role::Tracker);
+    trackers.map(|host| Address { host: host.id.to_string(), port: TRACKER_PORT }).collect()
+}

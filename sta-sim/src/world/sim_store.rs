@@ -1,0 +1,367 @@
+//! A store whose content is computed, never stored: it keeps which ranges were written, and the bytes of those that are
+//! not the content's. It outlives the process that uses it, and suffers what a disk can suffer.
+//!
+//! Verifying compares with the computed content instead of hashing: bytes equal to it have its hash, and others do not,
+//! short of a collision. Invariant: the verdict is that of hashing the same bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use sta_core::model::bitfield::Bitfield;
+use sta_core::model::layout::Layout;
+
+use super::content::Content;
+use super::ranges::Ranges;
+
+/// Bytes written last, which a power failure takes: what a kernel has not brought to the disk yet.
+pub const NOT_DURABLE_BYTES: u64 = 1 << 20;
+
+/// A machine's disk, shared by all its stores.
+#[derive(Debug, Default)]
+pub struct Disk(Mutex<DiskState>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct DiskState {
+    /// Bytes a second; `None` takes no time.
+    read: Option<u64>,
+    write: Option<u64>,
+    capacity: Option<u64>,
+    full: bool,
+    used: u64,
+    /// Writes that were refused.
+    refused: u64,
+}
+
+impl Disk {
+    /// A disk on which `capacity` bytes fit.
+    #[must_use]
+    pub fn new(capacity: Option<u64>) -> Self {
+        Self(Mutex::new(DiskState { capacity, ..DiskState::default() }))
+    }
+
+    /// How it is from now on: bytes a second read and written, and whether it takes nothing more.
+    pub fn set(&self, read: Option<u64>, write: Option<u64>, full: bool) {
+        let mut state = self.lock();
+        (state.read, state.write, state.full) = (read, write, full);
+    }
+
+    /// Writes refused since this was last asked.
+    pub fn take_refused(&self) -> u64 {
+        std::mem::take(&mut self.lock().refused)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DiskState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct SimStore {
+    name: String,
+    content: Arc<Content>,
+    disk: Arc<Disk>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    written: Ranges,
+    /// By where they start: bytes that are not the content's. They do not overlap.
+    wrong: BTreeMap<u64, Bytes>,
+    /// The last writes, oldest first, that a power failure takes.
+    not_durable: VecDeque<Range<u64>>,
+}
+
+impl SimStore {
+    /// An empty store. `name` is what its errors call it.
+    #[must_use]
+    pub fn new(name: &str, content: Arc<Content>, disk: Arc<Disk>) -> Self {
+        Self { name: name.to_owned(), content, disk, state: Mutex::default() }
+    }
+
+    /// Puts the bytes of `piece` there, as if they had been there for long.
+    pub fn seed(&self, piece: u32) {
+        let range = self.range_of(piece);
+        self.disk.lock().used += range.end - range.start;
+        self.lock().written.insert(range);
+    }
+
+    /// The pieces whose bytes are the content's: what verifying every piece would find.
+    #[must_use]
+    pub fn intact(&self) -> Bitfield {
+        let (state, layout) = (self.lock(), self.content.layout());
+        let mut intact = Bitfield::empty(layout.pieces());
+        for piece in 0..layout.pieces() {
+            let range = self.range_of(piece);
+            if state.written.covers(range.clone()) && !state.is_wrong(&range) {
+                intact.insert(piece);
+            }
+        }
+        intact
+    }
+
+    /// The bytes of `piece` change on the disk, where it was written. Says how many.
+    pub fn corrupt(&self, piece: u32) -> u64 {
+        let mut state = self.lock();
+        let written: Vec<Range<u64>> = state.written.within(self.range_of(piece)).collect();
+        let mut changed = 0;
+        for range in written {
+            // A sector in the middle of what is there.
+            let middle = range.start + (range.end - range.start) / 2;
+            let sector = middle..range.end.min(middle + SECTOR_BYTES);
+            let mut bytes = vec![0; (sector.end - sector.start) as usize];
+            self.read_state(&state, sector.start, &mut bytes);
+            bytes.iter_mut().for_each(|byte| *byte ^= 0xFF);
+            changed += bytes.len() as u64;
+            state.put(&self.content, sector.start, &bytes);
+        }
+        changed
+    }
+
+    /// The power fails: what was not durable is lost; or, if `torn`, only the second half of the last write is.
+    /// Says how many bytes.
+    pub fn lose_power(&self, torn: bool) -> u64 {
+        let mut state = self.lock();
+        let mut lost = 0;
+        let last = state.not_durable.back().cloned();
+        let writes = std::mem::take(&mut state.not_durable);
+        let halves = last.filter(|_| torn).map(|last| (last.start + last.end) / 2..last.end);
+        let gone = if torn { halves.into_iter().collect() } else { writes };
+        for range in gone {
+            lost += range.end - range.start;
+            state.cut(&self.content, &range);
+            state.written.remove(range);
+        }
+        drop(state);
+        self.forget_used(lost);
+        lost
+    }
+
+    /// Nothing is there any more.
+    pub fn empty(&self) {
+        let bytes = self.lock().written.bytes();
+        *self.lock() = State::default();
+        self.forget_used(bytes);
+    }
+
+    fn forget_used(&self, bytes: u64) {
+        let mut disk = self.disk.lock();
+        disk.used = disk.used.saturating_sub(bytes);
+    }
+
+    fn range_of(&self, piece: u32) -> Range<u64> {
+        let layout = self.content.layout();
+        let start = layout.piece_offset(piece);
+        start..start + u64::from(layout.piece_len(piece))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, reason: &str, passing: bool) -> StoreError {
+        StoreError { path: self.name.clone(), reason: reason.to_owned(), passing }
+    }
+
+    /// Whether `len` bytes at `offset` are inside the content.
+    fn check(&self, offset: u64, len: u64) -> Result<Range<u64>, StoreError> {
+        let end = offset.checked_add(len).filter(|end| *end <= self.content.layout().total());
+        end.map(|end| offset..end).ok_or_else(|| self.error("outside the content", false))
+    }
+
+    fn read_state(&self, state: &State, offset: u64, buf: &mut [u8]) {
+        let range = offset..offset + buf.len() as u64;
+        let at = |place: u64| (place - offset) as usize;
+        if state.written.covers(range.clone()) {
+            fill(&self.content, offset, buf);
+        } else {
+            buf.fill(0);
+            for part in state.written.within(range.clone()) {
+                fill(&self.content, part.start, &mut buf[at(part.start)..at(part.end)]);
+            }
+        }
+        for (start, bytes) in state.wrong_within(&range) {
+            buf[at(start)..at(start) + bytes.len()].copy_from_slice(&bytes);
+        }
+    }
+}
+
+/// What a disk writes at once.
+const SECTOR_BYTES: u64 = 512;
+
+/// Copies from computed pieces.
+fn fill(content: &Content, offset: u64, mut buf: &mut [u8]) {
+    let piece_bytes = u64::from(content.layout().piece_bytes());
+    let mut offset = offset;
+    while !buf.is_empty() {
+        let piece = content.piece((offset / piece_bytes) as u32);
+        let from = &piece[(offset % piece_bytes) as usize..];
+        let len = from.len().min(buf.len());
+        buf[..len].copy_from_slice(&from[..len]);
+        buf = &mut buf[len..];
+        offset += len as u64;
+    }
+}
+
+impl State {
+    /// Writes `data` over whatever is at `offset`.
+    fn put(&mut self, content: &Content, offset: u64, data: &[u8]) {
+        let range = offset..offset + data.len() as u64;
+        self.cut(content, &range);
+        self.keep_wrong(content, offset, data);
+        self.written.insert(range);
+    }
+
+    /// Keeps those stretches of `data` that are not the content's, piece by piece.
+    fn keep_wrong(&mut self, content: &Content, mut offset: u64, mut data: &[u8]) {
+        let piece_bytes = u64::from(content.layout().piece_bytes());
+        while !data.is_empty() {
+            let piece = content.piece((offset / piece_bytes) as u32);
+            let expected = &piece[(offset % piece_bytes) as usize..];
+            let (now, later) = data.split_at(data.len().min(expected.len()));
+            if now != &expected[..now.len()] {
+                self.wrong.insert(offset, Bytes::copy_from_slice(now));
+            }
+            offset += now.len() as u64;
+            data = later;
+        }
+    }
+
+    /// Takes the wrong bytes of `range` out. What is left of a stretch may be right by itself.
+    fn cut(&mut self, content: &Content, range: &Range<u64>) {
+        for (start, bytes) in self.wrong_whole(range) {
+            self.wrong.remove(&start);
+            let end = start + bytes.len() as u64;
+            if start < range.start {
+                self.keep_wrong(content, start, &bytes[..(range.start - start) as usize]);
+            }
+            if end > range.end {
+                self.keep_wrong(content, range.end, &bytes[(range.end - start) as usize..]);
+            }
+        }
+    }
+
+    fn is_wrong(&self, range: &Range<u64>) -> bool {
+        !self.wrong.is_empty() && !self.wrong_whole(range).is_empty()
+    }
+
+    /// The wrong bytes of `range`, and where they are.
+    fn wrong_within(&self, range: &Range<u64>) -> Vec<(u64, Bytes)> {
+        let clip = |(start, bytes): (u64, Bytes)| {
+            let end = (start + bytes.len() as u64).min(range.end);
+            let from = start.max(range.start);
+            (from, bytes.slice((from - start) as usize..(end - start) as usize))
+        };
+        self.wrong_whole(range).into_iter().map(clip).collect()
+    }
+
+    /// The wrong stretches that reach into `range`, whole.
+    fn wrong_whole(&self, range: &Range<u64>) -> Vec<(u64, Bytes)> {
+        let before = self.wrong.range(..range.start).next_back();
+        let reaches = before.filter(|(start, bytes)| **start + bytes.len() as u64 > range.start);
+        let inside = self.wrong.range(range.clone());
+        reaches.into_iter().chain(inside).map(|(start, bytes)| (*start, bytes.clone())).collect()
+    }
+
+    /// Remembers a write until it is durable.
+    fn remember(&mut self, range: Range<u64>) {
+        self.not_durable.push_back(range);
+        let len = |range: &Range<u64>| range.end - range.start;
+        let mut bytes: u64 = self.not_durable.iter().map(len).sum();
+        while bytes > NOT_DURABLE_BYTES && self.not_durable.len() > 1 {
+            bytes -= self.not_durable.pop_front().as_ref().map_or(0, len);
+        }
+    }
+}
+
+impl PieceStore for SimStore {
+    fn layout(&self) -> Layout {
+        self.content.layout()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        let range = self.check(offset, data.len() as u64)?;
+        let mut state = self.lock();
+        let there: u64 = state.written.within(range.clone()).map(|r| r.end - r.start).sum();
+        let new = data.len() as u64 - there;
+        let mut disk = self.disk.lock();
+        if disk.full || disk.capacity.is_some_and(|capacity| disk.used + new > capacity) {
+            disk.refused += 1;
+            return Err(self.error("no space left on device", true));
+        }
+        disk.used += new;
+        drop(disk);
+        state.put(&self.content, offset, data);
+        state.remember(range);
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        self.check(offset, buf.len() as u64)?;
+        self.read_state(&self.lock(), offset, buf);
+        Ok(())
+    }
+
+    fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError> {
+        let range = self.check(offset, len.into())?;
+        let state = self.lock();
+        let piece_bytes = u64::from(self.content.layout().piece_bytes());
+        let start = (offset % piece_bytes) as usize;
+        let inside_a_piece = start as u64 + u64::from(len) <= piece_bytes;
+        if inside_a_piece && state.written.covers(range.clone()) && !state.is_wrong(&range) {
+            let piece = self.content.piece((offset / piece_bytes) as u32);
+            return Ok(Body::Bytes(piece.slice(start..start + len as usize)));
+        }
+        let mut bytes = vec![0; len as usize];
+        self.read_state(&state, offset, &mut bytes);
+        Ok(Body::Bytes(bytes.into()))
+    }
+
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        let expected = self.content.piece(piece);
+        Box::new(Verifier { expected, at: 0, same: true })
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        self.lock().not_durable.clear();
+        Ok(())
+    }
+
+    fn cost(&self, bytes: u64) -> Duration {
+        let disk = self.disk.lock();
+        let rate = disk.read.into_iter().chain(disk.write).min();
+        rate.map_or(Duration::ZERO, |rate| {
+            let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        })
+    }
+}
+
+/// Compares what it is given with a computed piece.
+struct Verifier {
+    expected: Bytes,
+    at: usize,
+    same: bool,
+}
+
+impl PieceVerifier for Verifier {
+    fn update(&mut self, data: &[u8]) {
+        let expected = self.expected.get(self.at..self.at + data.len());
+        self.same &= expected == Some(data);
+        self.at += data.len();
+    }
+
+    fn verdict(&mut self) -> bool {
+        let verdict = self.same && self.at == self.expected.len();
+        (self.at, self.same) = (0, true);
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests;

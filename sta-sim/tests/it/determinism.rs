@@ -1,0 +1,51 @@
+//! The same scenario and seed give the same events, byte for byte, in another process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sta_sim::commands::diff::first_difference;
+
+/// Seeds of each smoke scenario.
+const SEEDS: u64 = 4;
+
+fn smoke_scenarios() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/smoke");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a folder that can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The events of a run in a fresh process.
+fn events(file: &Path, seed: u64) -> String {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let file = file.canonicalize().expect("it is there");
+    let output = Command::new(env!("CARGO_BIN_EXE_sta-sim"))
+        .current_dir(out.path())
+        .args(["run", "--json", "--world", "turmoil", "--seed", &seed.to_string()])
+        .arg(&file)
+        .output()
+        .expect("the binary was built");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(2), "{}: {said}", file.display());
+    String::from_utf8(output.stdout).expect("events are text")
+}
+
+#[test]
+fn two_processes_give_the_same_events() {
+    let files = smoke_scenarios();
+    assert!(!files.is_empty(), "there is something to compare");
+    for file in files {
+        for seed in 0..SEEDS {
+            let (a, b) = (events(&file, seed), events(&file, seed));
+            assert!(a.lines().count() > 10, "{} seed {seed} is no run", file.display());
+            if let Some(difference) = first_difference(&a, &b) {
+                panic!("{} seed {seed}: {difference}", file.display());
+            }
+        }
+        assert_ne!(events(&file, 0), events(&file, 1), "a seed makes a difference");
+    }
+}

@@ -1,0 +1,9 @@
+//! Integration tests of the simulator, one binary.
+
+mod determinism;
+mod flow_validation;
+mod flow_world;
+mod library;
+mod transport;
+mod turmoil_world;
+mod verbs;
