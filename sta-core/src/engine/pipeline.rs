@@ -25,6 +25,8 @@ pub struct Pipeline {
     /// Window when little is known, and at the least: two pieces, so that one is asked while one comes.
     floor: u64,
     last_answer: Option<Time>,
+    /// The highest rate that was seen: what the peer can do, also after it had nothing to do.
+    best_rate: u64,
 }
 
 impl Pipeline {
@@ -33,7 +35,7 @@ impl Pipeline {
     pub fn new(piece_bytes: u32) -> Self {
         let floor = 2 * u64::from(piece_bytes);
         let floor = floor.clamp(limits::IN_FLIGHT_BYTES_MIN, limits::IN_FLIGHT_BYTES_FLOOR_MAX);
-        Self { down: Rate::default(), delay: None, floor, last_answer: None }
+        Self { down: Rate::default(), delay: None, floor, last_answer: None, best_rate: 0 }
     }
 
     /// A block of `bytes` has come that was asked for at `asked`.
@@ -42,12 +44,19 @@ impl Pipeline {
         let took = now.since(asked).min(DELAY_MAX);
         self.delay = Some(self.delay.map_or(took, |least| least.min(took)));
         self.last_answer = Some(now);
+        self.best_rate = self.best_rate.max(self.rate(now));
     }
 
     /// Bytes per second, of late.
     #[must_use]
     pub fn rate(&self, now: Time) -> u64 {
         self.down.per_second(now)
+    }
+
+    /// Bytes per second that may be hoped for: half the best, where less was asked of late than it could give.
+    #[must_use]
+    pub fn hoped_rate(&self, now: Time) -> u64 {
+        self.rate(now).max(self.best_rate / 2)
     }
 
     /// Bytes received in all.

@@ -129,9 +129,9 @@ pub struct HostPlan {
     pub jitter: Dist,
     /// Share of its packets that are lost. Modelled as lost throughput and added delay, never as lost messages.
     pub loss: Ppm,
-    /// When it starts. The driver says so, with [`super::driver::Action::Start`].
+    /// When it starts. The driver says so.
     pub join: Time,
-    /// When it goes. The driver says so, with [`super::driver::Action::Leave`].
+    /// When it goes. The driver says so.
     pub leave: LeavePlan,
     /// Its disk.
     pub disk: DiskPlan,

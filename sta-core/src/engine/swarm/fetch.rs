@@ -16,6 +16,8 @@ use crate::wire::peer::PeerMessage;
 
 /// What a peer of unknown rate is taken to send, in bytes per second.
 const RATE_ASSUMED: u64 = 64 << 10;
+/// A peer that has sent nothing for so long, of what it was asked for, may be gone.
+const SILENCE: Duration = Duration::from_secs(1);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 
@@ -147,13 +149,20 @@ impl Swarm {
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
         let session = self.sessions.get(&conn)?;
-        let queue = |s: &Session, more: u64| {
-            let rate = s.pipeline.rate(now).max(RATE_ASSUMED);
-            Duration::from_nanos((s.asked_bytes() + more) * 1_000_000 / (rate / 1_000))
+        let takes = |bytes: u64, rate: u64| {
+            Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
+        };
+        let silence = |holder: &Session| {
+            holder.silent_since().map_or(Duration::ZERO, |since| now.since(since))
+        };
+        // Who has been silent for a while is likely to stay so for as long again.
+        let waits = |holder: &Session| {
+            let silence = silence(holder).saturating_sub(SILENCE);
+            takes(holder.asked_bytes(), holder.pipeline.rate(now)) + 2 * silence
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
         for (&other, holder) in &self.sessions {
-            let waits = queue(holder, 0);
+            let waits = waits(holder);
             if other == conn || best.as_ref().is_some_and(|(longest, ..)| *longest >= waits) {
                 continue;
             }
@@ -167,7 +176,13 @@ impl Swarm {
             }
         }
         let (waits, holder, block) = best?;
-        let own = queue(session, block.len.into()) + session.pipeline.delay();
+        // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste.
+        let rate = match self.sessions.get(&holder).map(silence) {
+            Some(silence) if silence >= SILENCE => session.pipeline.hoped_rate(now),
+            _ => session.pipeline.rate(now),
+        };
+        let own = session.asked_bytes() + u64::from(block.len);
+        let own = takes(own, rate) + session.pipeline.delay();
         if waits <= 3 * own + GAIN_MIN {
             return None;
         }
