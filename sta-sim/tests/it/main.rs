@@ -6,6 +6,7 @@ mod flow_validation;
 mod flow_world;
 mod library;
 mod oracles;
+mod story;
 mod transport;
 mod turmoil_world;
 mod verbs;
