@@ -1,0 +1,2 @@
+def make_verify(args):
+    raise SystemExit
