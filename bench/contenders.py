@@ -163,7 +163,8 @@ class Libtorrent(BitTorrent):
         self.python = python
 
     def describe(self, job, tracker):
-        if subprocess.run([self.python, "-c", "import libtorrent"], capture_output=True).returncode:
+        found = shutil.which(self.python)
+        if not found or subprocess.run([found, "-c", "import libtorrent"], capture_output=True).returncode:
             raise Missing(f"{self.python} has no libtorrent: see bench/README.md")
         super().describe(job, tracker)
 

@@ -121,8 +121,8 @@ def rounds(args, default, one, warm_up=False):
             print(f"round {number}: {contender.name}: {figures['last']:.2f} s", file=sys.stderr)
             if number >= first:
                 rows.append({"round": number, **figures})
-    if args.record:
-        args.record.write_text(json.dumps(rows))
+            if args.record:
+                args.record.write_text(json.dumps(rows))
     shutil.rmtree(args.dir / "targets", ignore_errors=True)
     return rows
 

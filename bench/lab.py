@@ -135,6 +135,18 @@ class Host:
         return next(queue["bytes"] for queue in queues if queue.get("root"))
 
 
+def remove_abandoned():
+    """Takes away what a run left that was killed."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    for namespace, owner in re.findall(r"^(sb(\d+)-\w+)", listed, re.MULTILINE):
+        if os.path.exists(f"/proc/{owner}"):
+            continue
+        inside = subprocess.run(["ip", "netns", "pids", namespace], check=True, capture_output=True, text=True).stdout
+        for pid in inside.split():
+            os.kill(int(pid), signal.SIGKILL)
+        sh("ip", "netns", "delete", namespace)
+
+
 class Lab:
     """So many hosts; two are joined by a cable, more by a switch. Everything is gone after `with`."""
 
@@ -147,6 +159,7 @@ class Lab:
         self.hosts = []
 
     def __enter__(self):
+        remove_abandoned()
         try:
             self.hosts = [Host(self, number) for number in range(self.count)]
             (self._cable if self.count == 2 else self._wire_to_switch)()
