@@ -25,18 +25,27 @@ SILENT, SILENT_AT_S = 1, 6.0
 
 
 def run(args):
-    os.makedirs(args.dir, exist_ok=True)
-    with open(args.log, "w", buffering=1) as args.log_file:
-        {"one-hop": one_hop, "swarm": swarm, "sources": sources, "make-verify": make_verify}[args.job](args)
+    remove_abandoned(args.dir)
+    args.dir /= f"sta-bench-{os.getpid()}"
+    args.dir.mkdir()
+    try:
+        with open(args.log, "w", buffering=1) as args.log_file:
+            {"one-hop": one_hop, "swarm": swarm, "sources": sources, "make-verify": make_verify}[args.job](args)
+    finally:
+        shutil.rmtree(args.dir)
+
+
+def remove_abandoned(folder):
+    """Takes away the content of runs that were killed."""
+    for path in folder.glob("sta-bench-*"):
+        if not os.path.exists(f"/proc/{path.name.rpartition('-')[2]}"):
+            shutil.rmtree(path)
 
 
 def content(args, mib, files=False):
-    """What is distributed, made once: bytes that repeat nowhere."""
+    """What is distributed: bytes that repeat nowhere."""
     root = args.dir / "source"
     path = root / (f"many-{mib}" if files else f"one-{mib}")
-    if path.exists():
-        return path
-    shutil.rmtree(root, ignore_errors=True)
     numbers = random.Random(mib)
     if files:
         for number in range(mib * MIB // SMALL_FILE):
