@@ -136,8 +136,8 @@ class BitTorrent(Contender):
         self.tracker.wait_for("ready", READY_S)
 
     def serve(self, job, host, folder):
+        # All announce themselves after they have verified; not all say that they are complete.
         process = self.fetch(job, host, folder, None)
-        process.wait_for(self.COMPLETE, READY_S)
         self.tracker.wait_for(rf"announce {re.escape(host.address)} left=0", READY_S)
         return process
 
@@ -180,12 +180,6 @@ class Transmission(BitTorrent):
         "peer-port": 6881, "rpc-enabled": false, "watch-dir-enabled": true, "watch-dir": "%s", "download-dir": "%s",
         "script-torrent-done-enabled": true, "script-torrent-done-filename": "%s"}"""
 
-    def serve(self, job, host, folder):
-        # Its script is not run for what was complete at the start.
-        process = self.fetch(job, host, folder, None)
-        self.tracker.wait_for(rf"announce {re.escape(host.address)} left=0", READY_S)
-        return process
-
     def fetch(self, job, host, folder, source):
         home = job.work / f"transmission-{host.address}"
         shutil.rmtree(home, ignore_errors=True)
@@ -197,11 +191,12 @@ class Transmission(BitTorrent):
 
 class Rqbit(BitTorrent):
     name = "rqbit"
-    COMPLETE = r"torrent finished downloading|(?i:finished downloading|download complete)"
+    COMPLETE = "(?i)finished downloading"
 
     def fetch(self, job, host, folder, source):
         rqbit = program("rqbit", Path("/opt/rqbit/bin"), Path.home() / ".cargo/bin")
-        return host.run(rqbit, "download", "-o", folder, "--overwrite", job.torrent(self))
+        flags = ["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward", "--ipv4-only", "--listen-port", "6881"]
+        return host.run(rqbit, *flags, "download", "--disable-http-api", "-o", folder, "--overwrite", job.torrent(self))
 
 
 def contenders():

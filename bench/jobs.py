@@ -16,6 +16,7 @@ from contenders import Job, Missing, chosen
 from lab import Lab
 
 MIB = 1 << 20
+ZEROES = bytes(MIB)
 SMALL_FILE = 200 << 10
 # A transfer that takes longer has failed.
 PATIENCE_S = 120
@@ -25,18 +26,27 @@ SILENT, SILENT_AT_S = 1, 6.0
 
 
 def run(args):
-    os.makedirs(args.dir, exist_ok=True)
-    with open(args.log, "w", buffering=1) as args.log_file:
-        {"one-hop": one_hop, "swarm": swarm, "sources": sources, "make-verify": make_verify}[args.job](args)
+    remove_abandoned(args.dir)
+    args.dir /= f"sta-bench-{os.getpid()}"
+    args.dir.mkdir()
+    try:
+        with open(args.log, "w", buffering=1) as args.log_file:
+            {"one-hop": one_hop, "swarm": swarm, "sources": sources, "make-verify": make_verify}[args.job](args)
+    finally:
+        shutil.rmtree(args.dir)
+
+
+def remove_abandoned(folder):
+    """Takes away the content of runs that were killed."""
+    for path in folder.glob("sta-bench-*"):
+        if not os.path.exists(f"/proc/{path.name.rpartition('-')[2]}"):
+            shutil.rmtree(path)
 
 
 def content(args, mib, files=False):
-    """What is distributed, made once: bytes that repeat nowhere."""
+    """What is distributed: bytes that repeat nowhere."""
     root = args.dir / "source"
     path = root / (f"many-{mib}" if files else f"one-{mib}")
-    if path.exists():
-        return path
-    shutil.rmtree(root, ignore_errors=True)
     numbers = random.Random(mib)
     if files:
         for number in range(mib * MIB // SMALL_FILE):
@@ -68,6 +78,8 @@ def transfer(args, job, contender, sources, receivers, limit=None, silent=None):
         before = [process.cpu() for process in serving]
         sent_before = source_hosts[0].sent() if limit else 0
         targets = empty_targets(args, receivers)
+        if not limit:
+            warm(args.dir / "warm", size(job.content) * 5 // 4)
         begun = time.monotonic()
         hosts = lab.hosts[sources : sources + receivers]
         fetching = [contender.fetch(job, *one, source_hosts[0]) for one in zip(hosts, targets)]
@@ -95,9 +107,16 @@ def size(path):
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
+def warm(path, count):
+    """Touches memory and gives it back: free memory of a virtual machine goes back to its host after a while, and who touches
+    it first pays several times what a transfer costs."""
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(count // MIB):
+            file.write(ZEROES)
+    path.unlink()
+
+
 def empty_targets(args, count):
-    """What was received before goes away only just before the next: free memory of a virtual machine soon returns to its
-    host, and its first touch is slow."""
     shutil.rmtree(args.dir / "targets", ignore_errors=True)
     targets = [args.dir / "targets" / str(number) for number in range(count)]
     for target in targets:
