@@ -4,6 +4,7 @@ mod determinism;
 mod flow_validation;
 mod flow_world;
 mod library;
+mod tcp_world;
 mod transport;
 mod turmoil_world;
 mod verbs;

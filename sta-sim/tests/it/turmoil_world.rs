@@ -9,7 +9,7 @@ use sta_sim::runlog::{Ended, Entry, RunLog};
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 use sta_sim::verdict::judge;
-use sta_sim::world::turmoil_world;
+use sta_sim::world::staged_world;
 
 const SWARM: &str = r#"
 schema = 1
@@ -47,7 +47,7 @@ fn run(more: &str, seed: u64) -> (Outcome, RunLog) {
     let scenario = Scenario::read(Path::new("story.toml"), text).unwrap_or_else(|e| panic!("{e}"));
     let plan = scenario.plan(seed, World::Turmoil, 0).unwrap_or_else(|e| panic!("{e}"));
     let plan = Arc::new(plan);
-    let log = turmoil_world::run(&plan).expect("few hosts");
+    let log = staged_world::on_turmoil(&plan).expect("few hosts");
     (judge(&plan, &log, Duration::ZERO), log)
 }
 
