@@ -4,10 +4,11 @@
 //! The tracker is pinned to the last core and this program to the first (with `taskset`). Its own processor time is
 //! read as well: on a machine that is busy with other things, messages per second of *that* are the better figure.
 
+mod programs;
+
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sta_core::model::bitfield::PieceRange;
@@ -17,12 +18,12 @@ use sta_core::wire::tracker::ToTracker;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use programs::{Program, memory as memory_of, start_tracker};
+
 const CONNECTIONS: usize = 1_000;
 const PIECES: u32 = 10_000;
 const MESSAGES: usize = 1_000_000;
 const TORRENT: InfoHash = InfoHash([7; 20]);
-/// Clock ticks of `/proc/PID/stat` a second, on every Linux there is.
-const TICKS: f64 = 100.0;
 
 fn main() {
     if !cfg!(target_os = "linux") {
@@ -44,54 +45,14 @@ fn main() {
     });
 }
 
-struct Tracker {
-    child: Child,
-    at: SocketAddr,
-}
-
-impl Tracker {
-    fn start() -> Self {
-        let core = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
-        let cores = std::fs::read_to_string("/sys/devices/system/cpu/present").unwrap_or_default();
-        let last = cores.trim().rsplit('-').next().map_or(core.to_string(), str::to_owned);
-        let mut child = Command::new("taskset")
-            .args(["-c", &last, env!("CARGO_BIN_EXE_sta-tracker")])
-            .args(["--listen", "127.0.0.1:0", "--no-state"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("taskset and the tracker");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let at = line.trim().rsplit(' ').next().and_then(|at| at.parse().ok());
-        Self { child, at: at.unwrap_or_else(|| panic!("where it listens: {line:?}")) }
-    }
-
-    /// Processor time it has used, in seconds.
-    fn processor_time(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("it runs");
-        let after = stat.rsplit(')').next().expect("a name in parentheses");
-        let ticks = after.split_whitespace().skip(11).take(2);
-        ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS
-    }
-
-    /// Resident memory, in bytes.
-    fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
-        kib * 1024
-    }
-}
-
-impl Drop for Tracker {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The tracker on the last core, and where it listens.
+fn tracker() -> (Program, SocketAddr) {
+    let core = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let cores = std::fs::read_to_string("/sys/devices/system/cpu/present").unwrap_or_default();
+    let last = cores.trim().rsplit('-').next().map_or(core.to_string(), str::to_owned);
+    let mut command = Command::new("taskset");
+    command.args(["-c", &last, env!("CARGO_BIN_EXE_sta-tracker")]);
+    start_tracker(command)
 }
 
 async fn say(stream: &mut TcpStream, messages: &[ToTracker]) {
@@ -130,10 +91,10 @@ fn now() -> Instant {
 }
 
 async fn rate(batch: usize, every: &str) {
-    let tracker = Tracker::start();
+    let (tracker, at) = tracker();
     let mut streams = Vec::new();
     for name in 0..CONNECTIONS {
-        let mut stream = connect(tracker.at, name).await;
+        let mut stream = connect(at, name).await;
         let join = ToTracker::Join { torrent: TORRENT, pieces: PIECES, have: vec![], want: 10 };
         say(&mut stream, &[join]).await;
         settle(&mut stream).await;
@@ -169,14 +130,15 @@ async fn rate(batch: usize, every: &str) {
 /// Ten nodes, each in so many torrents.
 async fn memory(what: &str, torrents: u32, have: Vec<PieceRange>) {
     const NODES: usize = 10;
-    let tracker = Tracker::start();
+    let (tracker, at) = tracker();
     let mut streams = Vec::new();
     for name in 0..NODES {
-        let mut stream = connect(tracker.at, name).await;
+        let mut stream = connect(at, name).await;
         settle(&mut stream).await;
         streams.push(stream);
     }
-    let before = tracker.resident();
+    let resident = || memory_of(tracker.0.id(), "VmRSS").expect("it runs");
+    let before = resident();
     // By turns: who says nothing for a minute is forgotten.
     for torrent in 0..torrents {
         for stream in &mut streams {
@@ -188,6 +150,6 @@ async fn memory(what: &str, torrents: u32, have: Vec<PieceRange>) {
         }
     }
     let leases = NODES as u64 * u64::from(torrents);
-    let bytes = tracker.resident().saturating_sub(before);
+    let bytes = resident().saturating_sub(before);
     println!("{leases} leases of {PIECES} pieces, {what}: {} bytes each", bytes / leases);
 }

@@ -46,7 +46,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
-            judgement: rule.finish(&account),
+            judgement: checks::conclude(rule.as_mut(), &account),
         })
         .collect();
     let asked_for = |name: &str| plan.expectations.iter().any(|asked| asked.check.name() == name);
@@ -57,7 +57,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: (*name).to_owned(),
             text: (*name).to_owned(),
             warn_only: false,
-            judgement: rule.finish(&account),
+            judgement: checks::conclude(rule.as_mut(), &account),
         })
         .collect();
     let verdict = verdict(plan.must_fail.as_deref(), &expectations, &watched, !panics.is_empty());
@@ -169,9 +169,9 @@ impl Gauges {
             makespan,
             bound,
             over_bound,
-            waste: self.waste.share(),
+            waste: self.waste.share().filter(|_| account.detail() >= self.waste.needs()),
             fairness: jain(&rates),
-            stall: self.stall.longest(),
+            stall: self.stall.longest().filter(|_| account.detail() >= self.stall.needs()),
             tracker_messages: self.tracker_messages,
             complete: (complete as u32, downloads().count() as u32),
         }

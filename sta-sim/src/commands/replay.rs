@@ -26,7 +26,8 @@ pub fn main(args: &ReplayArgs) -> Exit {
 fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let job = job(Scenario::open(&args.capsule)?)?;
     let done = job.execute_alone()?;
-    let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
+    let out =
+        args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT).join("replays"));
     let delivered = deliver::write(&job, &done, &out)?;
     deliver::print(&done, &delivered, args.output.json)?;
     if !done.outcome.repeats {

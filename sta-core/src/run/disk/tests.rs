@@ -216,6 +216,21 @@ async fn readers_wait_while_too_much_waits_for_the_disk() {
     room.await;
 }
 
+#[test]
+fn a_piece_stays_with_the_worker_that_had_least_to_do() {
+    let bench = Bench::new(2, None);
+    let held = bench.memory.bytes.lock().expect("no panic before");
+    bench.write(1, 0, PIECE, 0);
+    bench.write(0, 0, PIECE / 2, 0);
+    bench.write(0, PIECE / 2, PIECE / 2, 0);
+    let worker = |piece| bench.disk.worker(piece, TORRENT, &*bench.store);
+    assert_eq!([worker(0), worker(1)], [1, 0]);
+    bench.disk.forget_torrent(TORRENT, &bench.store);
+    assert_eq!(worker(1), 0, "the other still has more to do");
+    assert_eq!(worker(0), 0, "nothing was given meanwhile");
+    drop(held);
+}
+
 #[tokio::test(start_paused = true)]
 async fn finishing_is_reported() {
     for threads in [0, 2] {
