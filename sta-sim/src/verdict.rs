@@ -14,7 +14,7 @@ use crate::checks::liveness::{Stall, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Entry, Note, Noted, RunLog, verb_name};
-use crate::scenario::plan::{HostIx, Plan};
+use crate::scenario::plan::{HostIx, Plan, World};
 use crate::scenario::units::Ppm;
 
 /// Judges `log`, a run of `plan` that took `wall` on this machine.
@@ -67,6 +67,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         about: plan.about.clone(),
         seed: plan.seed,
         world: plan.world,
+        repeats: plan.world != World::Tcp,
         cell: plan.cell.clone(),
         verdict,
         must_fail: plan.must_fail.clone(),

@@ -253,15 +253,21 @@ impl Makespan {
 /// When the last node that is there had everything; `None` if one lacks something, or nobody lacked anything.
 #[must_use]
 pub fn makespan(account: &Account) -> Option<Time> {
-    let mut last = None;
+    completions(account)?.into_iter().max()
+}
+
+/// When each node that lacked something had everything; `None` if somebody who counts lacks something.
+#[must_use]
+pub fn completions(account: &Account) -> Option<Vec<Time>> {
+    let mut all = Vec::new();
     for host in account.nodes().filter(|&host| account.counts(host)) {
         let at = account.complete_since(host)?;
         let parts = &account.hosts()[host].parts;
         if parts.values().any(|part| part.wanted.is_some_and(|bytes| bytes > 0)) {
-            last = last.max(Some(at));
+            all.push(at);
         }
     }
-    last
+    Some(all)
 }
 
 impl Rule for Makespan {

@@ -34,7 +34,9 @@ pub fn main(args: &SweepArgs) -> Exit {
     let shard = args.shard.map_or((0, 1), |shard| (shard.index, shard.of));
     let jobs = jobs(&asked, shard);
     let stop = stop_at_ctrl_c();
-    let threads = args.jobs.map_or_else(cores, |jobs| jobs as usize);
+    // Runs in real time would take the processors from each other.
+    let usual = || if asked.iter().any(|asked| asked.world == World::Tcp) { 1 } else { cores() };
+    let threads = args.jobs.map_or_else(usual, |jobs| jobs as usize);
     let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
     let bar = progress(jobs.len() as u64);
     let (begin, mut tally) = (wall_clock(), Tally::default());

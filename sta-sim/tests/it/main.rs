@@ -7,6 +7,7 @@ mod flow_world;
 mod library;
 mod oracles;
 mod story;
+mod tcp_world;
 mod transport;
 mod turmoil_world;
 mod verbs;

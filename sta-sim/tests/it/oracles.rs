@@ -13,7 +13,7 @@ use sta_sim::runlog::{Entry, Note, Recorder, RunLog};
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::{Plan, World};
 use sta_sim::verdict::judge;
-use sta_sim::world::turmoil_world;
+use sta_sim::world::staged_world;
 
 const HONEST: &str = r#"
 schema = 1
@@ -63,7 +63,7 @@ const BUGS: [(&str, Bug, &str); 9] = [
 fn honest_run() -> (Arc<Plan>, RunLog) {
     let scenario = Scenario::read(Path::new("honest.toml"), HONEST.to_owned()).expect("a scenario");
     let plan = Arc::new(scenario.plan(7, World::Turmoil, 0).expect("it is right"));
-    let log = turmoil_world::run(&plan).expect("it fits");
+    let log = staged_world::on_turmoil(&plan).expect("it fits");
     (plan, log)
 }
 

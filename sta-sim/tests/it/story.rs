@@ -10,12 +10,12 @@ use sta_sim::runlog::RunLog;
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::{Plan, World};
 use sta_sim::verdict::judge;
-use sta_sim::world::turmoil_world;
+use sta_sim::world::staged_world;
 
 const SWARM: &str = r#"
 schema = 1
 name = "a story"
-worlds = ["turmoil", "flow"]
+worlds = ["turmoil", "flow", "tcp"]
 [clock]
 deadline = "120s"
 [[group]]
@@ -54,9 +54,9 @@ pub(crate) fn plan(more: &str, seed: u64, world: World) -> Arc<Plan> {
 pub(crate) fn run(more: &str, seed: u64, world: World) -> (Outcome, RunLog) {
     let plan = plan(more, seed, world);
     let log = match world {
-        World::Turmoil => turmoil_world::run(&plan).expect("few hosts"),
+        World::Turmoil => staged_world::on_turmoil(&plan).expect("few hosts"),
         World::Flow => flow::world::run(&plan, None).expect("nothing that it cannot honour"),
-        World::Tcp => unreachable!("these tests are of the deterministic worlds"),
+        World::Tcp => staged_world::over_tcp(&plan).expect("few hosts, and ports for them"),
     };
     (judge(&plan, &log, Duration::ZERO), log)
 }

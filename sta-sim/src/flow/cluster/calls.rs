@@ -42,7 +42,7 @@ impl Cluster {
             Happening::Opened(conn) => self.opened(conn),
             Happening::Accepted(conn) => self.accepted(conn),
             Happening::Arrived(conn, side, letter) => self.arrived(conn, side, letter),
-            Happening::Left(conn, side) => {
+            Happening::Taken(conn, side) => {
                 if let Label::Peer(id) = self.labels[conn as usize][side] {
                     let host = self.net.ends(conn)[side];
                     self.tell(host, Told::Node(Input::Sent { conn: id }));
