@@ -20,7 +20,6 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use sta_core::io::transport::{Connection, Listener, RecvHalf, Transport};
 use sta_core::model::address::Address;
-use sta_core::model::limits;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -46,8 +45,6 @@ impl TcpTransport {
 
     fn connection(self, stream: TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(limits::UNSENT_BYTES_MAX)?;
         let (local, remote) = (canonical(stream.local_addr()?), canonical(stream.peer_addr()?));
         let (recv, send) = stream.into_split();
         Ok(Connection {

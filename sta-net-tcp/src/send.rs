@@ -26,6 +26,8 @@ pub(crate) struct TcpSend {
     half: OwnedWriteHalf,
     sendfile: bool,
     copy: Copied,
+    /// Bytes that the kernel is told to keep unsent.
+    unsent: u32,
 }
 
 /// Bytes read from a file and not yet written, where there is no `sendfile`.
@@ -38,7 +40,22 @@ struct Copied {
 
 impl TcpSend {
     pub(crate) fn new(half: OwnedWriteHalf, sendfile: bool) -> Self {
-        Self { half, sendfile, copy: Copied::default() }
+        Self { half, sendfile, copy: Copied::default(), unsent: 0 }
+    }
+
+    /// Lets the kernel keep about one block unsent. The engine chooses blocks by a peer's rate, so that is some milliseconds
+    /// of it: enough that the link never waits for us, and little that can no longer be overtaken.
+    fn fit_unsent(&mut self, batch: &Batch) -> io::Result<()> {
+        if let Next::Body { body, .. } = batch.next() {
+            let block = u32::try_from(body.len()).unwrap_or(u32::MAX);
+            let wanted = block.clamp(limits::UNSENT_BYTES_MIN, limits::UNSENT_BYTES_MAX);
+            if wanted != self.unsent {
+                self.unsent = wanted;
+                #[cfg(target_os = "linux")]
+                socket2::SockRef::from(self.half.as_ref()).set_tcp_notsent_lowat(wanted)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends something, and says how much; not ready as [`io::ErrorKind::WouldBlock`].
@@ -61,6 +78,7 @@ impl TcpSend {
 
 impl SendHalf for TcpSend {
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+        self.fit_unsent(batch)?;
         let mut turn = limits::SEND_BYTES_PER_TURN;
         while !matches!(batch.next(), Next::Nothing) {
             if turn == 0 {
