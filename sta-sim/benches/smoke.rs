@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 use sta_sim::verdict::judge;
-use sta_sim::world::turmoil_world;
+use sta_sim::world::staged_world;
 
 /// How long each scenario is measured.
 const MEASURED: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ fn measure(scenario: &Scenario, threads: usize) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let plan = scenario.plan(seed, World::Turmoil, 0);
                     let plan = Arc::new(plan.unwrap_or_else(|error| panic!("{error}")));
-                    let log = turmoil_world::run(&plan).expect("it fits");
+                    let log = staged_world::on_turmoil(&plan).expect("it fits");
                     simulated.fetch_add(log.end.as_nanos() / 1_000_000, Ordering::Relaxed);
                     std::hint::black_box(judge(&plan, &log, Duration::ZERO));
                 }

@@ -64,9 +64,10 @@ fn main() {
     #[expect(clippy::disallowed_methods, reason = "how long the simulation itself takes")]
     let wall = std::time::Instant::now();
     let watched = plan.hosts[knob("watch") as usize].id.clone();
+    let watches = knob("watch") > 0;
     let from = Time::from_nanos(knob("from-ms") * 1_000_000);
     let print = move |record: &Record| {
-        if record.who == watched && record.at >= from {
+        if watches && record.who == watched && record.at >= from {
             eprintln!("{} {:?}", record.at, record.event);
         }
     };

@@ -29,6 +29,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Runs a capsule, which a failed run has written.
     Replay(ReplayArgs),
+    /// Runs scenarios in every world, and prints the times of completion side by side.
+    Calibrate(CalibrateArgs),
     /// Reads scenarios without running them, and shows the mistakes in them.
     Check(CheckArgs),
     /// Without a file, every key that a scenario can have; with one, its timeline and its bound.
@@ -79,6 +81,20 @@ pub struct ReplayArgs {
     pub capsule: PathBuf,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Scenario files, or folders of them.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The seeds; the first of the file's seeds unless given.
+    #[arg(long, value_name = "A..B", value_parser = text::seeds)]
+    pub seeds: Option<Range<u64>>,
+    /// Prints JSON on stdout, one scenario a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `run`, `sweep` and `replay` have in common.

@@ -1,5 +1,6 @@
 //! What each command of `sta-sim` does, one module a command. Results go to stdout, everything else to stderr.
 
+pub mod calibrate;
 pub mod check;
 pub mod deliver;
 pub mod diff;

@@ -1,6 +1,5 @@
 //! One run from its file to its verdict: what `run`, `sweep` and `replay` have in common.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,13 +7,12 @@ use crate::exit::Exit;
 use crate::flow;
 use crate::outcome::{Outcome, Verdict};
 use crate::runlog::RunLog;
-use crate::scenario::capability;
 use crate::scenario::capsule::{self, Failure};
 use crate::scenario::load::{LoadError, Scenario};
 use crate::scenario::plan::{Plan, World};
 use crate::verdict::judge;
 use crate::world::stage::StageError;
-use crate::world::turmoil_world;
+use crate::world::staged_world;
 
 /// A run that is asked for.
 #[derive(Clone, Debug)]
@@ -46,22 +44,12 @@ pub enum ExecuteError {
     /// The file is wrong, or asks for what the world cannot do.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The turmoil world cannot carry it.
+    /// Turmoil, or this machine, cannot carry it.
     #[error(transparent)]
     Stage(#[from] StageError),
     /// The flow world cannot honour it.
     #[error(transparent)]
     Flow(#[from] flow::world::Refusal),
-    /// The world is not part of this program.
-    #[error(
-        "{path}: the {world} world is not built into this program; choose another with --world"
-    )]
-    Absent {
-        /// The scenario.
-        path: PathBuf,
-        /// The world.
-        world: &'static str,
-    },
     /// The simulator itself is at fault.
     #[error("a bug of the simulator ended the run: {0}")]
     Bug(String),
@@ -94,12 +82,9 @@ impl Job {
         let plan = self.plan()?;
         let begin = wall_clock();
         let log = match self.world {
-            World::Turmoil => turmoil_world::run(&plan)?,
+            World::Turmoil => staged_world::on_turmoil(&plan)?,
             World::Flow => flow::world::run(&plan, None)?,
-            World::Tcp => {
-                let path = self.scenario.path().to_owned();
-                return Err(ExecuteError::Absent { path, world: capability::name(World::Tcp) });
-            }
+            World::Tcp => staged_world::over_tcp(&plan)?,
         };
         let outcome = judge(&plan, &log, begin.elapsed());
         Ok(Done { plan, log, outcome })

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calibrate;
 pub mod checks;
 pub mod cli;
 pub mod commands;

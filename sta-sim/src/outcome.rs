@@ -28,6 +28,8 @@ pub struct Outcome {
     pub seed: u64,
     /// Where it ran.
     pub world: World,
+    /// Whether another run of the seed gives the same hash. Not in the tcp world, which runs in real time.
+    pub repeats: bool,
     /// The cell of the matrix.
     pub cell: Vec<(String, String)>,
     /// What came of it.

@@ -38,11 +38,40 @@ pub struct Noted {
     pub note: Note,
 }
 
+/// How much of what happens is in a log: less where a run is too large to keep everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detail {
+    /// Not what happens to single blocks and pieces.
+    Milestones,
+    /// Not what happens to single blocks.
+    Pieces,
+    /// Everything.
+    Blocks,
+}
+
+impl Detail {
+    /// The least detail with which events of this kind are in a log.
+    #[must_use]
+    pub fn of(kind: &str) -> Self {
+        match kind {
+            "block-asked" | "block-sent" | "block-received" => Self::Blocks,
+            "piece-verified" | "piece-announced" => Self::Pieces,
+            _ => Self::Milestones,
+        }
+    }
+}
+
 /// What only the world knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "kebab-case")]
 pub enum Note {
-    /// Which torrent a content of the plan has become. Written once for each, before anything else.
+    /// The log leaves something out. Written before anything else; without it, everything is there.
+    Detail {
+        /// What is still in it.
+        detail: Detail,
+    },
+    /// Which torrent a content of the plan has become. Written once for each, before anything happens.
     Content {
         /// Its index in the plan.
         content: usize,
@@ -279,6 +308,7 @@ impl Entry {
         match self {
             Self::Said(record) => event_kind(&record.event),
             Self::Noted(noted) => match noted.note {
+                Note::Detail { .. } => "detail",
                 Note::Content { .. } => "content",
                 Note::FaultBegan { .. } => "fault-began",
                 Note::FaultEnded { .. } => "fault-ended",

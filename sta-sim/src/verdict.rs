@@ -14,7 +14,7 @@ use crate::checks::liveness::{Stall, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Entry, Note, Noted, RunLog, verb_name};
-use crate::scenario::plan::{HostIx, Plan};
+use crate::scenario::plan::{HostIx, Plan, World};
 use crate::scenario::units::Ppm;
 
 /// Judges `log`, a run of `plan` that took `wall` on this machine.
@@ -46,7 +46,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
-            judgement: rule.finish(&account),
+            judgement: checks::conclude(rule.as_mut(), &account),
         })
         .collect();
     let asked_for = |name: &str| plan.expectations.iter().any(|asked| asked.check.name() == name);
@@ -57,7 +57,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: (*name).to_owned(),
             text: (*name).to_owned(),
             warn_only: false,
-            judgement: rule.finish(&account),
+            judgement: checks::conclude(rule.as_mut(), &account),
         })
         .collect();
     let verdict = verdict(plan.must_fail.as_deref(), &expectations, &watched, !panics.is_empty());
@@ -67,6 +67,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         about: plan.about.clone(),
         seed: plan.seed,
         world: plan.world,
+        repeats: plan.world != World::Tcp,
         cell: plan.cell.clone(),
         verdict,
         must_fail: plan.must_fail.clone(),
@@ -168,9 +169,9 @@ impl Gauges {
             makespan,
             bound,
             over_bound,
-            waste: self.waste.share(),
+            waste: self.waste.share().filter(|_| account.detail() >= self.waste.needs()),
             fairness: jain(&rates),
-            stall: self.stall.longest(),
+            stall: self.stall.longest().filter(|_| account.detail() >= self.stall.needs()),
             tracker_messages: self.tracker_messages,
             complete: (complete as u32, downloads().count() as u32),
         }

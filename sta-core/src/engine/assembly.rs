@@ -88,13 +88,22 @@ impl Assembly {
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
+    /// Pieces of which nobody was asked for some block, the nearest to completion first.
+    pub fn unasked(&self) -> impl Iterator<Item = u32> + use<> {
+        self.with_missing(|_| true).into_iter()
+    }
+
     /// Pieces with missing blocks that `owner` fetches (or that nobody does, for `None`), the nearest to
     /// completion first.
     #[must_use]
     pub fn unfinished(&self, owner: Option<ConnId>) -> SmallVec<[u32; 8]> {
+        self.with_missing(|piece| piece.owner == owner)
+    }
+
+    fn with_missing(&self, counts: impl Fn(&Piece) -> bool) -> SmallVec<[u32; 8]> {
         let mut found: SmallVec<[(u32, u32); 8]> = SmallVec::new();
         for (&index, piece) in &self.pieces {
-            if piece.owner == owner && piece.missing > 0 {
+            if piece.missing > 0 && counts(piece) {
                 found.push((piece.missing, index));
             }
         }

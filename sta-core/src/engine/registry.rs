@@ -134,6 +134,8 @@ enum Timer {
     Node(NodeIx),
     /// A torrent's graph is to be walked.
     Audit(TorrentIx),
+    /// A torrent's graph is to be levelled.
+    Level(TorrentIx),
     /// Changes are to be written down.
     Flush,
 }
@@ -295,6 +297,7 @@ impl Registry {
                 Timer::Conn(conn) => self.conn_due(conn, now),
                 Timer::Node(node) => self.node_due(node, now),
                 Timer::Audit(torrent) => self.audit(torrent, now),
+                Timer::Level(torrent) => self.level(torrent),
                 Timer::Flush => self.flush(),
             }
         }

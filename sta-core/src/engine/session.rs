@@ -102,7 +102,7 @@ impl Session {
             choked_by_it: true,
             choking: true,
             stalled: false,
-            pipeline: Pipeline::new(layout.piece_bytes()),
+            pipeline: Pipeline::default(),
             up: Rate::default(),
             heard: now,
             said: now,
@@ -254,6 +254,12 @@ impl Session {
     /// The requests that wait, in the order they came.
     pub fn waiting(&self) -> impl Iterator<Item = &Wish> + '_ {
         self.waiting.iter()
+    }
+
+    /// Whether a request for `piece` waits.
+    #[must_use]
+    pub fn waits_for(&self, piece: u32) -> bool {
+        self.waiting.iter().any(|wish| wish.block.piece == piece)
     }
 
     /// Takes the first waiting request for `piece`.

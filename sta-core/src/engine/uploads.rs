@@ -1,16 +1,15 @@
 //! Which of the waiting requests is served next.
 //!
-//! Few fat uploads rather than many thin ones: a slot serves one piece to one peer, and a piece that arrives
-//! sooner multiplies sooner. Within that, what matters most comes first:
+//! A slot is a peer that is being sent a piece, block by block; it is free again when its last block has left. With a
+//! slot for every neighbour each gets the same share of the uplink, which on a regular graph is what keeps all links busy:
+//! with few slots some downlinks get too many of the fat uploads and others none, and a third of the network idles. What
+//! comes first, and who gets the slots when there are more peers:
 //!
-//! 1. peers that give something before peers that only take;
+//! 1. peers that give something; those that only take are served while nobody else is;
 //! 2. a piece that has begun to go to a peer before another one;
 //! 3. for a source that has not sent everything once: pieces that were sent least, then the peer that has least; for
 //!    everybody else the peer that has least, then pieces that were sent least;
 //! 4. the peer that was served longest ago.
-//!
-//! The peer that has least comes first because nodes have different numbers of neighbours, and each neighbour's
-//! link is shared: without it a node with few of them gets half of what the others get, and is last by far.
 //!
 //! Nothing ever waits for a better request: a free slot takes the best there is. It knows nothing of time.
 
@@ -60,7 +59,7 @@ pub struct Service {
 }
 
 impl Uploads {
-    /// Nothing was sent yet. `slots` pieces go out at the same time.
+    /// Nothing was sent yet. `slots` peers are served at the same time.
     #[must_use]
     pub fn new(pieces: u32, slots: usize) -> Self {
         let copies = vec![0; pieces as usize];
@@ -101,16 +100,24 @@ impl Uploads {
         only_source: bool,
         taker: impl Fn(&Session) -> bool,
     ) -> Option<Service> {
+        self.active.retain(|slot| {
+            sessions.get(&slot.conn).is_some_and(|s| s.ahead() > 0 || s.waits_for(slot.piece))
+        });
         if let Some(service) = self.continue_slot(sessions) {
             return Some(service);
         }
-        if self.active.len() >= self.slots {
+        let slot = self.best(sessions, only_source && !self.seen.is_full(), taker)?;
+        let held = self.active.iter().position(|held| held.conn == slot.conn);
+        if held.is_none() && self.active.len() >= self.slots {
+            // Its turn comes when a slot has drained; until then nobody else begins anything.
             return None;
         }
-        let slot = self.best(sessions, only_source && !self.seen.is_full(), taker)?;
         let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece)?;
         let begins = self.last.get(&slot.conn).is_none_or(|served| served.piece != slot.piece);
-        self.active.push(slot);
+        match held {
+            Some(held) => self.active[held] = slot,
+            None => self.active.push(slot),
+        }
         self.turn += 1;
         self.last.insert(slot.conn, Served { piece: slot.piece, turn: self.turn });
         if begins {
@@ -123,23 +130,13 @@ impl Uploads {
         Some(Service { conn: slot.conn, wish, elsewhere })
     }
 
-    /// The next block of a piece that is going out; slots with nothing more to send are given up.
-    fn continue_slot(&mut self, sessions: &mut BTreeMap<ConnId, Session>) -> Option<Service> {
-        let mut found = None;
-        self.active.retain(|slot| {
-            let Some(session) = sessions.get_mut(&slot.conn) else { return false };
-            if found.is_some() || session.ahead() >= AHEAD_MAX {
-                return true;
-            }
-            match session.take_waiting(slot.piece) {
-                Some(wish) => {
-                    found = Some(Service { conn: slot.conn, wish, elsewhere: Vec::new() });
-                    true
-                }
-                None => false,
-            }
-        });
-        found
+    /// The next block of a piece that is going out.
+    fn continue_slot(&self, sessions: &mut BTreeMap<ConnId, Session>) -> Option<Service> {
+        self.active.iter().find_map(|slot| {
+            let session = sessions.get_mut(&slot.conn).filter(|s| s.ahead() < AHEAD_MAX)?;
+            let wish = session.take_waiting(slot.piece)?;
+            Some(Service { conn: slot.conn, wish, elsewhere: Vec::new() })
+        })
     }
 
     fn best(
@@ -148,10 +145,11 @@ impl Uploads {
         spreading: bool,
         taker: impl Fn(&Session) -> bool,
     ) -> Option<Slot> {
+        let gives = |slot: &Slot| sessions.get(&slot.conn).is_some_and(|session| !taker(session));
+        let giver_is_served = self.active.iter().any(gives);
         let mut best = None;
         for (&conn, session) in sessions {
-            let busy = self.active.iter().any(|slot| slot.conn == conn);
-            if busy || session.ahead() >= AHEAD_MAX {
+            if session.ahead() >= AHEAD_MAX || (giver_is_served && taker(session)) {
                 continue;
             }
             let last = self.last.get(&conn);

@@ -35,7 +35,8 @@ pub struct TrackerConfig {
 pub struct EngineConfig {
     /// Peers a node asks the tracker for: the degree of the graph.
     pub peers_wanted: u32,
-    /// Peers served at the same time; the others wait their turn.
+    /// Peers served at the same time; the others wait their turn. More than the degree, so that all neighbours are: where
+    /// down- and uplinks are alike, fewer leave links idle whenever the choices of many nodes do not match.
     pub upload_slots: u32,
     /// How often the slots are handed out anew.
     pub choke_interval: Duration,
@@ -55,7 +56,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             peers_wanted: 10,
-            upload_slots: 4,
+            upload_slots: 16,
             choke_interval: Duration::from_secs(10),
             request_timeout: Duration::from_secs(20),
             peer_timeout: Duration::from_secs(60),

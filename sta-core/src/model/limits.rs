@@ -38,21 +38,19 @@ pub const PATH_DEPTH_MAX: usize = 64;
 /// Trackers of STA in one torrent: each is a connection that a node keeps.
 pub const TRACKERS_MAX: usize = 16;
 
-/// Smallest block: the unit of BitTorrent clients; below it the header costs more than 1 %.
+/// Smallest block, and the size until a rate is known: the unit of BitTorrent clients; below it the header costs more
+/// than 1 %.
 pub const BLOCK_BYTES_MIN: u32 = 16 << 10;
-/// Block until a rate is known.
-pub const BLOCK_BYTES_DEFAULT: u32 = 256 << 10;
 /// Largest block: what one system call moves well, and one pooled buffer.
 pub const BLOCK_BYTES_MAX: u32 = 1 << 20;
-/// A block should not hold a link for longer: `have` and `cancel` wait behind it.
-pub const BLOCK_LINK_TIME: Duration = Duration::from_millis(50);
+/// A block should not hold a link for longer: `have` and `cancel` wait behind it, and a peer that shares its link among ten
+/// comes round to each in ten blocks.
+pub const BLOCK_LINK_TIME: Duration = Duration::from_millis(12);
 
 /// Bytes asked of one peer and not yet here, at most: 25 Gbit/s over 10 ms.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
-/// Bytes in flight at the least: a few small blocks, so that a round trip is never waited out for one.
-pub const IN_FLIGHT_BYTES_MIN: u64 = 256 << 10;
-/// The most that the least may be, however large the pieces are.
-pub const IN_FLIGHT_BYTES_FLOOR_MAX: u64 = 4 << 20;
+/// Bytes in flight at the least: four small blocks, so that a round trip is never waited out for one.
+pub const IN_FLIGHT_BYTES_MIN: u64 = 64 << 10;
 
 /// Received and not yet on disk, beyond which nothing further is read from the network: enough to ride out a pause of
 /// the disk of a few milliseconds at full speed, and little beside the 96 MiB a node may use.
@@ -124,12 +122,15 @@ pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Neighbours of a node in a torrent, as a tracker aims at: uber/kraken's default, under which a random graph of thousands
 /// stays in one piece when a third of them dies at once.
 pub const GRAPH_DEGREE: u32 = 10;
-/// Neighbours above the degree that a node may get from newcomers. With none to spare only the very last newcomers would have
-/// room for the next, and the graph would be a chain; with 6 it is five nodes in six, and 1,000 nodes are 4 hops from
-/// their source in the mean (with 2: half of them, and 6.4 hops).
-pub const GRAPH_DEGREE_SLACK: u32 = 6;
-/// The same for a complete node, which many ask and which should serve few at a time.
-pub const GRAPH_DEGREE_SLACK_COMPLETE: u32 = 2;
+/// Neighbours that a newcomer is given at once. A random graph of so many links a node is in one piece (Fenner and Frieze
+/// 1982: two are enough), and with a third of the degree there is room almost everywhere, so that the draw is even.
+pub const GRAPH_DEGREE_FIRST: u32 = 3;
+/// Neighbours that a node may lack when no pair for it was found, and still be given, when the graph is levelled.
+pub const GRAPH_DEGREE_SLACK: usize = 2;
+/// Neighbours above what it wants that a node may get from others who come one by one and find everybody full.
+pub const GRAPH_DEGREE_CROWD: usize = 6;
+/// How long newcomers are gathered before the graph is levelled.
+pub const GRAPH_LEVEL_DELAY: Duration = Duration::from_millis(500);
 /// How long after a departure a torrent's graph is looked at as a whole: many depart together.
 pub const GRAPH_AUDIT_DELAY: Duration = Duration::from_secs(5);
 /// How long changes of the registry are gathered before they are written down.

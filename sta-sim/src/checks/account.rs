@@ -12,7 +12,7 @@ use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::Layout;
 use sta_core::model::time::Time;
 
-use crate::runlog::{Entry, Note, Noted};
+use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{Behaviour, ContentIx, HostIx, Plan, Role, Verb};
 
@@ -23,6 +23,7 @@ pub struct Account {
     by_hash: BTreeMap<InfoHash, ContentIx>,
     hosts: Vec<Host>,
     faults: Vec<Fault>,
+    detail: Detail,
     line: u64,
     now: Time,
 }
@@ -114,6 +115,7 @@ impl Account {
             by_hash: BTreeMap::new(),
             hosts: hosts.collect(),
             faults: Vec::new(),
+            detail: Detail::Blocks,
             line: 0,
             now: Time::ZERO,
             plan,
@@ -124,6 +126,12 @@ impl Account {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// How much of what happens the stream tells.
+    #[must_use]
+    pub const fn detail(&self) -> Detail {
+        self.detail
     }
 
     /// The number of the latest entry, which is its line in `events.jsonl`.
@@ -275,7 +283,11 @@ impl Account {
                 }
             }
             Event::TorrentComplete { torrent, .. } => {
+                let pieces_are_told = self.detail >= Detail::Pieces;
                 if let Some(part) = self.part_mut(ix, torrent) {
+                    if !pieces_are_told {
+                        part.have = Bitfield::full(part.have.len());
+                    }
                     part.complete.get_or_insert(*at);
                 }
             }
@@ -285,6 +297,7 @@ impl Account {
 
     fn noted(&mut self, Noted { at, note }: &Noted) {
         match note {
+            Note::Detail { detail } => self.detail = *detail,
             Note::Content { content, torrent } => {
                 if *content < self.plan.contents.len() {
                     self.by_hash.insert(*torrent, *content);

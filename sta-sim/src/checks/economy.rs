@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sta_core::model::event::{Event, Record};
 
 use super::{Account, Findings, Judgement, Rule, factor, percent, ppm};
-use crate::runlog::Entry;
+use crate::runlog::{Detail, Entry};
 use crate::scenario::plan::HostIx;
 use crate::scenario::units::Ppm;
 
@@ -37,6 +37,10 @@ impl Waste {
 }
 
 impl Rule for Waste {
+    fn needs(&self) -> Detail {
+        Detail::Blocks
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
         let Entry::Said(Record { who, event, .. }) = entry else { return };
         let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host)) else {
@@ -96,6 +100,10 @@ impl Copies {
 }
 
 impl Rule for Copies {
+    fn needs(&self) -> Detail {
+        Detail::Blocks
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
         if let Entry::Said(Record { who, event: Event::BlockSent { block, .. }, .. }) = entry
             && account.host_ix(who).is_some_and(|host| self.hosts.contains(&host))

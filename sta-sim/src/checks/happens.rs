@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::Entry;
+use crate::runlog::{Detail, Entry};
 
 /// A kind of event happens so often.
 pub struct Happens {
@@ -22,6 +22,10 @@ impl Happens {
 }
 
 impl Rule for Happens {
+    fn needs(&self) -> Detail {
+        Detail::of(&self.event)
+    }
+
     fn see(&mut self, entry: &Entry, _: &Account) {
         self.seen += u64::from(entry.kind() == self.event || entry.mark() == Some(&self.event));
     }

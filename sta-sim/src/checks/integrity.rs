@@ -2,7 +2,8 @@
 //! verified whose bytes never came, and what a node claims is right on its disk.
 //!
 //! Asked of nodes that behave as the product does. A disk that the world has corrupted may be wrong; that is the peer's
-//! business to notice. A restart keeps what was verified before it, a wipe nothing (see [`Account`]).
+//! business to notice. A restart keeps what was verified before it, a wipe nothing (see [`Account`]). Of a run too large to
+//! log its pieces, or its blocks, what is left is asked: what was logged, and what is on disks at the end.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::Block;
 
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::{Entry, Note, Noted};
+use crate::runlog::{Detail, Entry, Note, Noted};
 
 /// The rule.
 #[derive(Default)]
@@ -35,9 +36,12 @@ impl Rule for Integrity {
         }
     }
 
-    fn finish(&mut self, _: &Account) -> Judgement {
+    fn finish(&mut self, account: &Account) -> Judgement {
         let (verified, disks) = (self.verified, self.disks);
-        self.findings.judge(format!("{verified} pieces verified, {disks} disks compared"))
+        self.findings.judge(match account.detail() {
+            Detail::Milestones => format!("{disks} disks compared; single pieces are not logged"),
+            _ => format!("{verified} pieces verified, {disks} disks compared"),
+        })
     }
 }
 
@@ -105,7 +109,7 @@ impl Integrity {
         self.verified += 1;
         let received = self.received.remove(&(who.clone(), *torrent, piece)).unwrap_or(0);
         let needed = account.layout(torrent).map_or(0, |layout| layout.piece_len(piece).into());
-        if received < needed {
+        if received < needed && account.detail() == Detail::Blocks {
             self.findings.add(account, Some(who), || {
                 format!(
                     "{who} verified piece {piece} having received {received} of its {needed} bytes"
@@ -205,6 +209,16 @@ mod tests {
             "0 seed-0 added 2/2 | 1 fault torn-write seed-0 | 9 seed-0 disk 0-1 wrong 1",
             "piece 1",
         );
+    }
+
+    #[test]
+    fn what_is_not_logged_is_not_missed() {
+        let pieces = "0 detail pieces | 0 leech-0 added 0/2 | 1 leech-0 verified 0";
+        holds(rule(), &format!("{pieces} | 1 leech-0 announced 0"));
+        breaks(rule(), &format!("{pieces} | 1 leech-0 announced 1"), "announced piece 1");
+        let milestones = "0 detail milestones | 0 leech-0 added 0/2 | 1 leech-0 complete";
+        holds(rule(), &format!("{milestones} | 2 leech-0 disk 0-1"));
+        breaks(rule(), &format!("{milestones} | 2 leech-0 disk 0-1 wrong 1"), "claims piece 1");
     }
 
     #[test]

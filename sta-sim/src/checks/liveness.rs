@@ -11,7 +11,7 @@ use sta_core::model::event::{Event, Record};
 use sta_core::model::time::Time;
 
 use super::{Account, Findings, Judgement, Rule, factor, ppm, seconds};
-use crate::runlog::Entry;
+use crate::runlog::{Detail, Entry};
 use crate::scenario::plan::{HostIx, Since};
 
 /// These hosts have everything they take part in, in time.
@@ -137,11 +137,17 @@ impl Stall {
 }
 
 impl Rule for Stall {
+    fn needs(&self) -> Detail {
+        Detail::Pieces
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
-        // A host that has gone waits no longer; the log says so in several ways, so it is looked for.
-        let gone: Vec<HostIx> =
-            self.waiting.keys().copied().filter(|&host| !account.hosts()[host].running).collect();
-        gone.into_iter().for_each(|host| self.end_of_wait(account, host));
+        // A host that has gone waits no longer.
+        if matches!(entry.kind(), "node-stopped" | "process-died" | "panicked") {
+            let gone = |host: &HostIx| !account.hosts()[*host].running;
+            let gone: Vec<HostIx> = self.waiting.keys().copied().filter(gone).collect();
+            gone.into_iter().for_each(|host| self.end_of_wait(account, host));
+        }
         let Entry::Said(Record { at, who, event }) = entry else { return };
         let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host)) else {
             return;
@@ -187,6 +193,10 @@ impl Recovery {
 }
 
 impl Rule for Recovery {
+    fn needs(&self) -> Detail {
+        Detail::Pieces
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
         if let Entry::Said(Record { at, who, event: Event::PieceVerified { .. } }) = entry
             && let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host))
@@ -243,15 +253,21 @@ impl Makespan {
 /// When the last node that is there had everything; `None` if one lacks something, or nobody lacked anything.
 #[must_use]
 pub fn makespan(account: &Account) -> Option<Time> {
-    let mut last = None;
+    completions(account)?.into_iter().max()
+}
+
+/// When each node that lacked something had everything; `None` if somebody who counts lacks something.
+#[must_use]
+pub fn completions(account: &Account) -> Option<Vec<Time>> {
+    let mut all = Vec::new();
     for host in account.nodes().filter(|&host| account.counts(host)) {
         let at = account.complete_since(host)?;
         let parts = &account.hosts()[host].parts;
         if parts.values().any(|part| part.wanted.is_some_and(|bytes| bytes > 0)) {
-            last = last.max(Some(at));
+            all.push(at);
         }
     }
-    last
+    Some(all)
 }
 
 impl Rule for Makespan {

@@ -14,7 +14,7 @@ use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
 
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::Entry;
+use crate::runlog::{Detail, Entry};
 
 /// By then a choke has reached the peer, even behind a queue of blocks on a slow link.
 pub const CHOKE_NEWS: Duration = Duration::from_secs(10);
@@ -40,6 +40,10 @@ pub struct Manners {
 }
 
 impl Rule for Manners {
+    fn needs(&self) -> Detail {
+        Detail::Blocks
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
         let Entry::Said(Record { at, who, event }) = entry else { return };
         if !account.honest(who) {

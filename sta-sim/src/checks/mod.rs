@@ -13,7 +13,7 @@ use serde::Serialize;
 use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
-use crate::runlog::Entry;
+use crate::runlog::{Detail, Entry};
 use crate::scenario::plan::{Check, Expectation};
 
 pub mod account;
@@ -40,6 +40,22 @@ pub trait Rule: Send {
 
     /// The run is over.
     fn finish(&mut self, account: &Account) -> Judgement;
+
+    /// How much must be in a log for the rule to mean anything.
+    fn needs(&self) -> Detail {
+        Detail::Milestones
+    }
+}
+
+/// What `rule` says at the end, if the log was such that it can say something.
+pub fn conclude(rule: &mut dyn Rule, account: &Account) -> Judgement {
+    if account.detail() >= rule.needs() {
+        return rule.finish(account);
+    }
+    Judgement::unasked(match rule.needs() {
+        Detail::Blocks => "single blocks are not in the log of a run so large",
+        _ => "single pieces are not in the log of a run so large",
+    })
 }
 
 /// Whether something held.

@@ -15,7 +15,7 @@ use sta_core::model::layout::{Block, Layout};
 use sta_core::model::time::Time;
 
 use super::{Account, Held, Judgement, Rule};
-use crate::runlog::{Entry, Note, Noted};
+use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::dist::Dist;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{
@@ -85,6 +85,8 @@ pub(crate) fn entries(story: &str) -> Vec<Entry> {
 fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
     let noted = |note| Entry::Noted(Noted { at, note });
     match rest {
+        ["pieces"] if who == "detail" => noted(Note::Detail { detail: Detail::Pieces }),
+        ["milestones"] if who == "detail" => noted(Note::Detail { detail: Detail::Milestones }),
         ["dies"] => noted(Note::ProcessDied { who: id(who) }),
         ["heard", messages] => {
             noted(Note::TrackerHeard { who: id(who), messages: number(messages) })

@@ -14,7 +14,8 @@ use crate::cli::SweepArgs;
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, Job, wall_clock};
 use crate::exit::Exit;
-use crate::scenario::load::{LoadError, Scenario};
+use crate::scenario::capability;
+use crate::scenario::load::Scenario;
 use crate::scenario::plan::World;
 use crate::sweep::summary::summary;
 use crate::sweep::tally::{New, Tally};
@@ -33,7 +34,9 @@ pub fn main(args: &SweepArgs) -> Exit {
     let shard = args.shard.map_or((0, 1), |shard| (shard.index, shard.of));
     let jobs = jobs(&asked, shard);
     let stop = stop_at_ctrl_c();
-    let threads = args.jobs.map_or_else(cores, |jobs| jobs as usize);
+    // Runs in real time would take the processors from each other.
+    let usual = || if asked.iter().any(|asked| asked.world == World::Tcp) { 1 } else { cores() };
+    let threads = args.jobs.map_or_else(usual, |jobs| jobs as usize);
     let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
     let bar = progress(jobs.len() as u64);
     let (begin, mut tally) = (wall_clock(), Tally::default());
@@ -65,15 +68,30 @@ pub fn main(args: &SweepArgs) -> Exit {
     if stop.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
 }
 
-fn asked(args: &SweepArgs) -> Result<Vec<Asked>, LoadError> {
-    let mut asked = Vec::new();
+/// What there is to run. A world that is asked for leaves out the files that do not name it.
+fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
+    let (mut asked, mut left_out) = (Vec::new(), 0);
+    let wanted = args.output.world.map(World::from);
     for path in files::expand(&args.files)? {
         let scenario = Scenario::open(&path)?;
         scenario.check()?;
-        let usual = scenario.worlds().first().copied().unwrap_or(World::Turmoil);
-        let world = args.output.world.map_or(usual, World::from);
+        let worlds = scenario.worlds();
+        let world = wanted.or_else(|| worlds.first().copied()).unwrap_or(World::Turmoil);
+        if !worlds.contains(&world) {
+            left_out += 1;
+            continue;
+        }
         let seeds = args.seeds.clone().unwrap_or_else(|| scenario.seeds());
         asked.push(Asked { scenario: Arc::new(scenario), seeds, world });
+    }
+    if let (Some(world), 1..) = (wanted, left_out) {
+        let word = capability::name(world);
+        if asked.is_empty() {
+            let why =
+                "no file names the world in `worlds`; `sta-sim run` tries one there all the same";
+            return Err(format!("{word}: {why}").into());
+        }
+        eprintln!("{left_out} files left out: they do not name {word} in `worlds`");
     }
     Ok(asked)
 }
@@ -107,8 +125,12 @@ fn keep(job: &Job, done: &Done, out: &Path) -> Result<Kept, Box<dyn std::error::
 }
 
 fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
-    let cause = done.outcome.cause().unwrap_or_default();
-    eprintln!("seed {} of {}: {cause}", done.outcome.seed, done.outcome.scenario);
+    let outcome = &done.outcome;
+    let what = match outcome.failures().first() {
+        Some((check, finding)) => format!("{check}: {} at {}", finding.what, finding.at),
+        None => outcome.cause().unwrap_or_default(),
+    };
+    eprintln!("seed {} of {}: {what}", outcome.seed, outcome.scenario);
     match kept {
         Ok(kept) => eprintln!("  {}", kept.delivered.replay),
         Err(error) => eprintln!("  it could not be kept: {error}"),

@@ -111,7 +111,6 @@ impl Machine {
     /// Starts the process, which is to take part in `torrents`.
     pub(super) fn start(&mut self, torrents: Vec<Torrent>, now: Time) -> u32 {
         self.life += 1;
-        self.disk.restart(now);
         let seed = self.seed.child(&format!("life/{}", self.life));
         let (process, restored) = match self.role {
             Role::Node => {

@@ -46,8 +46,8 @@ pub enum Happening<M> {
     Accepted(ConnIx),
     /// A message has arrived at this end.
     Arrived(ConnIx, Side, M),
-    /// The last byte of a message that asked for it has left this end.
-    Left(ConnIx, Side),
+    /// The kernel of this end has taken all of a message that asked for it.
+    Taken(ConnIx, Side),
     /// The connection is no more, or the dial has failed; told to the end that did not close it.
     Closed(ConnIx, Side, Why),
 }
@@ -59,7 +59,7 @@ pub struct Postage {
     pub bytes: u64,
     /// From its last byte leaving to its last byte arriving, in nanoseconds.
     pub delay: u64,
-    /// Whether to say [`Happening::Left`].
+    /// Whether to say [`Happening::Taken`].
     pub tell: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct Net<M> {
     fair: Fair,
     /// Which way each flow carries, by its id.
     carries: Vec<(ConnIx, Side)>,
-    /// When the first message of each flow has left.
+    /// When the first message of each flow has left, or one has been taken by the kernel.
     leaving: Timers,
     queue: BinaryHeap<Reverse<(Time, u64, Planned)>>,
     planned: u64,
@@ -136,6 +136,8 @@ enum Planned {
     GiveUp(ConnIx),
     /// The acceptance is known on the other side.
     Accept(ConnIx),
+    /// The kernel has room for a message at once.
+    Take(ConnIx, u8),
     Arrive(ConnIx, u8),
 }
 
@@ -360,7 +362,7 @@ impl<M> Net<M> {
             let (conn, side) = carries[flow.0 as usize];
             let way = &mut conns[conn as usize].ways[side];
             way.change_rate(rate, *now);
-            leaving.set(flow.0, way.leaves_at());
+            leaving.set(flow.0, way.next_at());
         });
         self.settled = true;
     }
@@ -418,6 +420,10 @@ impl<M> Net<M> {
                     Happening::Closed(ix, 0, Why::TimedOut)
                 })
             }
+            Planned::Take(ix, side) => {
+                let side = usize::from(side);
+                self.conns[ix as usize].open[side].then_some(Happening::Taken(ix, side))
+            }
             Planned::Arrive(ix, side) => self.arrival(ix, side.into()),
         }
     }
@@ -444,10 +450,14 @@ impl<M> Net<M> {
         }
     }
 
-    /// The first message of `flow` has left.
+    /// The first message of `flow` has left, or one has been taken by the kernel.
     fn departure(&mut self, flow: FlowId) -> Option<Happening<M>> {
         let (ix, side) = self.carries[flow.0 as usize];
         let way = &mut self.conns[ix as usize].ways[side];
+        if way.told(self.now) {
+            self.leaving.set(flow.0, way.next_at());
+            return Some(Happening::Taken(ix, side));
+        }
         let parcel = way.take_first(self.now)?;
         let at = Time::from_nanos(self.now.as_nanos().saturating_add(parcel.delay));
         if way.queue.is_empty() {
@@ -458,7 +468,7 @@ impl<M> Net<M> {
             self.begin(ix, side);
         }
         self.depart(ix, side, parcel.freight, at);
-        parcel.tell.then_some(Happening::Left(ix, side))
+        None
     }
 
     fn depart(&mut self, ix: ConnIx, side: Side, freight: Freight<M>, at: Time) {
@@ -486,11 +496,18 @@ impl<M> Net<M> {
             self.depart(ix, side, parcel.freight, at);
             return;
         }
-        way.queue.push_back(parcel);
+        if way.push(parcel, self.now) {
+            self.plan(0, Planned::Take(ix, side as u8));
+        }
         if idle {
             self.begin(ix, side);
             if self.conns[ix as usize].ways[side].passage != Passage::Cut {
                 self.start_flow(ix, side);
+            }
+        } else {
+            let way = &self.conns[ix as usize].ways[side];
+            if let Some(flow) = way.flow {
+                self.leaving.set(flow.0, way.next_at());
             }
         }
     }
@@ -503,7 +520,7 @@ impl<M> Net<M> {
         let way = &mut conn.ways[side];
         way.begin(up.max(down), self.now);
         if let Some(flow) = way.flow {
-            self.leaving.set(flow.0, way.leaves_at());
+            self.leaving.set(flow.0, way.next_at());
         }
     }
 
@@ -552,7 +569,7 @@ impl<M> Net<M> {
 
     /// What waits to be sent by the end `side` never will be.
     fn empty(&mut self, ix: ConnIx, side: Side) {
-        self.conns[ix as usize].ways[side].queue.clear();
+        self.conns[ix as usize].ways[side].clear();
         self.stop_flow(ix, side);
     }
 

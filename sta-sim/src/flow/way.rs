@@ -8,9 +8,14 @@ use std::collections::VecDeque;
 use sta_core::model::time::Time;
 
 use super::fair::FlowId;
+use crate::world::fabric::WINDOW_BYTES_MIN;
 
 /// Parts of a byte.
 pub(super) const PARTS: u64 = 1_000_000_000;
+
+/// Bytes of one way that its sender's kernel keeps until they leave: what nobody can overtake or take back any more. As
+/// much as in the worlds that have bytes.
+pub const KERNEL_BYTES: u64 = WINDOW_BYTES_MIN;
 
 /// Why a connection is no more, as the side that learns of it sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -55,7 +60,7 @@ pub(super) struct Parcel<M> {
     pub bytes: u64,
     /// From its last byte leaving to its last byte arriving, in nanoseconds.
     pub delay: u64,
-    /// Whether the sender wants to know when it has left.
+    /// Whether the sender wants to know when its kernel has all of it.
     pub tell: bool,
 }
 
@@ -63,6 +68,11 @@ pub(super) struct Parcel<M> {
 #[derive(Debug)]
 pub(super) struct Way<M> {
     pub queue: VecDeque<Parcel<M>>,
+    /// Where in the stream, in bytes, those parcels end whose sender waits for the kernel to take them.
+    untold: VecDeque<u64>,
+    /// Bytes of all parcels so far, and of those that have left.
+    posted: u64,
+    gone: u64,
     /// What is under way, in the order in which it arrives.
     pub flying: VecDeque<Freight<M>>,
     /// Arrivals that found the way closed.
@@ -83,6 +93,9 @@ impl<M> Default for Way<M> {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            untold: VecDeque::new(),
+            posted: 0,
+            gone: 0,
             flying: VecDeque::new(),
             stuck: 0,
             passage: Passage::Open,
@@ -97,6 +110,34 @@ impl<M> Default for Way<M> {
 }
 
 impl<M> Way<M> {
+    /// Puts `parcel` behind the others. Returns whether its sender is to be told at once that the kernel has it.
+    pub(super) fn push(&mut self, parcel: Parcel<M>, now: Time) -> bool {
+        let waits = self.waiting(now) + u128::from(parcel.bytes) * u128::from(PARTS);
+        let fits = waits <= u128::from(KERNEL_BYTES) * u128::from(PARTS);
+        self.posted += parcel.bytes;
+        if parcel.tell && !fits {
+            self.untold.push_back(self.posted);
+        }
+        let tell = parcel.tell && fits;
+        self.queue.push_back(parcel);
+        tell
+    }
+
+    /// Parts that have not been sent.
+    fn waiting(&self, now: Time) -> u128 {
+        let Some(first) = self.queue.front() else { return 0 };
+        let sent = u128::from(self.rate) * now.since(self.since).as_nanos();
+        let behind = self.posted - self.gone - first.bytes;
+        u128::from(self.left).saturating_sub(sent) + u128::from(behind) * u128::from(PARTS)
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.untold.clear();
+        self.gone = self.posted;
+    }
+
     /// The first parcel of the queue begins to be sent, and `owed` bytes with it.
     pub(super) fn begin(&mut self, owed: u64, now: Time) {
         let bytes = self.queue.front().map_or(0, |parcel| parcel.bytes);
@@ -114,20 +155,46 @@ impl<M> Way<M> {
         (self.rate, self.since) = (rate, now);
     }
 
-    /// When the first parcel has left, if the rate stays; never without a rate.
-    pub(super) fn leaves_at(&self) -> Time {
+    /// When the first parcel has left, or the kernel has taken one that waits for it, if the rate stays; never without a
+    /// rate.
+    pub(super) fn next_at(&self) -> Time {
+        self.after(self.left.min(self.left_until_told().unwrap_or(u64::MAX)))
+    }
+
+    /// Whether the kernel has taken one more parcel that waits for it, now that [`Self::next_at`] has come.
+    pub(super) fn told(&mut self, now: Time) -> bool {
+        let told = self.left_until_told().is_some_and(|left| self.after(left) <= now);
+        if told {
+            self.untold.pop_front();
+        }
+        told
+    }
+
+    /// When so many parts have been sent.
+    fn after(&self, parts: u64) -> Time {
         match self.rate {
             0 => Time::FAR_FUTURE,
-            rate => {
-                Time::from_nanos(self.since.as_nanos().saturating_add(self.left.div_ceil(rate)))
-            }
+            rate => Time::from_nanos(self.since.as_nanos().saturating_add(parts.div_ceil(rate))),
         }
+    }
+
+    /// Parts to be sent, from `since` on, until the kernel has room for the first parcel that waits for it.
+    fn left_until_told(&self) -> Option<u64> {
+        let end = *self.untold.front()?;
+        let first = self.queue.front().map_or(0, |parcel| parcel.bytes);
+        // What lies behind the first parcel until there; the kernel takes so much of all that waits.
+        let behind = end - self.gone - first;
+        let left = u128::from(self.left) + u128::from(behind) * u128::from(PARTS);
+        let room = u128::from(KERNEL_BYTES) * u128::from(PARTS);
+        Some(u64::try_from(left.saturating_sub(room)).unwrap_or(u64::MAX))
     }
 
     /// The first parcel has left now.
     pub(super) fn take_first(&mut self, now: Time) -> Option<Parcel<M>> {
         self.change_rate(self.rate, now);
-        self.queue.pop_front()
+        let parcel = self.queue.pop_front()?;
+        self.gone += parcel.bytes;
+        Some(parcel)
     }
 
     /// `freight` is under way: when it arrives.

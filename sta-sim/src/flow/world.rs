@@ -13,8 +13,8 @@ use sta_core::model::bitfield::{Bitfield, collect_ranges};
 use sta_core::model::event::Record;
 use sta_core::model::time::Time;
 
-use super::cluster::{Cluster, Detail};
-use crate::runlog::{Ended, Note, Recorder, RunLog, event_kind};
+use super::cluster::Cluster;
+use crate::runlog::{Detail, Ended, Note, Recorder, RunLog, event_kind};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role, Verb};
 use crate::scenario::view::{Progress, View};
@@ -86,6 +86,9 @@ pub fn run(plan: &Arc<Plan>, detail: Option<Detail>) -> Result<RunLog, Refusal> 
     let recorder = Recorder::new();
     let mut world = World::new(Arc::clone(plan), recorder.clone(), detail);
     let (ended, panic) = watch(|| world.run());
+    for (cause, times) in world.cluster.take_touches() {
+        world.driver.touched(cause, times);
+    }
     let end = world.cluster.now();
     if let Some(panic) = panic {
         let who = plan.hosts[world.cluster.active() as usize].id.clone();
@@ -158,6 +161,7 @@ struct World {
     driver: Driver,
     cluster: Cluster,
     recorder: Recorder,
+    detail: Detail,
     kinds: Arc<Kinds>,
     heard: Vec<u64>,
     next_heard: Time,
@@ -215,6 +219,7 @@ impl World {
             driver: Driver::new(Arc::clone(&plan)),
             cluster: Cluster::new(&plan, Box::new(tell), detail),
             recorder,
+            detail,
             kinds,
             heard: vec![0; plan.hosts.len()],
             next_heard: Time::ZERO + HEARD_EVERY,
@@ -226,6 +231,9 @@ impl World {
     }
 
     fn run(&mut self) -> Ended {
+        if self.detail < Detail::Blocks {
+            self.recorder.note(Time::ZERO, Note::Detail { detail: self.detail });
+        }
         for (content, torrent) in self.cluster.contents().iter().enumerate() {
             let torrent = torrent.info_hash;
             self.recorder.note(Time::ZERO, Note::Content { content, torrent });
@@ -294,14 +302,13 @@ impl World {
             Do::Pause => self.cluster.pause(ix),
             Do::Resume => self.cluster.resume(ix),
             Do::Network => {
-                let touched = self.cluster.set_network(ix, self.driver.network());
-                self.driver.touched(cause, touched);
+                self.cluster.set_network(ix, self.driver.network());
             }
             Do::Reset { peers } => {
                 let touched = self.cluster.reset(ix, &peers);
                 self.driver.touched(cause, touched);
             }
-            Do::Disk(state) => self.cluster.set_disk(ix, state),
+            Do::Disk(state) => self.cluster.set_disk(ix, state, cause),
             Do::CorruptPieces(pieces) => self.cluster.rot(ix, &pieces),
             Do::Behave(behaviour) => {
                 let other = self.cluster.behave(ix, behaviour);
@@ -315,8 +322,13 @@ impl World {
     }
 
     fn start(&mut self, host: HostIx, now: Time) {
-        self.cluster.start(host as u32);
-        self.write_disk(host, now, true);
+        let ix = host as u32;
+        if !self.cluster.runs(ix) {
+            // Before the node speaks: what it says of its pieces is held against this.
+            self.cluster.settle_disk(ix);
+            self.write_disk(host, now, true);
+            self.cluster.start(ix);
+        }
     }
 
     /// A knob can be turned at a start only: the process stops in order and starts again.

@@ -29,6 +29,9 @@ pub fn summary(outcome: &Outcome, folder: Option<&Path>, replay: &str) -> String
     line(&mut text, &format!("  {}", figures(outcome)));
     outcome.judged().for_each(|judged| line(&mut text, &judged_line(judged)));
     idle(&mut text, outcome);
+    if !outcome.repeats {
+        line(&mut text, "  note      in real time: another run of this seed will differ");
+    }
     if let Some(folder) = folder {
         line(&mut text, &format!("  report    {}", folder.join("report.html").display()));
     }

@@ -6,7 +6,7 @@ use sta_core::model::ids::NodeId;
 use super::chart::seconds;
 use crate::checks::{Finding, factor};
 use crate::outcome::{Outcome, Verdict};
-use crate::runlog::{Entry, Note, Noted, RunLog};
+use crate::runlog::{Detail, Entry, Note, Noted, RunLog};
 
 /// Entries shown before a finding.
 const BEFORE: usize = 9;
@@ -168,6 +168,14 @@ fn noted(note: &Note) -> String {
         }
         Note::TrackerHeard { who, messages } => format!(": {messages} messages at {who}"),
         Note::Phase { name } | Note::Mark { name } => format!(": {name}"),
+        Note::Detail { detail } => format!(
+            ": {}",
+            match detail {
+                Detail::Milestones => "single pieces and blocks are left out",
+                Detail::Pieces => "single blocks are left out",
+                Detail::Blocks => "everything",
+            }
+        ),
         Note::Content { content, torrent } => format!(" {content}: torrent {torrent}"),
     }
 }

@@ -55,9 +55,6 @@ fn delays(plan: &Plan) -> Option<Mistake> {
 fn verb(world: World, verb: &Verb) -> Option<String> {
     let refused = match (world, verb) {
         (World::Flow, Verb::TornWrite) => "the flow world has no bytes on a disk",
-        (World::Tcp, Verb::PowerOff | Verb::TornWrite) => {
-            "the machine's own kernel closes the connections of a process that dies"
-        }
         _ => return None,
     };
     Some(format!("the {} world cannot do this: {refused}; take it out of `worlds`", name(world)))

@@ -1,17 +1,18 @@
-//! The turmoil world: a plan run on shipped nodes and trackers, over a simulated network and simulated disks.
+//! The turmoil and the tcp world: a plan run on shipped nodes and trackers, over a network that we shape and simulated disks.
 //!
 //! | file | decides |
 //! | --- | --- |
 //! | [`fabric`] | when bytes move between hosts, and what a fault does to them |
 //! | [`shaping`] | how connections of any transport obey the fabric |
 //! | [`turmoil_net`] | how bytes move on turmoil |
-//! | [`stage`] | how processes start, die and pause; what time it is |
+//! | [`stage`] | what a stage is: how processes start, die and pause; what time it is |
+//! | [`turmoil_stage`], [`tcp_stage`] | the two there are |
 //! | [`content`], [`sim_store`], [`ranges`] | what lies on a disk, without storing it |
 //! | [`behaviour`] | how a node misbehaves |
 //! | [`process`] | what runs on a host |
 //! | [`watcher`], [`tap`] | what is seen of a run |
 //! | [`panics`] | whose bug it was |
-//! | [`turmoil_world`] | the run |
+//! | [`staged_world`] | the run |
 
 pub mod behaviour;
 pub mod content;
@@ -22,7 +23,9 @@ pub mod ranges;
 pub mod shaping;
 pub mod sim_store;
 pub mod stage;
+pub mod staged_world;
 pub mod tap;
+pub mod tcp_stage;
 pub mod turmoil_net;
-pub mod turmoil_world;
+pub mod turmoil_stage;
 pub mod watcher;

@@ -40,6 +40,12 @@ pub fn watch<R>(f: impl FnOnce() -> R) -> (Option<R>, Option<Panic>) {
     (result.ok(), seen.into_iter().flatten().next())
 }
 
+/// Whether something has panicked on this thread since it is watched.
+#[must_use]
+pub fn seen() -> bool {
+    SEEN.with_borrow(|seen| seen.as_ref().is_some_and(|seen| !seen.is_empty()))
+}
+
 /// Keeps the panic if its thread is watched.
 fn keep(info: &PanicHookInfo<'_>) -> bool {
     let payload = info.payload();

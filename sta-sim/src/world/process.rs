@@ -1,9 +1,7 @@
 //! What runs on a host of the stage: the shipped node or the shipped tracker, on what outlives its process.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sta_core::io::clock::Clock;
 use sta_core::io::lease_store::{LeaseStore, MemoryLeases};
@@ -28,11 +26,6 @@ use super::watcher::Watcher;
 use crate::runlog::Note;
 use crate::scenario::plan::{Behaviour, ContentIx, HostIx, HostPlan, Plan, Role};
 
-/// Where trackers listen. Every host has a number of its own, so all may listen at the same port.
-const TRACKER_PORT: u16 = 7000;
-/// Where nodes listen.
-const NODE_PORT: u16 = 6881;
-
 /// A host's machine: what outlives its process.
 pub struct Machine {
     /// Its disk.
@@ -43,15 +36,20 @@ pub struct Machine {
     pub leases: Arc<MemoryLeases>,
     /// Frames that its tracker has received and nobody has noted.
     pub frames: Arc<AtomicU32>,
-    /// How it behaves at its next start.
-    pub behaviour: Cell<Behaviour>,
-    /// Its knobs at its next start.
-    pub engine: RefCell<EngineConfig>,
-    /// Stops the process in order.
-    pub stop: RefCell<Option<mpsc::UnboundedSender<()>>>,
     /// Whether the process has stopped in order, and its kernel may close up.
-    pub stopped: Cell<bool>,
-    starts: Cell<u32>,
+    pub stopped: AtomicBool,
+    settings: Mutex<Settings>,
+    starts: AtomicU32,
+}
+
+/// What the world sets between two starts of a machine's process, or while it runs.
+pub struct Settings {
+    /// How it behaves at its next start.
+    pub behaviour: Behaviour,
+    /// Its knobs at its next start.
+    pub engine: EngineConfig,
+    /// Stops the process in order.
+    pub stop: Option<mpsc::UnboundedSender<()>>,
 }
 
 /// What every process of a run shares.
@@ -62,6 +60,8 @@ pub struct Shared {
     pub contents: Vec<Arc<Content>>,
     /// Who watches.
     pub watcher: Watcher,
+    /// Where the trackers listen.
+    pub trackers: Vec<Address>,
 }
 
 impl Machine {
@@ -86,29 +86,31 @@ impl Machine {
             disk,
             leases: Arc::default(),
             frames: Arc::default(),
-            behaviour: Cell::new(behaviour),
-            engine: RefCell::new(plan.engine.clone()),
-            stop: RefCell::new(None),
-            stopped: Cell::new(false),
-            starts: Cell::new(0),
+            stopped: AtomicBool::new(false),
+            settings: Mutex::new(Settings { behaviour, engine: plan.engine.clone(), stop: None }),
+            starts: AtomicU32::new(0),
         }
+    }
+
+    /// What it is set to, locked.
+    pub fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The process of `host`, from its start until it is told to stop.
-pub async fn run(cx: HostCx, host: HostIx, machine: Rc<Machine>, shared: Rc<Shared>) {
+pub async fn run(cx: HostCx, host: HostIx, machine: Arc<Machine>, shared: Arc<Shared>) {
     let plan = &shared.plan.hosts[host];
-    let start = machine.starts.get();
-    machine.starts.set(start + 1);
-    machine.stopped.set(false);
+    let start = machine.starts.fetch_add(1, Ordering::Relaxed);
+    machine.stopped.store(false, Ordering::Release);
     let (stop, stopping) = mpsc::unbounded_channel();
-    *machine.stop.borrow_mut() = Some(stop);
+    machine.settings().stop = Some(stop);
     let seed = Seed(shared.plan.seed).child(&format!("host/{}/start/{start}", plan.name));
     match plan.role {
         Role::Tracker => run_tracker(cx, &plan.id, &machine, &shared, seed, stopping).await,
         Role::Node => run_node(cx, host, &machine, &shared, seed, stopping).await,
     }
-    machine.stopped.set(true);
+    machine.stopped.store(true, Ordering::Release);
 }
 
 async fn run_tracker(
@@ -126,8 +128,7 @@ async fn run_tracker(
         seed,
         store: Some(Arc::clone(&machine.leases) as Arc<dyn LeaseStore>),
     };
-    let listen = (cx.ip, TRACKER_PORT).into();
-    let config = TrackerConfig { id: id.clone(), listen, lease: limits::LEASE_DEFAULT };
+    let config = TrackerConfig { id: id.clone(), listen: cx.listen, lease: limits::LEASE_DEFAULT };
     let tracker = tracker::start(env, config).await.expect("nobody else listens on this host");
     let _ = stopping.recv().await;
     tracker.stop().await;
@@ -142,7 +143,10 @@ async fn run_node(
     mut stopping: mpsc::UnboundedReceiver<()>,
 ) {
     let id = shared.plan.hosts[host].id.clone();
-    let behaviour = machine.behaviour.get();
+    let (behaviour, engine) = {
+        let settings = machine.settings();
+        (settings.behaviour, engine_of(settings.behaviour, &settings.engine))
+    };
     let env = NodeEnv {
         transport: cx.transport,
         clock: Arc::clone(&cx.clock) as Arc<dyn Clock>,
@@ -150,8 +154,7 @@ async fn run_node(
         seed: seed.child("node"),
         disk_threads: 0,
     };
-    let engine = engine_of(behaviour, &machine.engine.borrow());
-    let config = NodeConfig { id, listen: (cx.ip, NODE_PORT).into(), engine };
+    let config = NodeConfig { id, listen: cx.listen, engine };
     let node = node::start(env, config).await.expect("nobody else listens on this host");
     for (content, store) in &machine.stores {
         let intact = verify(store).await;
@@ -160,7 +163,7 @@ async fn run_node(
         note_disk(shared, host, *content, &have, &intact, cx.clock.now());
         node.add(TorrentSpec {
             info_hash: shared.contents[*content].info_hash(),
-            trackers: trackers(&shared.plan),
+            trackers: shared.trackers.clone(),
             peers: Vec::new(),
             fetch: true,
             store: store_of(behaviour, store, seed),
@@ -200,9 +203,4 @@ pub fn note_disk(
     let torrent = shared.contents[content].info_hash();
     let note = Note::Disk { who, torrent, claimed: claimed.ranges(), wrong };
     shared.watcher.recorder().note(now, note);
-}
-
-fn trackers(plan: &Plan) -> Vec<Address> {
-    let trackers = plan.hosts.iter().filter(|host| host.role == Role::Tracker);
-    trackers.map(|host| Address { host: host.id.to_string(), port: TRACKER_PORT }).collect()
 }

@@ -34,13 +34,16 @@ struct State {
     listening: BTreeMap<SocketAddr, HostId>,
     /// Hosts that have a number of their own.
     numbers: BTreeMap<IpAddr, HostId>,
+    /// How often each host has begun to listen.
+    listened: BTreeMap<HostId, u64>,
 }
 
 impl SharedFabric {
     /// Shares `fabric`.
     #[must_use]
     pub fn new(fabric: Fabric, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let state = State { fabric, listening: BTreeMap::new(), numbers: BTreeMap::new() };
+        let (listening, numbers, listened) = Default::default();
+        let state = State { fabric, listening, numbers, listened };
         Arc::new(Self { state: Mutex::new(state), clock })
     }
 
@@ -52,6 +55,17 @@ impl SharedFabric {
     /// Says that the number `ip` is `host`'s alone.
     pub fn number(&self, ip: IpAddr, host: HostId) {
         self.with_state(|state| state.numbers.insert(ip, host));
+    }
+
+    /// Says that `host` is the one to listen at `at`, before it does.
+    pub fn listens_at(&self, at: SocketAddr, host: HostId) {
+        self.with_state(|state| state.listening.insert(at, host));
+    }
+
+    /// How often `host` has begun to listen.
+    #[must_use]
+    pub fn listened(&self, host: HostId) -> u64 {
+        self.with_state(|state| state.listened.get(&host).copied().unwrap_or(0))
     }
 
     /// Lets everything happen that is due. Worlds with steps of their own call it once a step.
@@ -145,7 +159,10 @@ impl Transport for Shaped {
     async fn listen(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
         let inner = self.inner.listen(at).await?;
         let local = inner.local_addr();
-        self.fabric.with_state(|state| state.listening.insert(local, self.host));
+        self.fabric.with_state(|state| {
+            state.listening.insert(local, self.host);
+            *state.listened.entry(self.host).or_default() += 1;
+        });
         Ok(Box::new(ShapedListener { shaped: self.clone(), inner, backlog: Vec::new() }))
     }
 
@@ -221,9 +238,20 @@ impl RecvHalf for ShapedRecv {
         let readable = self.fabric.with(|fabric| fabric.poll_readable(self.flow, cx.waker()));
         let Readable::Bytes(bytes) = ready!(readable)? else { return Poll::Ready(Ok(0)) };
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).min(buf.len());
-        let read = ready!(self.inner.poll_recv(cx, &mut buf[..most]))?;
+        let read = ready!(self.inner.poll_recv(cx, &mut buf[..most]));
+        // The kernel of a machine that went dark has said goodbye all the same, and lost the last bytes.
+        if !matches!(read, Ok(1..)) && self.is_silent(cx) {
+            return Poll::Pending;
+        }
+        let read = read?;
         self.fabric.with(|fabric| fabric.consumed(self.flow, read as u64));
         Poll::Ready(Ok(read))
+    }
+}
+
+impl ShapedRecv {
+    fn is_silent(&self, cx: &Context<'_>) -> bool {
+        self.fabric.with(|fabric| fabric.is_silent(self.flow, cx.waker()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Transport`] over turmoil's simulated TCP. Together with `turmoil_world.rs` the only place that names turmoil.
+//! [`Transport`] over turmoil's simulated TCP. Together with `turmoil_stage.rs` the only place that names turmoil.
 //!
 //! turmoil models a message for each write, with no bandwidth and no resends; rates, delays and faults are
 //! [`super::fabric`]'s, so its own links are left perfect: no latency, no loss, no partition.

@@ -4,9 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folders, and whether `cargo test` runs what lies in them. `scale/` takes a release build and is swept by `.ci/run`.
-const FOLDERS: [(&str, bool); 4] =
-    [("smoke", true), ("faults", true), ("regressions", true), ("scale", false)];
+/// The folders, and whether `cargo test` runs what lies in them. `scale/` takes a release build and is swept by `.ci/run`;
+/// `calibration/` runs here in the worlds that repeat, and in real time by `sta-sim calibrate`.
+const FOLDERS: [(&str, bool); 5] = [
+    ("smoke", true),
+    ("faults", true),
+    ("regressions", true),
+    ("calibration", true),
+    ("scale", false),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")

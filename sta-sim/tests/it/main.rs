@@ -1,9 +1,13 @@
 //! Integration tests of the simulator, one binary.
 
 mod determinism;
+mod failures;
 mod flow_validation;
 mod flow_world;
 mod library;
+mod oracles;
+mod story;
+mod tcp_world;
 mod transport;
 mod turmoil_world;
 mod verbs;

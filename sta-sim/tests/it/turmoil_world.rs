@@ -1,54 +1,13 @@
 //! Plans run on turmoil: shipped nodes and trackers under every fault.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
 use sta_sim::outcome::{Outcome, Verdict};
 use sta_sim::runlog::{Ended, Entry, RunLog};
-use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
-use sta_sim::verdict::judge;
-use sta_sim::world::turmoil_world;
 
-const SWARM: &str = r#"
-schema = 1
-name = "a story"
-worlds = ["turmoil"]
-[clock]
-deadline = "120s"
-[[group]]
-name = "tracker"
-latency = "5ms"
-[[group]]
-name = "seed"
-up = "20 Mbit/s"
-down = "20 Mbit/s"
-latency = "5ms"
-[[group]]
-name = "leech"
-count = 4
-up = "20 Mbit/s"
-down = "20 Mbit/s"
-latency = "5ms"
-[[content]]
-name = "image.bin"
-size = "4 MiB"
-piece = "128 KiB"
-[[expect]]
-that = "complete"
-within = "100s"
-[[expect]]
-that = "integrity"
-"#;
+use crate::story;
 
 fn run(more: &str, seed: u64) -> (Outcome, RunLog) {
-    let text = format!("# A story.\n{SWARM}\n{more}");
-    let scenario = Scenario::read(Path::new("story.toml"), text).unwrap_or_else(|e| panic!("{e}"));
-    let plan = scenario.plan(seed, World::Turmoil, 0).unwrap_or_else(|e| panic!("{e}"));
-    let plan = Arc::new(plan);
-    let log = turmoil_world::run(&plan).expect("few hosts");
-    (judge(&plan, &log, Duration::ZERO), log)
+    story::run(more, seed, World::Turmoil)
 }
 
 fn passes(more: &str) -> (Outcome, RunLog) {

@@ -1,17 +1,21 @@
 //! Who is told of whom. The pushes of a torrent make a graph; this keeps it random, thin and in one piece.
 //!
-//! * While a torrent is small everybody knows everybody. Later a newcomer is given half of the neighbours it wants, drawn
-//!   evenly among those who have room; newcomers after it bring the other half. So a node's degree lies between a half of
-//!   what it wants and a little over it, also the first source's, and the distance between any two grows with
-//!   the logarithm of their number. (To draw those of *least* degree only would link each newcomer with the ones just
-//!   before it: a chain. The slack above the degree is what keeps the draw even.)
+//! * While a torrent is small everybody knows everybody. Later a newcomer is given a few of the neighbours it wants at once,
+//!   drawn evenly among those who have room or, where few have, among all; later newcomers bring more. (To draw only those
+//!   that have room would link nodes that come one by one with the ones just before them: a chain.)
+//! * A moment after that the graph is levelled: nodes that still have fewer than they want are linked with each other, in
+//!   pairs drawn at random. So a crowd ends as a random regular graph, nearly: its distances grow with the logarithm of its
+//!   size, and nobody has half the neighbours, and with them half the rate, of the others.
 //! * A node that has lost so many neighbours that fewer than half are left is given new ones unasked.
 //! * Some time after departures the whole graph is walked. A part that cannot get the content from within is linked to the
 //!   rest: a part without a complete node where there is one elsewhere; where there is none, every part but the largest.
 //!
 //! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
 
+use std::collections::BTreeMap;
+
 use rand::Rng as _;
+use rand::seq::SliceRandom as _;
 
 use super::leases::{Entry, EntryIx, Leases, TorrentIx};
 use super::{Output, Registry, Timer};
@@ -27,14 +31,12 @@ const THROWS: usize = 4;
 
 impl Registry {
     /// The node has said that it takes part: tells it of the neighbours it has and of new ones.
-    pub(super) fn welcome(&mut self, entry: EntryIx) {
+    pub(super) fn welcome(&mut self, entry: EntryIx, now: Time) {
         let held = self.leases.entry(entry);
-        let torrent = self.leases.torrent(held.torrent);
-        let seeds = if held.have.is_all() { torrent.seeds as usize } else { 1 };
-        let others = torrent.members.len() - seeds;
-        let small = held.want.min(limits::GRAPH_DEGREE) as usize;
-        let aim = if others <= small { others } else { held.least_degree() };
+        let torrent = held.torrent;
+        let aim = held.first_degree();
         self.introduce(entry, aim.saturating_sub(held.degree()), |_| true);
+        self.level_later(torrent, now);
         if self.leases.entry(entry).want > 0 {
             let all = self.leases.entry(entry).neighbours.to_vec();
             self.push(entry, &all);
@@ -68,6 +70,62 @@ impl Registry {
                 self.push(entry, &peers);
             }
         }
+    }
+
+    /// The torrent's graph is to be levelled before long.
+    fn level_later(&mut self, torrent: TorrentIx, now: Time) {
+        let held = self.leases.torrent_mut(torrent);
+        if held.level_at.is_none() {
+            let at = now + limits::GRAPH_LEVEL_DELAY;
+            held.level_at = Some(at);
+            self.timers.insert((at, Timer::Level(torrent)));
+        }
+    }
+
+    /// Links those that have fewer neighbours than they want with each other.
+    ///
+    /// Each is written down once for every neighbour it lacks, the list is shuffled, and who stand side by side are
+    /// linked (the configuration model of random regular graphs, Bollobás 1980). Pairs that cannot be are tried again in
+    /// another order, a few times; who still lacks one or two is linked with anybody.
+    pub(super) fn level(&mut self, torrent: TorrentIx) {
+        self.leases.torrent_mut(torrent).level_at = None;
+        let mut lacking = Vec::new();
+        for &entry in &self.leases.torrent(torrent).members {
+            let held = self.leases.entry(entry);
+            if self.leases.is_online(entry) {
+                let lacks = (held.want as usize).saturating_sub(held.degree());
+                lacking.extend(std::iter::repeat_n(entry, lacks));
+            }
+        }
+        let mut told: BTreeMap<EntryIx, Vec<EntryIx>> = BTreeMap::new();
+        for _ in 0..THROWS {
+            lacking.shuffle(&mut self.rng);
+            let mut left = Vec::new();
+            for pair in lacking.chunks(2) {
+                match *pair {
+                    [one, other] if self.leases.may_connect(one, other) => {
+                        self.leases.connect(one, other);
+                        told.entry(one).or_default().push(other);
+                    }
+                    _ => left.extend_from_slice(pair),
+                }
+            }
+            lacking = left;
+        }
+        lacking.sort_unstable();
+        for alike in lacking.chunk_by(|one, other| one == other) {
+            let (entry, lacks) = (alike[0], alike.len());
+            // Who lacks more has come alone: later newcomers are to find room.
+            if lacks <= limits::GRAPH_DEGREE_SLACK {
+                let found = self.introduce(entry, lacks, |other| !other.is_crowded());
+                told.entry(entry).or_default().extend(found);
+            }
+            self.weak.push(entry);
+        }
+        for (entry, peers) in told {
+            self.push(entry, &peers);
+        }
+        self.repair();
     }
 
     /// The torrent's graph is to be walked before long.
@@ -131,7 +189,7 @@ impl Registry {
 }
 
 /// Up to `n` new neighbours for `of` out of those `allowed`. Evenly drawn among those that are online and have room; if
-/// they are too few, those of an earlier connection, and last the full ones, of least degree first.
+/// they are few, among all that are online; then those of an earlier connection, and last the crowded, of least degree first.
 fn draw(
     leases: &Leases,
     rng: &mut Rng,
@@ -141,16 +199,12 @@ fn draw(
 ) -> Vec<EntryIx> {
     let asker = leases.entry(of);
     let members = &leases.torrent(asker.torrent).members;
-    let complete = asker.have.is_all();
     let mut drawn = Vec::new();
     if n == 0 || members.len() < 2 {
         return drawn;
     }
     let fits = |other: EntryIx, drawn: &[EntryIx]| {
-        let known = other == of || asker.neighbours.contains(&other) || drawn.contains(&other);
-        let held = leases.entry(other);
-        let useless = complete && held.have.is_all();
-        !known && !useless && allowed(held)
+        !drawn.contains(&other) && leases.may_connect(of, other) && allowed(leases.entry(other))
     };
     for _ in 0..THROWS * n {
         let other = members[rng.random_range(0..members.len())];
@@ -164,7 +218,7 @@ fn draw(
         let mut left: Vec<_> = left
             .map(|other| {
                 let held = leases.entry(other);
-                let degree = if held.is_full() { held.degree() } else { 0 };
+                let degree = if held.is_crowded() { held.degree() } else { 0 };
                 (degree, !leases.is_online(other), rng.random::<u64>(), other)
             })
             .collect();

@@ -53,6 +53,7 @@ pub(super) struct Torrent {
     pub(super) members: Vec<EntryIx>,
     pub(super) seeds: u32,
     pub(super) audit_at: Option<Time>,
+    pub(super) level_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -160,7 +161,13 @@ impl Leases {
     pub(super) fn add_entry(&mut self, hash: InfoHash, node: NodeIx, pieces: u32) -> EntryIx {
         let torrents = &mut self.torrents;
         let torrent = *self.hashes.entry(hash).or_insert_with(|| {
-            let fresh = Torrent { info_hash: hash, members: Vec::new(), seeds: 0, audit_at: None };
+            let fresh = Torrent {
+                info_hash: hash,
+                members: Vec::new(),
+                seeds: 0,
+                audit_at: None,
+                level_at: None,
+            };
             TorrentIx(torrents.insert(fresh) as u32)
         });
         let have = Have::new(pieces, &mut []);
@@ -249,6 +256,13 @@ impl Leases {
         }
     }
 
+    /// Whether the two have use for each other and are not neighbours yet.
+    pub(super) fn may_connect(&self, one: EntryIx, other: EntryIx) -> bool {
+        let (held, there) = (self.entry(one), self.entry(other));
+        let useless = held.have.is_all() && there.have.is_all();
+        one != other && !useless && !held.neighbours.contains(&other)
+    }
+
     pub(super) fn connect(&mut self, one: EntryIx, other: EntryIx) {
         self.entry_mut(one).neighbours.push(other);
         self.entry_mut(other).neighbours.push(one);
@@ -273,18 +287,23 @@ impl Entry {
         self.neighbours.len()
     }
 
-    /// Whether it has as many neighbours as newcomers may give it.
+    /// Whether it has as many neighbours as it wants.
     pub(super) fn is_full(&self) -> bool {
-        let slack = if self.have.is_all() {
-            limits::GRAPH_DEGREE_SLACK_COMPLETE
-        } else {
-            limits::GRAPH_DEGREE_SLACK
-        };
-        self.degree() >= (self.want.max(limits::GRAPH_DEGREE) + slack) as usize
+        self.degree() >= self.want.max(limits::GRAPH_DEGREE) as usize
     }
 
-    /// How many neighbours a newcomer is given, and under how many a node is helped: half of what it wants, because
-    /// later newcomers bring the other half.
+    /// Whether it has so many neighbours that it is given another only where there is nobody else.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.degree() >= self.want.max(limits::GRAPH_DEGREE) as usize + limits::GRAPH_DEGREE_CROWD
+    }
+
+    /// How many neighbours a newcomer is given at once. The rest comes with later newcomers, and from those that still
+    /// lack some when the graph is levelled.
+    pub(super) fn first_degree(&self) -> usize {
+        self.want.min(limits::GRAPH_DEGREE_FIRST) as usize
+    }
+
+    /// Under how many neighbours a node is helped, unasked.
     pub(super) const fn least_degree(&self) -> usize {
         self.want.div_ceil(2) as usize
     }

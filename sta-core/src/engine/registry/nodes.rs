@@ -111,7 +111,7 @@ impl Registry {
             self.outputs.push_back(Output::Event(Event::LeaseGranted { torrent, node }));
         }
         self.note(entry, now);
-        self.welcome(entry);
+        self.welcome(entry, now);
         Ok(())
     }
 
@@ -166,6 +166,9 @@ impl Registry {
         if held.members.is_empty() {
             if let Some(at) = held.audit_at {
                 self.timers.remove(&(at, Timer::Audit(gone.torrent)));
+            }
+            if let Some(at) = held.level_at {
+                self.timers.remove(&(at, Timer::Level(gone.torrent)));
             }
             self.leases.remove_torrent(gone.torrent);
         } else {

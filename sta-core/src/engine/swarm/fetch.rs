@@ -1,8 +1,8 @@
 //! What to ask of whom.
 //!
 //! In this order, while a peer's window has room: the piece it is sending us, a piece whose sender was lost, the
-//! rarest open piece it has. When nothing is open any more, blocks move from peers who would take long to
-//! peers who would be done much sooner, with a cancel for the loser (end game).
+//! rarest open piece it has, a piece that another is sending us and has blocks left. When nothing is left to ask, blocks
+//! move from peers who would take long to peers who would be done much sooner, with a cancel for the loser (end game).
 
 use std::time::Duration;
 
@@ -140,7 +140,19 @@ impl Swarm {
             self.assembly.start(piece, block_bytes, conn);
             return self.assembly.next_missing(piece);
         }
-        self.steal(conn, now)
+        self.help(conn, &avoided).or_else(|| self.steal(conn, now))
+    }
+
+    /// A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
+    fn help(&self, conn: ConnId, avoided: &[u32]) -> Option<Block> {
+        let session = self.sessions.get(&conn)?;
+        let may = |piece: &u32| {
+            session.have.contains(*piece)
+                && !avoided.contains(piece)
+                && !self.from_one_peer.contains(piece)
+        };
+        let piece = self.assembly.unasked().find(may)?;
+        self.assembly.next_missing(piece)
     }
 
     /// Nothing is open: a block that another peer would take long to send.
@@ -162,6 +174,10 @@ impl Swarm {
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
         for (&other, holder) in &self.sessions {
+            // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block.
+            if holder.pipeline.last_answer().is_none() && silence(holder) < SILENCE {
+                continue;
+            }
             let waits = waits(holder);
             if other == conn || best.as_ref().is_some_and(|(longest, ..)| *longest >= waits) {
                 continue;

@@ -86,6 +86,36 @@ fn several_slots_serve_several_peers() {
 }
 
 #[test]
+fn a_peer_in_need_gets_the_slot_of_one_that_has_more_once_that_has_drained() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[], &[5, 6]]));
+    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 5), (1, 5)]);
+    let needy = sessions.get_mut(&conn(0)).expect("it is there");
+    let wish = Wish { id: 0, block: Block { piece: 7, offset: 0, len: 32 * K } };
+    assert_eq!(needy.wish(wish, &Bitfield::full(PIECES), false), Ok(None));
+    sessions.get_mut(&conn(1)).and_then(|session| session.sent(Time::ZERO));
+    assert_eq!(serve(&mut uploads, &mut sessions), [], "the slot drains");
+    all_sent(&mut sessions);
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 7)]);
+    all_sent(&mut sessions);
+    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 6), (1, 6)]);
+}
+
+#[test]
+fn who_only_takes_is_not_served_beside_one_that_gives() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6]]));
+    let taker = |session: &Session| session.node.as_str() == "peer-0";
+    for _ in 0..2 {
+        let service = uploads.next(&mut sessions, false, taker).expect("a wish waits");
+        assert_eq!(service.conn, conn(1));
+        sessions.get_mut(&conn(1)).expect("it is there").handed(service.wish.block);
+    }
+    assert_eq!(uploads.next(&mut sessions, false, taker), None, "a slot is free, but not for it");
+    all_sent(&mut sessions);
+    let service = uploads.next(&mut sessions, false, taker).expect("nobody else wants anything");
+    assert_eq!(service.conn, conn(0));
+}
+
+#[test]
 fn who_only_takes_comes_last_but_comes() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
     let taker = |session: &Session| session.node.as_str() == "peer-0";

@@ -1,6 +1,7 @@
 use sta_core::model::limits;
 use sta_core::model::time::Time;
 
+use super::super::way::KERNEL_BYTES;
 use super::{Call, ConnIx, Happening, HostIx, NO_CAP, Net, Passage, Postage};
 
 const MS: u64 = 1_000_000;
@@ -37,7 +38,7 @@ fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
                 Happening::Opened(conn) => format!("{conn} opened"),
                 Happening::Accepted(conn) => format!("{conn} accepted"),
                 Happening::Arrived(conn, side, what) => format!("{conn}.{side} gets {what}"),
-                Happening::Left(conn, side) => format!("{conn}.{side} sent one"),
+                Happening::Taken(conn, side) => format!("{conn}.{side} kernel has one"),
                 Happening::Closed(conn, side, why) => format!("{conn}.{side} {why:?}"),
             };
             let micros = at.as_nanos().div_ceil(1_000);
@@ -64,7 +65,31 @@ fn a_message_takes_its_bytes_over_the_rate_and_then_the_delay() {
     net.send(conn, 0, "piece", Postage { bytes: 100_000, delay: 10 * MS, tell: true });
     net.send(conn, 1, "small", parcel(500));
     let seen = run(&mut net, 1_000 * MS);
-    assert_eq!(seen, ["30.500 0.0 gets small", "120.000 0.0 sent one", "130.000 0.1 gets piece"]);
+    let expected = ["20.000 0.0 kernel has one", "30.500 0.0 gets small", "130.000 0.1 gets piece"];
+    assert_eq!(seen, expected);
+}
+
+/// The kernel takes the last byte of a message when no more than its buffer waits: what it has taken cannot be overtaken.
+#[test]
+fn the_kernel_takes_what_fits_into_its_buffer() {
+    let mut net = net(2);
+    let conn = open(&mut net, 0, 1);
+    let told = |bytes| Postage { bytes, delay: 10 * MS, tell: true };
+    let buffer = KERNEL_BYTES;
+    net.send(conn, 0, "first", told(buffer));
+    net.send(conn, 0, "second", told(50_000));
+    net.send(conn, 0, "third", told(2 * buffer));
+    let seen = run(&mut net, 5_000 * MS);
+    let at = |bytes: u64, more: u64| format!("{}.{:03}", 20 + bytes / 1_000 + more, bytes % 1_000);
+    let expected = [
+        "20.000 0.0 kernel has one".to_owned(),
+        "70.000 0.0 kernel has one".to_owned(),
+        format!("{} 0.1 gets first", at(buffer, 10)),
+        format!("{} 0.1 gets second", at(buffer + 50_000, 10)),
+        format!("{} 0.0 kernel has one", at(2 * buffer + 50_000, 0)),
+        format!("{} 0.1 gets third", at(3 * buffer + 50_000, 10)),
+    ];
+    assert_eq!(seen, expected);
 }
 
 #[test]

@@ -33,7 +33,9 @@ impl Driver {
         let kind = network_kind(&what.verb);
         let has_two_sides = matches!(what.verb, Verb::Reset)
             || kind.is_some_and(|kind| !matches!(kind, Kind::Slow(_)));
-        let until = what.until.or_else(|| at_once(&what.verb, at));
+        // A random process says how long each of its faults lasts, whatever it does.
+        let lasts = what.until.filter(|_| !cannot_last(&what.verb));
+        let until = lasts.or_else(|| at_once(&what.verb, at));
         self.log.push(Occurrence {
             id: what.id,
             origin: what.origin,
@@ -42,7 +44,7 @@ impl Driver {
             against: if has_two_sides { against.clone() } else { Vec::new() },
             began: at,
             ended: None,
-            lasts: what.until.is_some(),
+            lasts: lasts.is_some(),
             touched: 0,
         });
         if let Some(kind) = kind {
@@ -236,6 +238,11 @@ pub(super) fn network_kind(verb: &Verb) -> Option<Kind> {
 /// A tracker that forgets comes back at once, where the file does not say for how long it is away.
 fn at_once(verb: &Verb, at: Time) -> Option<Time> {
     matches!(verb, Verb::TrackerAmnesia).then(|| at + Duration::ZERO)
+}
+
+/// Verbs that nothing can undo. `join`, `leave` and `set` can be: they may be for a while.
+const fn cannot_last(verb: &Verb) -> bool {
+    matches!(verb, Verb::Reset | Verb::Heal | Verb::Restart | Verb::CorruptDisk(_))
 }
 
 /// Verbs that have no end: what follows an event of this kind follows its beginning.

@@ -32,6 +32,7 @@ use sta_core::model::time::Time;
 use crate::scenario::dist::Dist;
 use crate::scenario::units::Ppm;
 
+pub use flow::WINDOW_BYTES_MIN;
 pub use link::Fault;
 pub use pipe::{TURN_BYTES_MAX, TURN_BYTES_MIN};
 
@@ -322,6 +323,17 @@ impl Fabric {
         }
         flow.reader_waker = Some(waker.clone());
         Poll::Pending
+    }
+
+    /// Whether the sender's machine went dark: nothing more comes, not even word that it is gone. Then `waker` is told when
+    /// the connection breaks.
+    pub fn is_silent(&mut self, id: FlowId, waker: &Waker) -> bool {
+        let Some(flow) = self.flows[id].as_deref_mut() else { return false };
+        let silent = flow.sender == End::Dark && !flow.receiver_broken;
+        if silent {
+            flow.reader_waker = Some(waker.clone());
+        }
+        silent
     }
 
     /// `bytes` have been read.

@@ -1,9 +1,9 @@
-//! Runs a plan on the stage: shipped nodes and trackers, on a network and on disks that do what the driver says.
+//! Runs a plan on a stage: shipped nodes and trackers, on a network and on disks that do what the driver says.
 //!
-//! The same plan gives the same log, byte for byte. The run ends as soon as nothing that was asked can change any
-//! more: everybody who stays has everything, and nothing planned is to come.
+//! The run ends as soon as nothing that was asked can change any more: everybody who stays has everything, and nothing
+//! planned is to come. On turmoil the same plan gives the same log, byte for byte; over TCP nothing repeats, and the
+//! deadline is real.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,9 @@ use super::behaviour::up_of;
 use super::content::Content;
 use super::fabric::{Edge, Fault};
 use super::process::{self, Machine, Shared, note_disk};
-use super::stage::{Stage, StageError};
+use super::stage::{Process, Software, Stage, StageError};
+use super::tcp_stage::TcpStage;
+use super::turmoil_stage::TurmoilStage;
 use super::watcher::Watcher;
 use crate::runlog::{Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
@@ -28,12 +30,24 @@ const HEARD_EVERY: Duration = Duration::from_secs(1);
 /// A process that was told to stop and has not by then is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs `plan` to its end.
+/// Runs `plan` to its end in the turmoil world.
 ///
 /// # Errors
 /// [`StageError::TooManyHosts`]. A panic in a host is no error here: it is in the log, and the run has ended with it.
-pub fn run(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    let mut world = TurmoilWorld::new(plan)?;
+pub fn on_turmoil(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
+    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core_latency))
+}
+
+/// Runs `plan` to its end in the tcp world, in real time.
+///
+/// # Errors
+/// As [`on_turmoil`], and if the machine lacks ports or threads.
+pub fn over_tcp(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
+    run(plan, TcpStage::new(Seed(plan.seed).child("stage"), plan.core_latency)?)
+}
+
+fn run<S: Stage>(plan: &Arc<Plan>, stage: S) -> Result<RunLog, StageError> {
+    let mut world = StagedWorld::new(plan, stage)?;
     let ended = loop {
         match world.turn() {
             Ok(None) => {}
@@ -48,11 +62,11 @@ pub fn run(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
     Ok(world.finish(ended))
 }
 
-struct TurmoilWorld {
-    shared: Rc<Shared>,
-    stage: Stage,
+struct StagedWorld<S> {
+    shared: Arc<Shared>,
+    stage: S,
     driver: Driver,
-    machines: Vec<Rc<Machine>>,
+    machines: Vec<Arc<Machine>>,
     /// Processes that were told to stop: whose, until when they may take, and whether they start again.
     stopping: Vec<(HostIx, Time, bool)>,
     /// What disturbs each link and each edge, as last told to the fabric.
@@ -67,8 +81,8 @@ struct TurmoilWorld {
     decided: Option<Time>,
 }
 
-impl TurmoilWorld {
-    fn new(plan: &Arc<Plan>) -> Result<Self, StageError> {
+impl<S: Stage> StagedWorld<S> {
+    fn new(plan: &Arc<Plan>, mut stage: S) -> Result<Self, StageError> {
         let contents: Vec<Arc<Content>> = plan
             .contents
             .iter()
@@ -80,17 +94,20 @@ impl TurmoilWorld {
             recorder.note(Time::ZERO, Note::Content { content, torrent });
         }
         let watcher = Watcher::new(plan, &torrents, recorder);
-        let shared = Rc::new(Shared { plan: Arc::clone(plan), contents, watcher });
-        let mut stage = Stage::new(Seed(plan.seed).child("stage"), plan.core_latency);
+        let trackers = plan.hosts.iter().enumerate();
+        let trackers = trackers.filter(|(_, host)| host.role == Role::Tracker);
+        let trackers = trackers.map(|(ix, host)| stage.address(ix, host.id.as_str())).collect();
+        let shared = Arc::new(Shared { plan: Arc::clone(plan), contents, watcher, trackers });
         let driver = Driver::new(Arc::clone(plan));
         let mut machines = Vec::new();
         for (ix, host) in plan.hosts.iter().enumerate() {
-            let machine = Rc::new(Machine::new(host, &shared.contents));
-            let edge = edge_of(&driver, ix, machine.behaviour.get());
-            let (shared, own) = (Rc::clone(&shared), Rc::clone(&machine));
-            stage.add(host.id.as_str(), edge, move |cx| {
-                process::run(cx, ix, Rc::clone(&own), Rc::clone(&shared))
-            })?;
+            let machine = Arc::new(Machine::new(host, &shared.contents));
+            let edge = edge_of(&driver, ix, machine.settings().behaviour);
+            let (shared, own) = (Arc::clone(&shared), Arc::clone(&machine));
+            let software: Software = Arc::new(move |cx| -> Process {
+                Box::pin(process::run(cx, ix, Arc::clone(&own), Arc::clone(&shared)))
+            });
+            stage.add_host(host.id.as_str(), edge, software)?;
             machines.push(machine);
         }
         let hosts = plan.hosts.len();
@@ -141,13 +158,13 @@ impl TurmoilWorld {
     }
 
     fn act(&mut self, Action { cause, host, what }: Action, now: Time) -> Result<(), StageError> {
-        let machine = Rc::clone(&self.machines[host]);
+        let machine = Arc::clone(&self.machines[host]);
         match what {
             Do::Start => return self.start(host),
             Do::Leave => self.stop(host, now, false),
-            Do::Crash => return self.kill(host, now, Stage::crash),
+            Do::Crash => return self.kill(host, now, S::crash),
             Do::PowerOff { torn } => {
-                self.kill(host, now, Stage::power_off)?;
+                self.kill(host, now, S::power_off)?;
                 for (content, store) in &machine.stores {
                     if store.lose_power(torn) > 0 {
                         self.shared.watcher.seen().found(host, *content, store.intact());
@@ -182,14 +199,13 @@ impl TurmoilWorld {
                 }
             }
             Do::Behave(behaviour) => {
-                let was = machine.behaviour.replace(behaviour);
+                let was = std::mem::replace(&mut machine.settings().behaviour, behaviour);
                 self.network(host);
                 self.restart_for(host, now, was != behaviour && !only_slow(was, behaviour));
             }
             Do::Engine(engine) => {
-                let changed = *machine.engine.borrow() != engine;
-                *machine.engine.borrow_mut() = engine;
-                self.restart_for(host, now, changed);
+                let was = std::mem::replace(&mut machine.settings().engine, engine.clone());
+                self.restart_for(host, now, was != engine);
             }
         }
         Ok(())
@@ -211,7 +227,7 @@ impl TurmoilWorld {
     }
 
     fn stop(&mut self, host: HostIx, now: Time, again: bool) {
-        if let Some(stop) = self.machines[host].stop.borrow().as_ref() {
+        if let Some(stop) = &self.machines[host].settings().stop {
             // An error means that the process is stopping already.
             let _ = stop.send(());
         }
@@ -221,15 +237,15 @@ impl TurmoilWorld {
 
     /// Ends processes that have stopped, or have taken too long.
     fn bury(&mut self, now: Time) -> Result<(), StageError> {
-        let over = |(host, limit, _): &(HostIx, Time, bool), machines: &[Rc<Machine>]| {
-            machines[*host].stopped.get() || now >= *limit
+        let over = |(host, limit, _): &(HostIx, Time, bool), machines: &[Arc<Machine>]| {
+            machines[*host].stopped.load(Ordering::Acquire) || now >= *limit
         };
         while let Some(at) = self.stopping.iter().position(|one| over(one, &self.machines)) {
             let (host, _, again) = self.stopping.remove(at);
-            if self.machines[host].stopped.get() {
+            if self.machines[host].stopped.load(Ordering::Acquire) {
                 self.stage.crash(host)?;
             } else {
-                self.kill(host, now, Stage::crash)?;
+                self.kill(host, now, S::crash)?;
             }
             if again {
                 self.stage.start(host)?;
@@ -242,7 +258,7 @@ impl TurmoilWorld {
         &mut self,
         host: HostIx,
         now: Time,
-        how: fn(&mut Stage, HostIx) -> Result<(), StageError>,
+        how: fn(&mut S, HostIx) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
         self.stopping.retain(|(other, ..)| *other != host);
         how(&mut self.stage, host)?;
@@ -256,8 +272,9 @@ impl TurmoilWorld {
         self.settle_edge(host);
         let edge = self.driver.network().edge(host);
         let moved = |(up, down): (u64, u64)| up + down;
+        let behaviour = self.machines[host].settings().behaviour;
         self.stage.fabric().with(|fabric| {
-            fabric.set_edge(host, edge_of(&self.driver, host, self.machines[host].behaviour.get()));
+            fabric.set_edge(host, edge_of(&self.driver, host, behaviour));
             self.edge_causes[host] = edge.cause.map(|cause| (cause, moved(fabric.moved(host))));
         });
         for other in 0..self.machines.len() {

@@ -1,0 +1,71 @@
+//! `sta-sim calibrate`: runs scenarios in every world, and prints the times of completion side by side.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use crate::calibrate::{Comparison, WORLDS, compare, sample};
+use crate::cli::CalibrateArgs;
+use crate::commands::files;
+use crate::execute::{ExecuteError, Job};
+use crate::exit::Exit;
+use crate::scenario::load::Scenario;
+
+/// Ends with [`Exit::Failed`] if worlds disagree. Nothing runs if a file is wrong, or a world cannot do what it asks.
+#[must_use]
+pub fn main(args: &CalibrateArgs) -> Exit {
+    calibrate(args).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        Exit::CouldNotStart
+    })
+}
+
+fn calibrate(args: &CalibrateArgs) -> Result<Exit, Box<dyn std::error::Error>> {
+    let mut cells = Vec::new();
+    for path in files::expand(&args.files)? {
+        let scenario = Arc::new(Scenario::open(&path)?);
+        for cell in 0..scenario.cells() {
+            for world in WORLDS {
+                scenario.plan(scenario.seeds().start, world, cell)?;
+            }
+            cells.push((Arc::clone(&scenario), cell));
+        }
+    }
+    let mut exit = Exit::Done;
+    for (scenario, cell) in cells {
+        let comparison = run(args, &scenario, cell)?;
+        if !comparison.agrees() {
+            exit = Exit::Failed;
+        }
+        let mut stdout = io::stdout().lock();
+        if args.json {
+            serde_json::to_writer(&mut stdout, &comparison)?;
+            writeln!(stdout)?;
+        } else {
+            writeln!(stdout, "{}", comparison.text())?;
+        }
+    }
+    Ok(exit)
+}
+
+fn run(
+    args: &CalibrateArgs,
+    scenario: &Arc<Scenario>,
+    cell: usize,
+) -> Result<Comparison, Box<dyn std::error::Error>> {
+    let first = scenario.seeds().start;
+    let seeds = args.seeds.clone().unwrap_or(first..first + 1);
+    let mut samples = Vec::new();
+    for world in WORLDS {
+        let job = |seed| Job { scenario: Arc::clone(scenario), seed, world, cell };
+        let runs = seeds.clone().map(|seed| job(seed).execute_alone());
+        let runs = runs.map(|done| Ok(sample(&done?)));
+        samples.push(runs.collect::<Result<Vec<_>, ExecuteError>>()?);
+    }
+    let plan = scenario.plan(first, WORLDS[0], cell)?;
+    Ok(Comparison {
+        scenario: plan.name.clone(),
+        bound: plan.bound().map(|bound| bound.best()),
+        cell: plan.cell,
+        rows: compare(samples),
+    })
+}

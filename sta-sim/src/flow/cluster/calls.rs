@@ -1,0 +1,256 @@
+//! Connections: who is dialled, what travels and how long, who learns that it ended.
+
+use std::time::Duration;
+
+use sta_core::engine::interface::{ConnId, Input};
+use sta_core::engine::registry;
+use sta_core::model::address::Address;
+use sta_core::model::ids::InfoHash;
+use sta_core::model::layout::Block;
+
+use super::{Chore, Cluster, Label};
+use crate::flow::letter::Letter;
+use crate::flow::machine::{Process, Told, address, host_at};
+use crate::flow::net::{Call, ConnIx, Happening, HostIx, NO_CAP, Postage, Side};
+use crate::flow::way::{Passage, Why};
+use crate::scenario::dist::below_million;
+use crate::scenario::network::Link;
+use crate::scenario::plan::Behaviour;
+
+/// A dial that finds no host fails after so long.
+const NO_ROUTE_AFTER: Duration = Duration::from_millis(1);
+
+impl Cluster {
+    pub(super) fn link(&self, from: HostIx, to: HostIx) -> Link {
+        let network = self.network.as_ref();
+        network.map_or_else(Link::default, |network| network.link(from as usize, to as usize))
+    }
+
+    /// How long a message sent now from `from` is on its way to `to`, once it has left.
+    pub(super) fn delay(&mut self, from: HostIx, to: HostIx) -> u64 {
+        let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
+        let fixed = (near.latency + far.latency + self.core_latency).as_nanos() as u64;
+        let clog = self.link(from, to).clog;
+        let rng = &mut self.machines[from as usize].rng;
+        let jitter = self.edges[from as usize].jitter;
+        let jitter = jitter.constant().unwrap_or_else(|| jitter.draw(rng));
+        fixed + jitter + clog.map_or(0, |clog| clog.draw(rng))
+    }
+
+    pub(super) fn happened(&mut self, happening: Happening<Letter>) {
+        match happening {
+            Happening::Opened(conn) => self.opened(conn),
+            Happening::Accepted(conn) => self.accepted(conn),
+            Happening::Arrived(conn, side, letter) => self.arrived(conn, side, letter),
+            Happening::Taken(conn, side) => {
+                if let Label::Peer(id) = self.labels[conn as usize][side] {
+                    let host = self.net.ends(conn)[side];
+                    self.tell(host, Told::Node(Input::Sent { conn: id }));
+                }
+            }
+            Happening::Closed(conn, side, why) => self.end_told(conn, side, why),
+        }
+    }
+
+    pub(super) fn opened(&mut self, conn: ConnIx) {
+        let [from, to] = self.net.ends(conn);
+        let remote = address(to);
+        let input = match &self.labels[conn as usize][0] {
+            Label::Peer(id) => Input::Dialled { conn: *id, remote },
+            Label::Tracker(tracker) => Input::TrackerOpened { tracker: tracker.clone(), remote },
+            Label::None | Label::Client => return,
+        };
+        self.tell(from, Told::Node(input));
+    }
+
+    pub(super) fn accepted(&mut self, conn: ConnIx) {
+        let [from, to] = self.net.ends(conn);
+        let (remote, local) = (address(from), address(to));
+        let label = &mut self.labels[conn as usize][1];
+        let told = match &mut self.machines[to as usize].process {
+            Some(Process::Node(process)) => {
+                process.accepted += 1;
+                let id = ConnId::Accepted(process.accepted);
+                process.conns.insert(id, conn);
+                *label = Label::Peer(id);
+                Told::Node(Input::Accepted { conn: id, remote })
+            }
+            Some(Process::Tracker(_)) => {
+                *label = Label::Client;
+                let conn = registry::ConnId(conn.into());
+                Told::Tracker(registry::Input::Opened { conn, remote, local })
+            }
+            None => return,
+        };
+        self.tell(to, told);
+    }
+
+    pub(super) fn arrived(&mut self, conn: ConnIx, side: Side, letter: Letter) {
+        let host = self.net.ends(conn)[side];
+        let told = match (&self.labels[conn as usize][side], letter) {
+            (Label::Peer(id), Letter::Peer(message)) => {
+                Told::Node(Input::Message { conn: *id, message })
+            }
+            (Label::Peer(conn), Letter::Block { id, block, wrong }) => {
+                self.machines[host as usize].disk.incoming = wrong;
+                Told::Node(Input::Block { conn: *conn, id, block })
+            }
+            (Label::Tracker(tracker), Letter::FromTracker(message)) => {
+                Told::Node(Input::TrackerMessage { tracker: tracker.clone(), message })
+            }
+            (Label::Client, Letter::ToTracker(message)) => {
+                self.tally.heard[host as usize] += 1;
+                let conn = registry::ConnId(conn.into());
+                Told::Tracker(registry::Input::Message { conn, message })
+            }
+            // A node dialled what is a tracker, or the other way round: real ones would see garbage and hang up.
+            _ => {
+                self.net.close(conn, side);
+                return self.end_told(conn, side, Why::Ended);
+            }
+        };
+        self.tell(host, told);
+    }
+
+    /// The end `side` learns that its connection is no more.
+    pub(super) fn end_told(&mut self, conn: ConnIx, side: Side, why: Why) {
+        let host = self.net.ends(conn)[side];
+        let label = std::mem::replace(&mut self.labels[conn as usize][side], Label::None);
+        let process = self.machines[host as usize].process.as_mut();
+        let why = why.to_string();
+        let told = match (label, process) {
+            (Label::Peer(id), Some(Process::Node(process))) => {
+                process.conns.remove(&id);
+                Told::Node(Input::Closed { conn: id, why })
+            }
+            (Label::Tracker(tracker), Some(Process::Node(process))) => {
+                process.trackers.remove(&tracker);
+                Told::Node(Input::TrackerClosed { tracker, why })
+            }
+            (Label::Client, Some(Process::Tracker(_))) => {
+                Told::Tracker(registry::Input::Closed { conn: registry::ConnId(conn.into()) })
+            }
+            _ => return,
+        };
+        self.tell(host, told);
+    }
+
+    pub(super) fn dial(&mut self, host: HostIx, addr: &Address, label: Label) {
+        let Some(to) = host_at(addr, self.machines.len()) else {
+            return self.unreachable(host, label);
+        };
+        let (there, back) = (self.link(host, to), self.link(to, host));
+        for link in [there, back].iter().filter(|link| !link.passes()) {
+            self.touched(link.cause);
+        }
+        if there.refused {
+            self.touched(there.cause);
+        }
+        let call = Call {
+            delay: self.delay(host, to),
+            refused: there.refused,
+            passages: [passage(there), passage(back)],
+            caps: [NO_CAP; 2],
+        };
+        let conn = self.net.dial(host, to, call);
+        if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
+            match &label {
+                Label::Peer(id) => process.conns.insert(*id, conn),
+                Label::Tracker(tracker) => process.trackers.insert(tracker.clone(), conn),
+                Label::None | Label::Client => None,
+            };
+        }
+        self.labels.push([label, Label::None]);
+    }
+
+    /// Nobody has the address that was dialled.
+    pub(super) fn unreachable(&mut self, host: HostIx, label: Label) {
+        let why = "no route to host".to_owned();
+        let input = match label {
+            Label::Peer(conn) => Input::Closed { conn, why },
+            Label::Tracker(tracker) => Input::TrackerClosed { tracker, why },
+            Label::None | Label::Client => return,
+        };
+        self.chore(host, self.now + NO_ROUTE_AFTER, Chore::Tell(input));
+    }
+
+    pub(super) fn peer_conn(&self, host: HostIx, conn: ConnId) -> Option<(ConnIx, Side)> {
+        let Some(Process::Node(process)) = &self.machines[host as usize].process else {
+            return None;
+        };
+        let ix = *process.conns.get(&conn)?;
+        Some((ix, self.side_of(ix, host)))
+    }
+
+    pub(super) fn tracker_conn(&self, host: HostIx, tracker: &Address) -> Option<(ConnIx, Side)> {
+        let Some(Process::Node(process)) = &self.machines[host as usize].process else {
+            return None;
+        };
+        let ix = *process.trackers.get(tracker)?;
+        Some((ix, self.side_of(ix, host)))
+    }
+
+    pub(super) fn hang_up(&mut self, host: HostIx, conn: ConnIx, side: Side) {
+        let label = std::mem::replace(&mut self.labels[conn as usize][side], Label::None);
+        if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
+            match label {
+                Label::Peer(id) => process.conns.remove(&id),
+                Label::Tracker(tracker) => process.trackers.remove(&tracker),
+                Label::None | Label::Client => None,
+            };
+        }
+        self.net.close(conn, side);
+    }
+
+    pub(super) fn send_block(
+        &mut self,
+        host: HostIx,
+        (conn, side): (ConnIx, Side),
+        id: u64,
+        torrent: InfoHash,
+        block: Block,
+    ) {
+        let machine = &mut self.machines[host as usize];
+        let kept = self.by_hash.get(&torrent).and_then(|&content| machine.disk.kept(content));
+        let mut wrong = kept.is_some_and(|kept| !kept.is_right(block.piece));
+        if let Behaviour::Corrupt(share) = machine.behaviour {
+            wrong |= below_million(&mut machine.rng) < share.0;
+        }
+        let letter = Letter::Block { id, block, wrong };
+        let at = machine.disk.read(block.len, self.now);
+        if at <= self.now {
+            self.post(conn, side, letter);
+        } else {
+            self.chore(host, at, Chore::Post { conn, side, letter });
+        }
+    }
+
+    pub(super) fn post(&mut self, conn: ConnIx, side: Side, letter: Letter) {
+        let ends = self.net.ends(conn);
+        let (from, to) = (ends[side], ends[1 - side]);
+        let link = self.link(from, to);
+        if !link.passes() || link.clog.is_some() {
+            self.touched(link.cause);
+        }
+        self.touched(self.edges[from as usize].cause);
+        self.touched(self.edges[to as usize].cause);
+        let delay = self.delay(from, to);
+        let tell = matches!(letter, Letter::Block { .. });
+        let postage = Postage { bytes: letter.bytes(), delay, tell };
+        self.net.send(conn, side, letter, postage);
+    }
+
+    pub(super) fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
+        usize::from(self.net.ends(conn)[0] != host)
+    }
+}
+
+pub(super) const fn passage(link: Link) -> Passage {
+    if link.cut {
+        Passage::Cut
+    } else if link.held {
+        Passage::Held
+    } else {
+        Passage::Open
+    }
+}

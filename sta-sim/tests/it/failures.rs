@@ -1,0 +1,84 @@
+//! A failure is told, written and replayed: by the program that ships, each time in a process of its own.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Everything goes wrong at random, and the promise is too short: this must fail.
+const TOO_SHORT: &str = r#"
+schema = 1
+name = "too short a promise"
+clock = { deadline = "60s", healed = "8s" }
+group = [
+    { name = "tracker" },
+    { name = "seed", up = "8 Mbit/s", down = "8 Mbit/s" },
+    { name = "leech", count = 3, up = "8 Mbit/s", down = "8 Mbit/s" },
+]
+content = [{ name = "image.bin", size = "2 MiB", piece = "128 KiB" }]
+fault = [
+    { do = "power-off", on = "leech", every = "exp 2s", for = "exp 1s max 3s", protect = "last-copy" },
+    { do = "reset", on = "leech", every = "exp 2s", for = "1s" },
+    { do = "cut", on = "leech", every = "exp 3s", for = "exp 1s max 3s" },
+]
+
+[[expect]]
+that = "complete"
+within = "1s"
+"#;
+
+/// Runs `sta-sim` in `folder`: its exit code, and what it said on stdout and stderr.
+fn sta_sim(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sta-sim"));
+    let output =
+        command.current_dir(folder).args(arguments).output().expect("the binary was built");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// What follows `sta-sim` in the command that replays a failure.
+fn replay_of(said: &str) -> Vec<&str> {
+    let line = said.lines().rfind(|line| line.trim_start().starts_with("replay"));
+    let command = line.and_then(|line| line.split_once("sta-sim ")).expect("a command to replay");
+    command.1.split_whitespace().take(2).collect()
+}
+
+#[test]
+fn the_printed_command_replays_a_failure_in_another_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    for seed in ["1", "2", "3"] {
+        let (code, said, _) = sta_sim(folder.path(), &["run", "short.toml", "--seed", seed]);
+        assert_eq!(code, Some(3), "safe but not live: {said}");
+        let (again, same, why) = sta_sim(folder.path(), &replay_of(&said));
+        assert_eq!(again, code, "seed {seed}: {same}{why}");
+        assert!(why.contains("the same as when the capsule was written"), "seed {seed}: {why}");
+    }
+    for name in ["report.html", "report.json", "events.jsonl", "capsule.toml"] {
+        assert!(folder.path().join("sta-runs/latest").join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_sweep_groups_its_failures_and_confirms_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    let sweep = ["sweep", "short.toml", "--seeds", "0..3", "-j", "2", "--out", "found"];
+    let (code, said, why) = sta_sim(folder.path(), &sweep);
+    assert_eq!(code, Some(3), "{said}{why}");
+    assert!(said.contains("3 runs, 3 failed"), "{said}");
+    assert!(said.contains("(replayed: the same)") && !said.contains("NOT the same"), "{said}");
+    let (again, ..) = sta_sim(folder.path(), &replay_of(&said));
+    assert_eq!(again, Some(3));
+    let part = ["sweep", "short.toml", "--seeds", "0..3", "--shard", "2/3", "--json"];
+    let (_, json, _) = sta_sim(folder.path(), &part);
+    let outcome: serde_json::Value = serde_json::from_str(json.trim()).expect("one run, one line");
+    assert_eq!((&outcome["seed"], &outcome["verdict"]), (&2.into(), &"not-live".into()));
+}
+
+#[test]
+fn what_is_no_capsule_is_not_replayed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    let (code, said, why) = sta_sim(folder.path(), &["replay", "short.toml"]);
+    assert_eq!((code, said.as_str()), (Some(2), ""), "{why}");
+    assert!(why.contains("short.toml is a scenario, not a capsule"), "{why}");
+}
