@@ -31,6 +31,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Runs scenarios in every world, and prints the times of completion side by side.
     Calibrate(CalibrateArgs),
+    /// Makes a capsule smaller that still fails in the same way.
+    Shrink(ShrinkArgs),
     /// Reads scenarios without running them, and shows the mistakes in them.
     Check(CheckArgs),
     /// Without a file, every key that a scenario can have; with one, its timeline and its bound.
@@ -95,6 +97,20 @@ pub struct CalibrateArgs {
     /// Prints JSON on stdout, one scenario a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `shrink`.
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// The capsule.
+    #[arg(value_name = "CAPSULE")]
+    pub capsule: PathBuf,
+    /// Where the smaller one goes; beside the capsule, as `capsule.small.toml`, unless given.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How many runs it may take.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub runs: u32,
 }
 
 /// What `run`, `sweep` and `replay` have in common.

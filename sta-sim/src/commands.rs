@@ -9,4 +9,5 @@ pub mod files;
 pub mod list;
 pub mod replay;
 pub mod run;
+pub mod shrink;
 pub mod sweep;

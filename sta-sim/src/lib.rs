@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod report;
 pub mod runlog;
 pub mod scenario;
+pub mod shrink;
 pub mod sweep;
 pub mod verdict;
 pub mod world;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use sta_sim::cli::{Cli, Command};
-use sta_sim::commands::{calibrate, check, diff, explain, list, replay, run, sweep};
+use sta_sim::commands::{calibrate, check, diff, explain, list, replay, run, shrink, sweep};
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => sweep::main(&args),
         Command::Replay(args) => replay::main(&args),
         Command::Calibrate(args) => calibrate::main(&args),
+        Command::Shrink(args) => shrink::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Explain(args) => explain::main(&args),
         Command::List(args) => list::main(&args),

@@ -6,11 +6,12 @@ use std::process::Command;
 
 /// The folders, and whether `cargo test` runs what lies in them. `scale/` takes a release build and is swept by `.ci/run`;
 /// `calibration/` runs here in the worlds that repeat, and in real time by `sta-sim calibrate`.
-const FOLDERS: [(&str, bool); 5] = [
+const FOLDERS: [(&str, bool); 6] = [
     ("smoke", true),
     ("faults", true),
     ("regressions", true),
     ("calibration", true),
+    ("known-answers", true),
     ("scale", false),
 ];
 

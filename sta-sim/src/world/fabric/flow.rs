@@ -134,8 +134,9 @@ impl Flow {
 pub(super) const FLIGHT_BYTES_MIN: u64 = 64 << 10;
 /// Most bytes that one connection may have in flight: Linux' largest receive buffer by default, rounded down.
 pub(super) const FLIGHT_BYTES_MAX: u64 = 4 << 20;
-/// Bytes that wait in the sender's kernel besides those in flight: what the real transport lets it keep.
-pub(super) const SEND_BUFFER_BYTES: u64 = limits::UNSENT_BYTES_MAX as u64;
+/// Bytes that wait in the sender's kernel besides those in flight: what the real transport lets it keep of a link that is
+/// shared. (On a fast one it is a block; there the flight is more than that.)
+pub(super) const SEND_BUFFER_BYTES: u64 = limits::UNSENT_BYTES_MIN as u64;
 /// Bytes that a sender can always hand in before the first is read.
 pub const WINDOW_BYTES_MIN: u64 = FLIGHT_BYTES_MIN + SEND_BUFFER_BYTES;
 /// What a reader takes to answer in a world of 1 ms ticks, and a little more.
