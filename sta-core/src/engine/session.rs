@@ -213,10 +213,10 @@ impl Session {
         self.avoided.iter().map(|&(piece, _)| piece).collect()
     }
 
-    /// When something was asked and, since then, nothing has come.
+    /// Since when it owes an answer and nothing has come. What was given up counts: it is to be sent or rejected all the same.
     #[must_use]
     pub fn silent_since(&self) -> Option<Time> {
-        let oldest = self.asked().next()?.1.at;
+        let oldest = self.asked.values().next()?.at;
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
     }
 

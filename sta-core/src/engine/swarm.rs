@@ -488,7 +488,8 @@ impl Swarm {
             } else if now.since(session.said) >= timeout / 3 {
                 quiet.push(conn);
             }
-            if session.silent_since().is_some_and(|since| now.since(since) >= patience) {
+            let silent = session.silent_since().is_some_and(|since| now.since(since) >= patience);
+            if silent && !session.stalled {
                 stalled.push(conn);
             }
         }

@@ -103,9 +103,10 @@ impl Swarm {
         self.abandon(conn, now);
     }
 
-    /// A stalled peer is asked for nothing: it still owes answers, and the first that comes shows that it is back.
+    /// A silent peer is asked for nothing more: it owes answers, and the first that comes shows that it is back.
     fn window(session: &Session, now: Time) -> u64 {
-        if session.stalled { 0 } else { session.pipeline.window(now) }
+        let silent = session.silent_since().is_some_and(|since| now.since(since) >= SILENCE);
+        if session.stalled || silent { 0 } else { session.pipeline.window(now) }
     }
 
     fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
