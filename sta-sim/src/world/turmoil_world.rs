@@ -15,7 +15,7 @@ use super::behaviour::up_of;
 use super::content::Content;
 use super::fabric::{Edge, Fault};
 use super::process::{self, Machine, Shared, note_disk};
-use super::stage::{Stage, StageError};
+use super::stage::{Stage, StageError, TICK_MAX, TICK_MIN};
 use super::watcher::Watcher;
 use crate::runlog::{Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
@@ -81,7 +81,7 @@ impl TurmoilWorld {
         }
         let watcher = Watcher::new(plan, &torrents, recorder);
         let shared = Rc::new(Shared { plan: Arc::clone(plan), contents, watcher });
-        let mut stage = Stage::new(Seed(plan.seed).child("stage"), plan.core_latency);
+        let mut stage = Stage::new(Seed(plan.seed).child("stage"), plan.core_latency, tick(plan));
         let driver = Driver::new(Arc::clone(plan));
         let mut machines = Vec::new();
         for (ix, host) in plan.hosts.iter().enumerate() {
@@ -370,6 +370,13 @@ fn edge_of(driver: &Driver, host: HostIx, behaviour: Behaviour) -> Edge {
         jitter: edge.jitter,
         loss: edge.loss,
     }
+}
+
+/// The longest tick, in whole milliseconds, that is not longer than the shortest delay between two hosts: idle ticks are
+/// a good part of what a run costs.
+fn tick(plan: &Plan) -> Duration {
+    let millis = plan.shortest_delay().as_millis() as u32;
+    (TICK_MIN * millis).clamp(TICK_MIN, TICK_MAX)
 }
 
 /// How long after the last event something that is expected may still show: what a tracker remembers.

@@ -15,12 +15,12 @@ use sta_sim::scenario::dist::Dist;
 use sta_sim::scenario::units::Ppm;
 use sta_sim::world::fabric::{Edge, Fabric};
 use sta_sim::world::shaping::{Shaped, SharedFabric};
-use sta_sim::world::stage::{HostCx, Stage};
+use sta_sim::world::stage::{HostCx, Stage, TICK_MIN};
 use sta_sim::world::turmoil_net::TurmoilTransport;
 
 /// Runs `suite` on one host.
 fn conforms<Fut: Future<Output = ()> + 'static>(edge: Edge, suite: fn(HostCx) -> Fut) {
-    let mut stage = Stage::new(Seed(1), Duration::ZERO);
+    let mut stage = Stage::new(Seed(1), Duration::ZERO, TICK_MIN);
     let done = Rc::new(Cell::new(false));
     let tell = Rc::clone(&done);
     let host = stage.add("host", edge, move |cx| {
