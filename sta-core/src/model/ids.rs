@@ -15,7 +15,7 @@ pub struct InfoHash(pub [u8; 20]);
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&String::from(*self))
     }
 }
 
@@ -67,7 +67,8 @@ impl TryFrom<String> for InfoHash {
 
 impl From<InfoHash> for String {
     fn from(hash: InfoHash) -> Self {
-        hash.to_string()
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        hash.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 }
 

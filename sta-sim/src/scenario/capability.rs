@@ -1,5 +1,7 @@
 //! What each world cannot honour. It refuses by name; nothing is ever ignored.
 
+use std::time::Duration;
+
 use super::mistake::{Mistake, Place};
 use super::plan::{Plan, Verb, World};
 
@@ -8,7 +10,7 @@ const TURMOIL_HOSTS_MAX: usize = 64;
 /// Most hosts on loopback TCP: what one machine runs without measuring itself.
 const TCP_HOSTS_MAX: usize = 64;
 /// The shortest one-way delay between two hosts on turmoil: its tick.
-const TURMOIL_DELAY_MIN_NANOS: u128 = 1_000_000;
+const TURMOIL_DELAY_MIN: Duration = Duration::from_millis(1);
 
 /// What the plan asks for and its world cannot do.
 #[must_use]
@@ -43,10 +45,7 @@ fn delays(plan: &Plan) -> Option<Mistake> {
     if plan.world != World::Turmoil {
         return None;
     }
-    let mut least: Vec<u128> = plan.hosts.iter().map(|host| host.latency.as_nanos()).collect();
-    least.sort_unstable();
-    let shortest = least.iter().take(2).sum::<u128>() + plan.core_latency.as_nanos();
-    (shortest < TURMOIL_DELAY_MIN_NANOS).then(|| {
+    (plan.shortest_delay() < TURMOIL_DELAY_MIN).then(|| {
         let why = "the turmoil world has no delay below 1ms from host to host; use a latency of 500us or more, or the flow world";
         Mistake::new(&Place::top("group").index(0).key("latency"), why)
     })

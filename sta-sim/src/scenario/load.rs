@@ -69,8 +69,7 @@ impl Scenario {
         let name = path.display().to_string();
         let source =
             Source::read(&name, &text).map_err(|located| LoadError::Wrong(vec![*located]))?;
-        let file: File = toml::from_str(&text)
-            .map_err(|error| LoadError::Wrong(vec![source.explain(&error)]))?;
+        let file: File = source.decode().map_err(LoadError::Wrong)?;
         let wrong = |mistake: &Mistake| LoadError::Wrong(vec![source.locate(mistake)]);
         let cells = matrix::cells(&file.matrix)
             .map_err(|(key, why)| wrong(&Mistake::new(&Place::top("matrix").key(&key), why)))?;

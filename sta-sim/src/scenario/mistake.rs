@@ -3,10 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
+
+/// Mistakes of shape shown at once: more than a person mends before looking again.
+const SHOWN_MAX: usize = 20;
 
 /// Where in a file: `group[1].up`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,6 +134,72 @@ impl<'a> Source<'a> {
         located(self.file, self.text, span, &key, &mistake.why)
     }
 
+    /// The file as a `T`.
+    ///
+    /// # Errors
+    /// Every key that is unknown or has a value of the wrong kind, from top to bottom: each is mended or taken out, and
+    /// the rest is looked at again.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Vec<Located>> {
+        let mut text = self.text.to_owned();
+        let mut found: Vec<(usize, Located)> = Vec::new();
+        while found.len() < SHOWN_MAX {
+            let error = match toml::from_str(&text) {
+                Ok(file) if found.is_empty() => return Ok(file),
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            // What is missing now may have been taken out before.
+            if !found.is_empty() && error.message().starts_with("missing field") {
+                break;
+            }
+            let span = error.span().unwrap_or(0..0);
+            found.push((span.start, self.explain(&error)));
+            let Some(rest) = self.without(&text, &span, error.message()) else { break };
+            text = rest;
+        }
+        found.sort_by_key(|(start, _)| *start);
+        Err(found.into_iter().map(|(_, located)| located).collect())
+    }
+
+    /// `text` without the mistake at `span`, everything else in its place; `None` if it cannot be taken out so.
+    fn without(&self, text: &str, span: &Range<usize>, message: &str) -> Option<String> {
+        let range = self.entry_at(span)?;
+        let entry = &text[range.clone()];
+        let meant =
+            unknown(message).and_then(|(typed, known)| Some((typed, nearest(typed, known)?)));
+        // What was meant, if it fits where the other stands.
+        let mended = meant.and_then(|(typed, near)| {
+            let (from, to) = if message.starts_with("unknown field") {
+                (entry[..entry.find('=')?].to_owned(), near.to_owned())
+            } else {
+                (format!("\"{typed}\""), format!("\"{near}\""))
+            };
+            let width = from.len();
+            (to.len() <= width).then(|| entry.replacen(&from, &format!("{to:width$}"), 1))
+        });
+        let blank = " ".repeat(entry.len());
+        let with = |entry: String| [&text[..range.start], &entry, &text[range.end..]].concat();
+        let mut texts = mended.into_iter().chain([blank]).map(with);
+        texts.find(|rest| rest != text && DeTable::parse(rest).is_ok())
+    }
+
+    /// The key and its value, on one line, that hold the span.
+    fn entry_at(&self, span: &Range<usize>) -> Option<Range<usize>> {
+        let mut at = Node::Table(self.tree.get_ref());
+        let mut entry = None;
+        while let Some((step, next)) = at.child_holding(span) {
+            if let (Step::Key(key), Some(table)) = (&step, at.table()) {
+                let found = table.iter().find(|(name, _)| name.get_ref().as_ref() == key.as_str());
+                entry = found
+                    .map(|(name, value)| name.span().start..value.span().end)
+                    .filter(|range| range.start < range.end)
+                    .filter(|range| !self.text[range.clone()].contains('\n'));
+            }
+            at = next;
+        }
+        entry
+    }
+
     /// What serde complains of, in our words.
     #[must_use]
     pub fn explain(&self, error: &toml::de::Error) -> Located {
@@ -228,13 +298,18 @@ fn located(file: &str, text: &str, span: Range<usize>, key: &str, why: &str) -> 
     }
 }
 
-/// `unknown field `coutn`, expected one of ...` as something to act on.
-fn in_our_words(message: &str) -> String {
+/// What was written and what is known there, of a message such as `unknown field `coutn`, expected one of ...`.
+fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
+    let is_one = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    if unknown && let Some(typed) = quoted.next() {
+    let typed = quoted.next().filter(|_| is_one)?;
+    Some((typed, quoted.collect()))
+}
+
+/// A message of serde's as something to act on.
+fn in_our_words(message: &str) -> String {
+    if let Some((typed, known)) = unknown(message) {
         let what = if message.starts_with("unknown field") { "key" } else { "word" };
-        let known: Vec<&str> = quoted.collect();
         return match nearest(typed, known.iter().copied()) {
             Some(near) => format!("unknown {what} {typed:?}; did you mean {near:?}?"),
             None => format!("unknown {what} {typed:?}; known here: {}", known.join(", ")),

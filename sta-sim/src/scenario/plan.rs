@@ -79,6 +79,14 @@ impl Plan {
         bound::bound(&self.hosts, &self.contents)
     }
 
+    /// The least one-way delay between two hosts.
+    #[must_use]
+    pub fn shortest_delay(&self) -> Duration {
+        let mut least: Vec<Duration> = self.hosts.iter().map(|host| host.latency).collect();
+        least.sort_unstable();
+        least.iter().take(2).sum::<Duration>() + self.core_latency
+    }
+
     /// Whether `host` is a node that has all of what it takes part in from the start.
     #[must_use]
     pub fn is_source(&self, host: HostIx) -> bool {

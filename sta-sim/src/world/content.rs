@@ -1,36 +1,28 @@
 //! The bytes of a torrent in a world: computed from (seed, offset), never stored.
 //!
-//! Pieces that were computed are kept for a while and shared by every store of a run, so that sending copies nothing
-//! and comparing reads memory.
-
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+//! Every piece is a window on one stretch of noise, not much longer than a piece, so that sending copies nothing, comparing
+//! reads memory that is near, and a content of any size costs the same. Invariant: no two of [`STARTS`] pieces are the
+//! same, and no block of 16 KiB is the same as one that was meant for elsewhere in 16,384 pieces around it.
 
 use bytes::Bytes;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Layout;
 
-/// Bytes of computed pieces that are kept: all of a small content, the working set of a large one.
-const KEPT_BYTES: usize = 64 << 20;
+/// Places in the noise where pieces begin.
+const STARTS: u32 = 1 << 18;
+/// From one piece's place to the next one's: odd, so that all places are visited before one is used again.
+const STRIDE: u32 = 7_919;
 
 /// The golden ratio in 64 bits: steps of it visit every number.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-const WORD: u64 = 8;
+const WORD: usize = 8;
 
 /// One content.
 #[derive(Debug)]
 pub struct Content {
-    seed: u64,
     layout: Layout,
     info_hash: InfoHash,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    pieces: BTreeMap<u32, Bytes>,
-    oldest: VecDeque<u32>,
-    bytes: usize,
+    noise: Bytes,
 }
 
 impl Content {
@@ -44,7 +36,11 @@ impl Content {
         hasher.update(name.as_bytes());
         let hash = hasher.finalize();
         let info_hash = InfoHash(std::array::from_fn(|i| hash.as_bytes()[i]));
-        Self { seed, layout, info_hash, kept: Mutex::default() }
+        let end = |piece| start(piece) + layout.piece_len(piece) as usize;
+        let bytes = (0..layout.pieces().min(STARTS)).map(end).max().unwrap_or(0);
+        let words = bytes.div_ceil(WORD) as u64;
+        let noise: Vec<u8> = (0..words).flat_map(|index| word(seed, index).to_le_bytes()).collect();
+        Self { layout, info_hash, noise: noise.into() }
     }
 
     /// Its identity: as good as that of a real torrent, but of no real torrent.
@@ -62,53 +58,35 @@ impl Content {
     /// The bytes of piece `piece`, which exists.
     #[must_use]
     pub fn piece(&self, piece: u32) -> Bytes {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = kept.pieces.get(&piece) {
-            return bytes.clone();
-        }
-        let mut bytes = vec![0; self.layout.piece_len(piece) as usize];
-        self.fill(self.layout.piece_offset(piece), &mut bytes);
-        let bytes = Bytes::from(bytes);
-        kept.keep(piece, bytes.clone());
-        bytes
+        let start = start(piece);
+        self.noise.slice(start..start + self.layout.piece_len(piece) as usize)
     }
 
     /// Fills `buf` with what is at `offset`.
-    pub fn fill(&self, offset: u64, buf: &mut [u8]) {
-        // Up to a whole word, whole words, and the rest.
-        let head = (offset.next_multiple_of(WORD) - offset).min(buf.len() as u64) as usize;
-        let (head, body) = buf.split_at_mut(head);
-        let first = self.word(offset / WORD).to_le_bytes();
-        let skip = (offset % WORD) as usize;
-        head.iter_mut().zip(&first[skip..]).for_each(|(byte, word)| *byte = *word);
-        let chunks = body.chunks_mut(WORD as usize);
-        for (index, chunk) in (offset.div_ceil(WORD)..).zip(chunks) {
-            let word = self.word(index).to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+    pub fn fill(&self, mut offset: u64, mut buf: &mut [u8]) {
+        let piece_bytes = u64::from(self.layout.piece_bytes());
+        while !buf.is_empty() {
+            let piece = self.piece((offset / piece_bytes) as u32);
+            let from = &piece[(offset % piece_bytes) as usize..];
+            let len = from.len().min(buf.len());
+            buf[..len].copy_from_slice(&from[..len]);
+            buf = &mut buf[len..];
+            offset += len as u64;
         }
-    }
-
-    /// Word `index`. The mixing of SplitMix64 (Steele, Lea, Flood, 2014), by index instead of by turn.
-    fn word(&self, index: u64) -> u64 {
-        let mut z = self.seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 }
 
-impl Kept {
-    fn keep(&mut self, piece: u32, bytes: Bytes) {
-        self.bytes += bytes.len();
-        self.oldest.push_back(piece);
-        self.pieces.insert(piece, bytes);
-        while self.bytes > KEPT_BYTES && self.oldest.len() > 1 {
-            if let Some(dropped) = self.oldest.pop_front().and_then(|old| self.pieces.remove(&old))
-            {
-                self.bytes -= dropped.len();
-            }
-        }
-    }
+/// Where in the noise a piece begins.
+const fn start(piece: u32) -> usize {
+    (piece.wrapping_mul(STRIDE) % STARTS) as usize
+}
+
+/// Word `index` of the noise. The mixing of SplitMix64 (Steele, Lea, Flood, 2014), by index instead of by turn.
+const fn word(seed: u64, index: u64) -> u64 {
+    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -116,7 +94,10 @@ mod tests {
     use proptest::prelude::*;
     use sta_core::model::layout::Layout;
 
-    use super::{Content, KEPT_BYTES};
+    use super::{Content, STARTS, start};
+
+    /// The least distance of two blocks in a piece.
+    const SHIFTS: u32 = 1 << 14;
 
     fn content(total: u64) -> Content {
         Content::new("c", 7, Layout::new(total, 64 << 10).expect("in bounds"))
@@ -124,9 +105,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_range_reads_the_same_bytes(start in 0usize..3000, len in 0usize..3000) {
+        fn every_range_reads_the_same_bytes(start in 0usize..200_000, len in 0usize..200_000) {
             let content = content(1 << 20);
-            let mut whole = vec![0; 6000];
+            let mut whole = vec![0; 400_000];
             content.fill(0, &mut whole);
             let mut part = vec![0; len];
             content.fill(start as u64, &mut part);
@@ -144,13 +125,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_same_when_computed_again() {
-        let content = content(2 * KEPT_BYTES as u64);
-        let first = content.piece(0);
-        (0..content.layout().pieces()).for_each(|piece| drop(content.piece(piece)));
-        let kept = content.kept.lock().expect("nobody panicked");
-        assert!(kept.bytes <= KEPT_BYTES && !kept.pieces.contains_key(&0));
-        drop(kept);
-        assert_eq!(content.piece(0), first);
+    fn no_block_is_the_same_as_one_that_was_meant_for_elsewhere() {
+        let content = content(1 << 20);
+        let block = |piece, offset: usize| content.piece(piece).slice(offset..offset + 64);
+        let all = || (0..16).flat_map(|piece| [(piece, 0), (piece, SHIFTS as usize)]);
+        for (a, b) in all().flat_map(|a| all().map(move |b| (a, b))).filter(|(a, b)| a < b) {
+            assert_ne!(block(a.0, a.1), block(b.0, b.1), "{a:?} and {b:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_begin_at_places_of_their_own() {
+        let mut places: Vec<usize> = (0..STARTS).map(start).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), STARTS as usize);
+        for first in [0, 77_777] {
+            let shift = |piece| start(piece) % SHIFTS as usize;
+            let mut shifts: Vec<usize> = (first..first + SHIFTS).map(shift).collect();
+            shifts.sort_unstable();
+            shifts.dedup();
+            assert_eq!(shifts.len(), SHIFTS as usize, "of neighbours");
+        }
     }
 }

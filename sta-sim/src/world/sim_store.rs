@@ -178,11 +178,11 @@ impl SimStore {
         let range = offset..offset + buf.len() as u64;
         let at = |place: u64| (place - offset) as usize;
         if state.written.covers(range.clone()) {
-            fill(&self.content, offset, buf);
+            self.content.fill(offset, buf);
         } else {
             buf.fill(0);
             for part in state.written.within(range.clone()) {
-                fill(&self.content, part.start, &mut buf[at(part.start)..at(part.end)]);
+                self.content.fill(part.start, &mut buf[at(part.start)..at(part.end)]);
             }
         }
         for (start, bytes) in state.wrong_within(&range) {
@@ -193,20 +193,6 @@ impl SimStore {
 
 /// What a disk writes at once.
 const SECTOR_BYTES: u64 = 512;
-
-/// Copies from computed pieces.
-fn fill(content: &Content, offset: u64, mut buf: &mut [u8]) {
-    let piece_bytes = u64::from(content.layout().piece_bytes());
-    let mut offset = offset;
-    while !buf.is_empty() {
-        let piece = content.piece((offset / piece_bytes) as u32);
-        let from = &piece[(offset % piece_bytes) as usize..];
-        let len = from.len().min(buf.len());
-        buf[..len].copy_from_slice(&from[..len]);
-        buf = &mut buf[len..];
-        offset += len as u64;
-    }
-}
 
 impl State {
     /// Writes `data` over whatever is at `offset`.

@@ -17,7 +17,7 @@ use super::fabric::{Edge, Fault};
 use super::process::{self, Machine, Shared, note_disk};
 use super::stage::{Process, Software, Stage, StageError};
 use super::tcp_stage::TcpStage;
-use super::turmoil_stage::TurmoilStage;
+use super::turmoil_stage::{TICK_MAX, TICK_MIN, TurmoilStage};
 use super::watcher::Watcher;
 use crate::runlog::{Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
@@ -35,7 +35,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`StageError::TooManyHosts`]. A panic in a host is no error here: it is in the log, and the run has ended with it.
 pub fn on_turmoil(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core_latency))
+    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core_latency, tick(plan)))
 }
 
 /// Runs `plan` to its end in the tcp world, in real time.
@@ -387,6 +387,13 @@ fn edge_of(driver: &Driver, host: HostIx, behaviour: Behaviour) -> Edge {
         jitter: edge.jitter,
         loss: edge.loss,
     }
+}
+
+/// The longest tick, in whole milliseconds, that is not longer than the shortest delay between two hosts: idle ticks are
+/// a good part of what a run costs.
+fn tick(plan: &Plan) -> Duration {
+    let millis = plan.shortest_delay().as_millis() as u32;
+    (TICK_MIN * millis).clamp(TICK_MIN, TICK_MAX)
 }
 
 /// How long after the last event something that is expected may still show: what a tracker remembers.

@@ -17,8 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// Most bytes of one write. One write is one message of turmoil's, whatever its size, and the unit of its back-pressure.
-pub const WRITE_BYTES: usize = 16 << 10;
+/// Most bytes of one write. One write is one message of turmoil's, whatever its size, and the unit of its back-pressure: a
+/// thousand of them are taken from a writer whom nobody reads.
+pub const WRITE_BYTES: usize = 32 << 10;
 
 /// The transport of the turmoil host that has the number `ip`.
 #[derive(Clone, Copy, Debug)]

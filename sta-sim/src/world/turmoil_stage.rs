@@ -1,8 +1,8 @@
 //! The stage where everything repeats: turmoil's simulation with our network, our clock, and processes that start, die,
 //! go dark and pause.
 //!
-//! Knows nothing of scenarios, nodes or trackers. A tick is a millisecond: finer than tokio's timers is not to be had,
-//! coarser would quantise delays. Within a tick every host sees the same time.
+//! Knows nothing of scenarios, nodes or trackers. A tick is a millisecond or a few: finer than tokio's timers is not to be had,
+//! coarser quantises delays. Within a tick every host sees the same time.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,8 +23,10 @@ use super::shaping::{Shaped, SharedFabric};
 use super::stage::{HostClock, HostCx, Process, Software, Stage, StageError};
 use super::turmoil_net::TurmoilTransport;
 
-/// One step of the simulation.
-pub const TICK: Duration = Duration::from_millis(1);
+/// The shortest step of the simulation.
+pub const TICK_MIN: Duration = Duration::from_millis(1);
+/// The longest: [`super::fabric`]'s windows bridge two of them.
+pub const TICK_MAX: Duration = Duration::from_millis(4);
 /// Most hosts. turmoil's work for a tick grows with the cube of their number: 64 take 0.5 s of real time for each
 /// simulated second when idle, 200 take 17 s.
 pub const HOSTS_MAX: usize = 64;
@@ -70,13 +72,19 @@ pub struct TurmoilStage {
 }
 
 impl TurmoilStage {
-    /// An empty stage. Everything drawn on it comes from `seed`.
+    /// An empty stage. Everything drawn on it comes from `seed`. Whoever waits for something goes on at the end of a
+    /// `tick`, so it should not be longer than the shortest delay between two hosts.
+    ///
+    /// # Panics
+    /// If `tick` is not of whole milliseconds from [`TICK_MIN`] to [`TICK_MAX`].
     #[must_use]
-    pub fn new(seed: Seed, core_latency: Duration) -> Self {
+    pub fn new(seed: Seed, core_latency: Duration, tick: Duration) -> Self {
+        let whole = tick.subsec_nanos().is_multiple_of(TICK_MIN.subsec_nanos());
+        assert!(whole && (TICK_MIN..=TICK_MAX).contains(&tick), "a tick of {tick:?}");
         let sim = turmoil::Builder::new()
             .rng_seed(seed.child("turmoil").0)
             .epoch(SystemTime::UNIX_EPOCH)
-            .tick_duration(TICK)
+            .tick_duration(tick)
             .simulation_duration(Duration::MAX)
             .min_message_latency(Duration::ZERO)
             .max_message_latency(Duration::ZERO)

@@ -17,11 +17,11 @@ use sta_sim::world::fabric::{Edge, Fabric};
 use sta_sim::world::shaping::{Shaped, SharedFabric};
 use sta_sim::world::stage::{HostCx, Stage as _};
 use sta_sim::world::turmoil_net::TurmoilTransport;
-use sta_sim::world::turmoil_stage::TurmoilStage;
+use sta_sim::world::turmoil_stage::{TICK_MIN, TurmoilStage};
 
 /// Runs `suite` on one host.
 fn conforms<Fut: Future<Output = ()> + 'static>(edge: Edge, suite: fn(HostCx) -> Fut) {
-    let mut stage = TurmoilStage::new(Seed(1), Duration::ZERO);
+    let mut stage = TurmoilStage::new(Seed(1), Duration::ZERO, TICK_MIN);
     let done = Rc::new(Cell::new(false));
     let tell = Rc::clone(&done);
     let host = stage.add("host", edge, move |cx| {

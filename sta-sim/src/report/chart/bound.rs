@@ -10,6 +10,8 @@ use crate::report::series::Series;
 
 const HEIGHT: f64 = 110.0;
 const BAR: f64 = 16.0;
+/// Room for the figure of a bar.
+const FIGURE: f64 = 100.0;
 
 /// The chart: the bound and the makespan as bars, and under them the share of nodes that were complete.
 #[must_use]
@@ -21,7 +23,12 @@ pub fn bound(outcome: &Outcome, series: &Series) -> Markup {
                 title { (name) ": " (at) }
             }
             text.name x=(px(LEFT - 8.0)) y="12" text-anchor="end" { (name) }
-            text.figure x=(px(scale.x(at) + 6.0)) y="12" { (figure) }
+            // Beside the bar; inside it where there is no room.
+            @if scale.x(at) < RIGHT - FIGURE {
+                text.figure x=(px(scale.x(at) + 6.0)) y="12" { (figure) }
+            } @else {
+                text.figure.inside x=(px(scale.x(at) - 6.0)) y="12" text-anchor="end" { (figure) }
+            }
         }
     };
     let at = |bound: std::time::Duration| Time::ZERO + bound;

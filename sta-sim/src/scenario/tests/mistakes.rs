@@ -113,6 +113,19 @@ fn all_mistakes_are_shown_each_once() {
 }
 
 #[test]
+fn every_unknown_key_is_shown_from_top_to_bottom() {
+    let said = said_of(
+        &with("count = 6", "coutn = 6\ndown = 7")
+            .replace("deadline = \"60s\"", "deadlnie = \"60s\"")
+            .replace("within = \"20s\"", "whithin = \"20s\"")
+            .replace("do = \"cut\"", "do = \"cat\""),
+    );
+    let mistakes = ["deadlnie", "coutn", "down: invalid type", "\"cat\"", "whithin"];
+    let places: Vec<Option<usize>> = mistakes.iter().map(|mistake| said.find(mistake)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {said}");
+}
+
+#[test]
 fn a_mistake_is_shown_with_its_line() {
     let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
     assert!(said.starts_with("test.toml:6:12: clock.deadline: "), "{said}");

@@ -139,8 +139,9 @@ pub(super) const FLIGHT_BYTES_MAX: u64 = 4 << 20;
 pub(super) const SEND_BUFFER_BYTES: u64 = limits::UNSENT_BYTES_MIN as u64;
 /// Bytes that a sender can always hand in before the first is read.
 pub const WINDOW_BYTES_MIN: u64 = FLIGHT_BYTES_MIN + SEND_BUFFER_BYTES;
-/// What a reader takes to answer in a world of 1 ms ticks, and a little more.
-const REACTION: Duration = Duration::from_millis(4);
+/// What a reader takes to answer in a world of 4 ms ticks: it wakes at the end of one, whom it answers at the end of another, and
+/// a little more.
+const REACTION: Duration = Duration::from_millis(10);
 
 /// How much one connection may have in flight: rate times delay, so that a link is kept full by one connection
 /// and queues stay short when many share it.
