@@ -68,6 +68,9 @@ pub struct SweepArgs {
     /// How many runs at the same time; as many as the machine has processors unless given.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub jobs: Option<u32>,
+    /// Ends at the first failure, after the runs under way.
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Every N-th run only, the I-th of them first: shares a sweep between machines.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,

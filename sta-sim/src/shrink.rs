@@ -118,7 +118,7 @@ mod tests {
         let event = |id: u32| format!("[[event]]\nid = \"e{id}\"\nat = \"{id}s\"\ndo = \"heal\"\n");
         let host = |ix: u32| format!("[[host]]\nname = \"leech[{ix}]\"\nup = \"1 Mbit/s\"\n");
         let text = format!(
-            "schema = 1\nname = \"s\"\n[clock]\ndeadline = \"9s\"\n[[group]]\nname = \"leech\"\ncount = 40\n{}{}",
+            "schema = 1\nname = \"s\"\ncontent = []\n[clock]\ndeadline = \"9s\"\n[[group]]\nname = \"leech\"\ncount = 40\n{}{}",
             (0..20).map(event).collect::<String>(),
             host(2) + &host(30),
         );

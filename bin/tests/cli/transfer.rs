@@ -112,8 +112,13 @@ fn a_stranger_who_speaks_garbage_or_nothing_stops_nobody() {
     let bytes = dir.write("file", 500_000);
     let at = ["--listen", "127.0.0.1:0", "--tracker-listen", "127.0.0.1:0"];
     let mut share = dir.start(&[&["share", "file"], &at[..]].concat());
-    let seeding = share.wait_for("seeding file as");
-    let link = share.wait_for("sta-node download");
+    // One is on stdout and the other on stderr: they come in any order.
+    let telling = ["seeding file as", "sta-node download"];
+    let told = |line: &str| telling.iter().any(|text| line.contains(text));
+    let lines = [(); 2].map(|()| share.wait_until("its address and its link", told));
+    let [seeding, link] = telling.map(|text| {
+        lines.iter().find(|line| line.contains(text)).expect("it is told once").clone()
+    });
     let link = link.rsplit(' ').next().expect("a word");
     let node =
         seeding.split(" at ").nth(1).and_then(|rest| rest.split(',').next()).expect("an address");

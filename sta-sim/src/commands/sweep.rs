@@ -2,6 +2,7 @@
 //!
 //! The first run of each cause gets a folder and a capsule, and the capsule is run again before it is believed. Ctrl-C ends
 //! the sweep after the runs under way, and prints what was found so far; a second one ends it at once.
+//! So does the first failure, where that is asked for.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ pub fn main(args: &SweepArgs) -> Exit {
     };
     let shard = args.shard.map_or((0, 1), |shard| (shard.index, shard.of));
     let jobs = jobs(&asked, shard);
-    let stop = stop_at_ctrl_c();
+    let stop = Arc::new(AtomicBool::new(false));
+    let interrupted = stop_at_ctrl_c(&stop);
     // Runs in real time would take the processors from each other.
     let usual = || if asked.iter().any(|asked| asked.world == World::Tcp) { 1 } else { cores() };
     let threads = args.jobs.map_or_else(usual, |jobs| jobs as usize);
@@ -50,6 +52,9 @@ pub fn main(args: &SweepArgs) -> Exit {
             }
             Err(error) => tally.refuse(error.to_string()),
         }
+        if args.fail_fast && tally.failed() > 0 {
+            stop.store(true, Ordering::Relaxed);
+        }
         let (speed, took) = (tally.simulated.as_secs_f64(), begin.elapsed());
         bar.set_message(format!(
             "{} failed, {:.0} times real time",
@@ -65,7 +70,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     } else {
         print!("{text}");
     }
-    if stop.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
+    if interrupted.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
 }
 
 /// What there is to run. A world that is asked for leaves out the files that do not name it.
@@ -154,11 +159,12 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Set by the first Ctrl-C. The second ends the program at once.
-fn stop_at_ctrl_c() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&stop);
+/// Sets `stop` and what it returns at the first Ctrl-C. The second ends the program at once.
+fn stop_at_ctrl_c(stop: &Arc<AtomicBool>) -> Arc<AtomicBool> {
+    let (interrupted, stop) = (Arc::new(AtomicBool::new(false)), Arc::clone(stop));
+    let set = Arc::clone(&interrupted);
     let handler = move || {
+        stop.store(true, Ordering::Relaxed);
         if set.swap(true, Ordering::Relaxed) {
             std::process::exit(Exit::Interrupted as i32);
         }
@@ -166,5 +172,5 @@ fn stop_at_ctrl_c() -> Arc<AtomicBool> {
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("warning: Ctrl-C will not print what was found so far: {error}");
     }
-    stop
+    interrupted
 }

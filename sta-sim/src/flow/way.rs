@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use sta_core::model::time::Time;
 
 use super::fair::FlowId;
-use sta_core::model::limits;
+use crate::world::fabric::WINDOW_BYTES_MIN;
 
 /// Parts of a byte.
 pub(super) const PARTS: u64 = 1_000_000_000;
 
 /// Bytes of one way that its sender's kernel keeps until they leave: what nobody can overtake or take back any more. As
-/// much as the real transport has it keep.
-pub const KERNEL_BYTES: u64 = limits::UNSENT_BYTES_MIN as u64;
+/// much as in the worlds that have bytes.
+pub const KERNEL_BYTES: u64 = WINDOW_BYTES_MIN;
 
 /// Why a connection is no more, as the side that learns of it sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
