@@ -1,7 +1,7 @@
 //! The bytes of a torrent in a world: computed from (seed, offset), never stored.
 //!
 //! Every piece is a window on one stretch of noise, not much longer than a piece, so that sending copies nothing, comparing
-//! reads memory that is near, and a content of any size costs the same. Invariant: no two of [`STARTS`] pieces are the
+//! reads memory that is near, and a content of any size costs the same. Invariant: no two of `STARTS` pieces are the
 //! same, and no block of 16 KiB is the same as one that was meant for elsewhere in 16,384 pieces around it.
 
 use bytes::Bytes;
