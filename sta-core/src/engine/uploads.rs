@@ -20,8 +20,9 @@ use super::interface::ConnId;
 use super::session::{Session, Wish};
 use crate::model::bitfield::Bitfield;
 
-/// Blocks handed to one connection that it has not sent yet. One is on the wire, one follows without a pause.
-const AHEAD_MAX: usize = 2;
+/// Blocks handed to one connection that it has not sent yet. One is on the wire, one follows without a pause. A choke does
+/// not take them back.
+pub const AHEAD_MAX: usize = 2;
 
 /// The slots, and what went out before.
 #[derive(Debug)]

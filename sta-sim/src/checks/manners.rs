@@ -3,11 +3,12 @@
 //!
 //! Judged only between nodes that behave as the product does. Word travels: an asker may not know yet of a choke, or of a
 //! restart of its peer, so what it asks is held against its own session, and a choke against it after [`CHOKE_NEWS`] on
-//! an undisturbed network.
+//! an undisturbed network. Who chokes may still send the blocks that its connection was handed before, [`AHEAD_MAX`] of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sta_core::engine::uploads::AHEAD_MAX;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::Block;
@@ -32,6 +33,8 @@ pub struct Manners {
     owed: BTreeMap<Way, BTreeMap<Block, u32>>,
     /// Whom the second of the pair serves.
     unchoked: BTreeSet<Way>,
+    /// Blocks that the second of the pair may still send to the first, which it has choked.
+    leaving: BTreeMap<Way, usize>,
     /// When the second of the pair choked the first.
     choked: BTreeMap<Way, Time>,
     /// When the session of the first with the second began, as the first says.
@@ -53,6 +56,7 @@ impl Rule for Manners {
             Event::PeerConnected { torrent, peer } => {
                 self.since.insert(way(who, peer, torrent), *at);
                 self.unchoked.remove(&way(peer, who, torrent));
+                self.leaving.remove(&way(peer, who, torrent));
                 self.choked.remove(&way(who, peer, torrent));
             }
             Event::PeerLost { torrent, peer, .. } => {
@@ -64,8 +68,10 @@ impl Rule for Manners {
                 self.choked.remove(&way(peer, who, torrent));
             }
             Event::Choked { torrent, peer } => {
-                self.unchoked.remove(&way(peer, who, torrent));
-                self.choked.insert(way(peer, who, torrent), *at);
+                let way = way(peer, who, torrent);
+                self.unchoked.remove(&way);
+                self.leaving.insert(way.clone(), AHEAD_MAX);
+                self.choked.insert(way, *at);
             }
             Event::BlockAsked { torrent, peer, block } => {
                 self.block_asked(account, way(who, peer, torrent), *block);
@@ -127,10 +133,15 @@ impl Manners {
             .then(|| format!("which choked it at {choked}"))
     }
 
+    /// Counts a block that was handed over before the choke, as far as that may be.
+    fn leaves(&mut self, way: &Way) -> bool {
+        let left = self.leaving.get_mut(way).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+
     fn block_sent(&mut self, account: &Account, way: &Way, block: Block) {
-        let choked = !self.unchoked.contains(way);
         let (peer, who, _) = way;
-        if choked {
+        if !self.unchoked.contains(way) && !self.leaves(way) {
             self.findings.add(account, Some(who), || {
                 format!("{who} sent {} to {peer}, which it chokes", words(block))
             });
@@ -218,8 +229,11 @@ mod tests {
 
     #[test]
     fn the_choked_are_not_served_and_soon_know() {
-        let asked = format!("{MET} | 2 leech-0 asked seed-0 0 | 3 seed-0 choked leech-0");
-        breaks(rule(), &format!("{asked} | 4 seed-0 sent leech-0 0"), "which it chokes");
+        let asks = "2 leech-0 asked seed-0 0 | 2 leech-0 asked seed-0 0 | 2 leech-0 asked seed-0 1";
+        let asked = format!("{MET} | {asks} | 3 seed-0 choked leech-0");
+        let left = format!("{asked} | 4 seed-0 sent leech-0 0 | 4 seed-0 sent leech-0 0");
+        holds(rule(), &left);
+        breaks(rule(), &format!("{left} | 4 seed-0 sent leech-0 1"), "which it chokes");
         holds(rule(), &format!("{asked} | 4 leech-0 asked seed-0 1"));
         breaks(
             rule(),

@@ -82,3 +82,22 @@ fn what_is_no_capsule_is_not_replayed() {
     assert_eq!((code, said.as_str()), (Some(2), ""), "{why}");
     assert!(why.contains("short.toml is a scenario, not a capsule"), "{why}");
 }
+
+#[test]
+fn a_capsule_shrinks_to_what_makes_it_fail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    let run = ["run", "short.toml", "--world", "flow", "--out", "runs"];
+    let (code, said, _) = sta_sim(folder.path(), &run);
+    assert_eq!(code, Some(3), "{said}");
+    let capsule = replay_of(&said)[1];
+    let shrink = ["shrink", capsule, "--output", "small.toml"];
+    let (code, said, why) = sta_sim(folder.path(), &shrink);
+    assert_eq!(code, Some(0), "{said}{why}");
+    // The promise is too short with no fault at all, for a single receiver.
+    let small = std::fs::read_to_string(folder.path().join("small.toml")).expect("it was written");
+    assert!(!small.contains("[[event]]") && said.contains("0 events"), "{said}\n{small}");
+    let (code, said, why) = sta_sim(folder.path(), &["replay", "small.toml"]);
+    assert_eq!(code, Some(3), "{said}{why}");
+    assert!(why.contains("the same as when the capsule was written"), "{why}");
+}
