@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 
 use crate::checks::Account;
 use crate::checks::liveness::downloads;
+use crate::checks::registry::second_heard;
 use crate::runlog::{Entry, Note, Noted, RunLog};
 use crate::scenario::plan::{ContentIx, HostIx, Plan};
 
@@ -19,8 +20,6 @@ use crate::scenario::plan::{ContentIx, HostIx, Plan};
 pub const COLUMNS: usize = 240;
 /// Rows of a picture of pieces; more pieces share a row.
 pub const PIECE_ROWS: u32 = 48;
-/// Nanoseconds.
-const SECOND: u64 = 1_000_000_000;
 
 /// Everything that is drawn.
 pub struct Series {
@@ -108,7 +107,7 @@ impl Series {
             hosts: vec![host; plan.hosts.len()],
             contents: plan.contents.iter().map(|c| content(c.layout.pieces())).collect(),
             given: BTreeMap::new(),
-            heard: vec![0; (end.as_nanos() / SECOND) as usize + 1],
+            heard: vec![0; second_heard(end) as usize + 1],
             leases: Vec::with_capacity(COLUMNS),
             completions: Vec::new(),
         }
@@ -137,8 +136,7 @@ impl Series {
             Entry::Said(record) => self.said(record, account, leases),
             Entry::Noted(Noted { at, note }) => match note {
                 Note::TrackerHeard { messages, .. } => {
-                    let second = (at.as_nanos() / SECOND) as usize;
-                    if let Some(heard) = self.heard.get_mut(second) {
+                    if let Some(heard) = self.heard.get_mut(second_heard(*at) as usize) {
                         *heard += u64::from(*messages);
                     }
                 }
