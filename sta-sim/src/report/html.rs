@@ -114,8 +114,11 @@ fn failure(log: &RunLog, outcome: &Outcome) -> Markup {
                     (evidence(log, finding))
                 }
             }
-            @let more = failures.len() - first_of_each.len().min(EXPLAINED_MAX);
-            @if more > 0 { p.finding { (more) " more findings are in the table below and in report.json" } }
+            @let kept = (failures.len() - first_of_each.len().min(EXPLAINED_MAX)) as u64;
+            @let more = kept + outcome.judged().filter(|j| j.fails()).map(|j| j.judgement.more).sum::<u64>();
+            @if more > 0 {
+                p.finding { "There " (if more == 1 { "is" } else { "are" }) " " (more) " more; the table below names the first of each check" }
+            }
         }
     }
 }
