@@ -99,8 +99,10 @@ pub struct FaultSeen {
     pub origin: Origin,
     /// What was done.
     pub verb: String,
-    /// To whom, and the other side.
-    pub targets: Vec<NodeId>,
+    /// To whom.
+    pub on: Vec<NodeId>,
+    /// The other side of a network fault.
+    pub against: Vec<NodeId>,
     /// When.
     pub began: Time,
     /// When it was undone, if it was.
@@ -130,6 +132,14 @@ pub struct Measures {
     pub complete: (u32, u32),
 }
 
+impl FaultSeen {
+    /// Whether the other side of a network fault is all of the `hosts` of the scenario that it is not on.
+    #[must_use]
+    pub const fn is_against_everybody_else(&self, hosts: usize) -> bool {
+        !self.against.is_empty() && self.on.len() + self.against.len() >= hosts
+    }
+}
+
 impl Judged {
     /// Whether it did not hold, and that matters.
     #[must_use]
@@ -144,14 +154,15 @@ impl Outcome {
         self.expectations.iter().chain(&self.watched)
     }
 
-    /// The findings that made the run fail, each with the name of its check; panics first, then by time.
+    /// The findings that made the run fail, each with the name of its check; panics first, then the check that broke
+    /// first, with its findings in its own order.
     #[must_use]
     pub fn failures(&self) -> Vec<(&str, &Finding)> {
-        let broken = self.judged().filter(|judged| judged.fails());
-        let mut found: Vec<_> = broken
-            .flat_map(|judged| judged.judgement.findings.iter().map(|f| (judged.name.as_str(), f)))
-            .collect();
-        found.sort_by_key(|(_, finding)| finding.at);
+        let mut broken: Vec<&Judged> = self.judged().filter(|judged| judged.fails()).collect();
+        broken.sort_by_key(|judged| judged.judgement.findings.iter().map(|found| found.at).min());
+        let found = broken
+            .into_iter()
+            .flat_map(|judged| judged.judgement.findings.iter().map(|f| (judged.name.as_str(), f)));
         self.panics.iter().map(|finding| ("panic", finding)).chain(found).collect()
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::checks::economy::Waste;
 use crate::checks::fairness::{download_rate, jain};
 use crate::checks::happens::Kinds;
-use crate::checks::liveness::{Stall, makespan};
+use crate::checks::liveness::{Stall, downloads, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Entry, Note, Noted, RunLog, verb_name};
@@ -110,14 +110,15 @@ fn verdict(
 }
 
 fn faults(plan: &Plan, log: &RunLog) -> Vec<FaultSeen> {
-    let name = |host: &HostIx| plan.hosts[*host].id.clone();
+    let names = |hosts: &[HostIx]| hosts.iter().map(|&ix| plan.hosts[ix].id.clone()).collect();
     log.occurrences
         .iter()
         .map(|seen| FaultSeen {
             id: seen.id.clone(),
             origin: seen.origin,
             verb: verb_name(&seen.verb),
-            targets: seen.on.iter().chain(&seen.against).map(name).collect(),
+            on: names(&seen.on),
+            against: names(&seen.against),
             began: seen.began,
             ended: seen.ended,
             touched: seen.touched,
@@ -157,12 +158,7 @@ impl Gauges {
         let over_bound = makespan
             .zip(bound)
             .and_then(|(makespan, bound)| ppm(makespan.as_nanos().into(), bound.as_nanos()));
-        let wants = |host: &HostIx| {
-            let parts = &account.hosts()[*host].parts;
-            parts.is_empty() || parts.values().any(|part| part.wanted.is_none_or(|bytes| bytes > 0))
-        };
-        let downloads = || account.nodes().filter(|host| account.counts(*host) && wants(host));
-        let complete = downloads().filter(|&host| account.complete_since(host).is_some()).count();
+        let complete = downloads(account).filter(|(_, at)| at.is_some()).count();
         let rates: Vec<u64> =
             account.nodes().filter_map(|host| download_rate(account, host)).collect();
         Measures {
@@ -173,7 +169,7 @@ impl Gauges {
             fairness: jain(&rates),
             stall: self.stall.longest().filter(|_| account.detail() >= self.stall.needs()),
             tracker_messages: self.tracker_messages,
-            complete: (complete as u32, downloads().count() as u32),
+            complete: (complete as u32, downloads(account).count() as u32),
         }
     }
 }

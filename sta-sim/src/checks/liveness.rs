@@ -4,6 +4,7 @@
 //! Asked of hosts that are there when the run ends, and of those that had finished when they went; one that went before owes
 //! nothing. What was complete and then wiped must become complete again: the last time counts.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ impl Rule for Complete {
         if self.hosts.is_empty() {
             self.hosts = account.nodes().collect();
         }
+        // The worst first: those that lack something, then the latest.
+        let completed = |host: HostIx| account.complete_since(host).unwrap_or(Time::FAR_FUTURE);
+        self.hosts.sort_by_key(|&host| Reverse(completed(host)));
         for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
             let Some(base) = self.base(account, host) else {
                 return Judgement::unasked("the event it counts from never happened");
@@ -71,10 +75,11 @@ impl Rule for Complete {
         if asked == 0 {
             return Judgement::unasked("none of these hosts was there at the end");
         }
-        let measured = last.map_or(String::new(), |(at, host)| {
-            format!("the last one, {}, at {at}", account.id(host))
-        });
-        findings.judge(measured)
+        let measured = match (findings.count(), last) {
+            (0, Some((at, host))) => format!("the last one, {}, at {at}", account.id(host)),
+            (broken, _) => format!("{} of {asked} in time", asked - broken),
+        };
+        findings.judge_in_order(measured)
     }
 }
 
@@ -270,6 +275,16 @@ pub fn completions(account: &Account) -> Option<Vec<Time>> {
     Some(all)
 }
 
+/// Every node that was to download and is there, and since when it has everything.
+pub fn downloads(account: &Account) -> impl Iterator<Item = (HostIx, Option<Time>)> + '_ {
+    let wants = |host: &HostIx| {
+        let parts = &account.hosts()[*host].parts;
+        parts.is_empty() || parts.values().any(|part| part.wanted.is_none_or(|bytes| bytes > 0))
+    };
+    let there = account.nodes().filter(move |host| account.counts(*host) && wants(host));
+    there.map(|host| (host, account.complete_since(host)))
+}
+
 impl Rule for Makespan {
     fn see(&mut self, _: &Entry, _: &Account) {}
 
@@ -328,6 +343,21 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_comes_first() {
+        let hosts = (LEECH_0..LEECH_0 + 4).collect();
+        let rule = Box::new(Complete::new(hosts, Duration::from_secs(5), Since::Start));
+        let leech = |ix: u32, at: u32| done(at).replace("leech-0", &format!("leech-{ix}"));
+        let others = [leech(1, 7_000), leech(2, 4_000), leech(3, 6_000)].join(" | ");
+        let judged = breaks(rule, &format!("0 leech-0 added 0/1 | {others}"), "due at 5.000s");
+        let who: Vec<&str> =
+            judged.findings.iter().filter_map(|f| f.who.as_ref()).map(|id| id.as_str()).collect();
+        assert_eq!(
+            (who, &*judged.measured),
+            (vec!["leech-0", "leech-1", "leech-3"], "1 of 4 in time")
+        );
+    }
+
+    #[test]
     fn the_time_counts_from_what_was_said() {
         let within = |since| Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), since));
         holds(within(Since::Healed), &done(15_000));
@@ -378,7 +408,7 @@ mod tests {
                 &format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", done(131), others())
             )
             .measured,
-            "1.99 times the bound of 0.065s"
+            "2.00 times the bound of 0.065s"
         );
         breaks(
             rule(),

@@ -78,7 +78,7 @@ pub struct Judgement {
     pub held: Held,
     /// What was measured, for a person: `1.31 times the bound`. May be empty.
     pub measured: String,
-    /// Where it did not hold, earliest first.
+    /// Where it did not hold: earliest first, or the worst first where each is about another host.
     pub findings: Vec<Finding>,
     /// How many more there were.
     pub more: u64,
@@ -125,12 +125,24 @@ impl Findings {
         }
     }
 
-    /// Held if nothing was found.
+    /// How many there are, those that were not kept included.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.list.len() as u64 + self.more
+    }
+
+    /// Held if nothing was found; the earliest finding first.
     #[must_use]
     pub fn judge(&mut self, measured: String) -> Judgement {
+        self.list.sort_by_key(|finding| (finding.at, finding.line));
+        self.judge_in_order(measured)
+    }
+
+    /// Held if nothing was found; the findings in the order in which they were added.
+    #[must_use]
+    pub fn judge_in_order(&mut self, measured: String) -> Judgement {
         let held = if self.list.is_empty() { Held::Yes } else { Held::No };
-        let mut findings = std::mem::take(&mut self.list);
-        findings.sort_by_key(|finding| (finding.at, finding.line));
+        let findings = std::mem::take(&mut self.list);
         Judgement { held, measured, findings, more: self.more }
     }
 }
@@ -197,18 +209,30 @@ pub fn seconds(time: Duration) -> String {
     format!("{}.{:03}s", time.as_secs(), time.subsec_millis())
 }
 
-/// Parts per million as a percentage, to two digits from one percent on: `2.5%`, `0.0125%`.
+/// Parts per million as a percentage, rounded to two digits from one percent on: `2.5%`, `0.0125%`.
 #[must_use]
 pub fn percent(ppm: u64) -> String {
-    let ppm = if ppm < 10_000 { ppm } else { ppm / 100 * 100 };
+    let ppm = if ppm < 10_000 { ppm } else { rounded(ppm, 100) };
     let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Parts per million as a factor, to two digits: `1.31`.
+/// Parts per million as a percentage, rounded to one digit: `99.9%`. For a reader who compares nothing with it.
+#[must_use]
+pub fn percent_brief(ppm: u64) -> String {
+    percent(rounded(ppm, 1_000))
+}
+
+/// Parts per million as a factor, rounded to two digits: `1.31`.
 #[must_use]
 pub fn factor(ppm: u64) -> String {
+    let ppm = rounded(ppm, 10_000);
     format!("{}.{:02}", ppm / 1_000_000, ppm % 1_000_000 / 10_000)
+}
+
+/// `value` to the nearest multiple of `to`.
+const fn rounded(value: u64, to: u64) -> u64 {
+    value.saturating_add(to / 2) / to * to
 }
 
 /// `part / whole` in parts per million, rounded down and saturating; `None` of nothing.
@@ -216,4 +240,25 @@ pub fn factor(ppm: u64) -> String {
 pub fn ppm(part: u128, whole: u128) -> Option<u64> {
     let scaled = part.checked_mul(1_000_000)?.checked_div(whole)?;
     Some(u64::try_from(scaled).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{factor, percent, percent_brief};
+
+    #[test]
+    fn shares_are_rounded_to_the_nearest() {
+        for (ppm, brief, exact) in [
+            (0, "0%", "0%"),
+            (125, "0%", "0.0125%"),
+            (6_500, "0.7%", "0.65%"),
+            (999_449, "99.9%", "99.94%"),
+            (999_500, "100%", "99.95%"),
+            (1_000_000, "100%", "100%"),
+        ] {
+            assert_eq!((percent_brief(ppm).as_str(), percent(ppm).as_str()), (brief, exact));
+        }
+        let factors = [2_014_999, 2_015_000, 1_999_999, u64::MAX].map(factor);
+        assert_eq!(factors[..3], ["2.01", "2.02", "2.00"]);
+    }
 }

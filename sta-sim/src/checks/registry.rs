@@ -163,6 +163,12 @@ impl Rule for Registry {
     }
 }
 
+/// Which second a count is about that was noted at `at`: the one before, where it was noted as that ended.
+#[must_use]
+pub const fn second_heard(at: Time) -> u64 {
+    at.as_nanos().saturating_sub(1) / 1_000_000_000
+}
+
 /// Requests to the trackers, second by second: an expectation of a scenario.
 pub struct Requests {
     per_1000s: u64,
@@ -180,8 +186,7 @@ impl Requests {
 impl Rule for Requests {
     fn see(&mut self, entry: &Entry, account: &Account) {
         if let Entry::Noted(Noted { at, note: Note::TrackerHeard { messages, .. } }) = entry {
-            let second = at.as_nanos() / 1_000_000_000;
-            let (count, line) = self.seconds.entry(second).or_default();
+            let (count, line) = self.seconds.entry(second_heard(*at)).or_default();
             *count += u64::from(*messages);
             *line = account.line();
         }
@@ -277,6 +282,8 @@ mod tests {
         let story = "0 leech-0 added 0/1 | 100 tracker-0 heard 2 | 900 tracker-0 heard 1 | 2000 tracker-0 heard 2";
         assert_eq!(holds(requests(3_000), story).measured, "at most 3 a second, 2.5 on average");
         breaks(requests(2_999), story, "3 requests in one second");
+        let whole = "0 leech-0 added 0/1 | 1000 tracker-0 heard 2 | 1500 tracker-0 heard 2";
+        assert_eq!(holds(requests(2_000), whole).measured, "at most 2 a second, 2.7 on average");
         assert!(matches!(judge(requests(1), "0 leech-0 added 0/1").held, Held::Unasked(_)));
     }
 }

@@ -132,10 +132,10 @@ fn keep(job: &Job, done: &Done, out: &Path) -> Result<Kept, Box<dyn std::error::
 fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
     let outcome = &done.outcome;
     let what = match outcome.failures().first() {
-        Some((check, finding)) => format!("{check}: {} at {}", finding.what, finding.at),
-        None => outcome.cause().unwrap_or_default(),
+        Some((check, finding)) => format!(", at {}: {check}: {}", finding.at, finding.what),
+        None => format!(": {}", outcome.cause().unwrap_or_default()),
     };
-    eprintln!("seed {} of {}: {what}", outcome.seed, outcome.scenario);
+    eprintln!("seed {} of {}{what}", outcome.seed, outcome.scenario);
     match kept {
         Ok(kept) => eprintln!("  {}", kept.delivered.replay),
         Err(error) => eprintln!("  it could not be kept: {error}"),

@@ -3,20 +3,25 @@
 use maud::{Markup, html};
 use sta_core::model::time::Time;
 
+pub mod bands;
 pub mod bound;
 pub mod lanes;
 pub mod matrix;
 pub mod pieces;
+pub mod rates;
 pub mod tracker;
 
 /// Width of every chart over time, labels included, in the units of its picture.
 pub const WIDTH: f64 = 1120.0;
 /// Where time begins: names stand to the left.
-pub const LEFT: f64 = 130.0;
+pub const LEFT: f64 = 150.0;
 /// Where time ends: figures stand to the right.
-pub const RIGHT: f64 = 1040.0;
+pub const RIGHT: f64 = 990.0;
 /// Height of an axis of time.
 pub const AXIS: f64 = 24.0;
+
+/// Letters of a name that fit to the left of time.
+pub const NAME_MAX: usize = 20;
 
 /// From moments to places.
 #[derive(Clone, Copy)]
@@ -72,6 +77,18 @@ pub fn ticks(end: f64, most: u32) -> Vec<f64> {
     (0..=most).map(|i| f64::from(i) * step).take_while(|at| *at <= end * 1.0001).collect()
 }
 
+/// A name of at most [`NAME_MAX`] letters: of a longer one both ends, for its index stands at its end.
+#[must_use]
+pub fn short(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let Some(left_out) = letters.len().checked_sub(NAME_MAX).filter(|&more| more > 0) else {
+        return name.to_owned();
+    };
+    let head = NAME_MAX / 2 - 1;
+    let (start, end) = (&letters[..head], &letters[head + left_out + 1..]);
+    start.iter().chain(&['…']).chain(end).collect()
+}
+
 /// A coordinate, to a tenth.
 #[must_use]
 pub fn px(x: f64) -> String {
@@ -119,7 +136,16 @@ fn scaled(mut value: f64, factor: f64, units: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, px, rate, seconds, ticks};
+    use super::{NAME_MAX, bytes, px, rate, seconds, short, ticks};
+
+    #[test]
+    fn a_long_name_keeps_both_ends() {
+        let exact = "a".repeat(NAME_MAX);
+        assert_eq!((short("leech[3]"), short(&exact)), ("leech[3]".to_owned(), exact));
+        let long = short("workstations-of-the-second-floor[12]");
+        assert_eq!(long, "workstati…-floor[12]");
+        assert_eq!(long.chars().count(), NAME_MAX);
+    }
 
     #[test]
     fn ticks_are_round_and_not_too_many() {

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sta_core::model::ids::NodeId;
 
 use super::chart::{LEFT, RIGHT, WIDTH, bound, bytes, lanes, matrix, pieces, seconds, tracker};
 use super::series::Series;
 use super::words::{context, verdict_word, verdict_words};
-use crate::checks::{Finding, Held};
-use crate::outcome::{Judged, Outcome, Verdict};
+use crate::checks::{Finding, Held, percent_brief};
+use crate::outcome::{FaultSeen, Judged, Outcome, Verdict};
 use crate::runlog::RunLog;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{Plan, Role};
@@ -51,7 +52,7 @@ pub fn page(plan: &Arc<Plan>, log: &RunLog, outcome: &Outcome, replay: &str) -> 
                     section id="pieces" { h2 { "Copies of each piece" } (pieces::pieces(plan, &series)) }
                     section id="matrix" { h2 { "Who got what from whom" } (matrix::matrix(plan, &series)) }
                     section id="tracker" { h2 { "Tracker" } (tracker::tracker(&series)) }
-                    (faults(outcome))
+                    (faults(plan, outcome))
                     footer {
                         "sta-sim " (env!("CARGO_PKG_VERSION")) ", " (outcome.events) " events, BLAKE3 of the log "
                         code { (outcome.hash) }
@@ -69,9 +70,7 @@ fn header(plan: &Plan, outcome: &Outcome, replay: &str) -> Markup {
     let nodes = plan.hosts.iter().filter(|host| host.role == Role::Node).count();
     let content: u64 = plan.contents.iter().map(|content| content.layout.total()).sum();
     let measures = &outcome.measures;
-    let percent = |ppm: Option<u64>| {
-        ppm.map_or("–".to_owned(), |ppm| format!("{:.1} %", ppm as f64 / 10_000.0))
-    };
+    let percent = |ppm: Option<u64>| ppm.map_or("–".to_owned(), percent_brief);
     html! {
         header {
             span class=(format!("badge {}", verdict_word(outcome.verdict).replace(' ', "-"))) id="verdict" {
@@ -115,8 +114,11 @@ fn failure(log: &RunLog, outcome: &Outcome) -> Markup {
                     (evidence(log, finding))
                 }
             }
-            @let more = failures.len() - first_of_each.len().min(EXPLAINED_MAX);
-            @if more > 0 { p.finding { (more) " more findings are in the table below and in report.json" } }
+            @let kept = (failures.len() - first_of_each.len().min(EXPLAINED_MAX)) as u64;
+            @let more = kept + outcome.judged().filter(|j| j.fails()).map(|j| j.judgement.more).sum::<u64>();
+            @if more > 0 {
+                p.finding { "There " (if more == 1 { "is" } else { "are" }) " " (more) " more; the table below names the first of each check" }
+            }
         }
     }
 }
@@ -142,7 +144,8 @@ fn asked(outcome: &Outcome) -> Markup {
             h2 { "What was asked" }
             table {
                 tr { th { "verdict" } th { "asked" } th { "measured" } th { "check" } }
-                @for judged in outcome.judged() { (row(judged, outcome.must_fail.as_deref())) }
+                @for judged in &outcome.expectations { (row(judged, &judged.text, outcome.must_fail.as_deref())) }
+                @for judged in &outcome.watched { (row(judged, "always watched", outcome.must_fail.as_deref())) }
             }
             @if let Some(name) = &outcome.must_fail {
                 p.finding { "This scenario tests a check: " b { (name) } " must fail." }
@@ -151,19 +154,18 @@ fn asked(outcome: &Outcome) -> Markup {
     }
 }
 
-fn row(judged: &Judged, must_fail: Option<&str>) -> Markup {
+fn row(judged: &Judged, asked: &str, must_fail: Option<&str>) -> Markup {
     let (class, word) = match (&judged.judgement.held, judged.warn_only) {
         (Held::Yes, _) => ("yes", "held"),
         (Held::No, true) => ("warns", "did not hold (warns)"),
         (Held::No, false) => ("no", "did not hold"),
         (Held::Unasked(_), _) => ("unasked", "not put to the test"),
     };
-    let always = if judged.text == judged.name { "always watched" } else { &judged.text };
     html! {
         tr data-check=(judged.name) {
             td class=(class) { (word) @if must_fail == Some(judged.name.as_str()) { ", as it must" } }
             td {
-                (always)
+                (asked)
                 @for finding in judged.judgement.findings.iter().take(5) {
                     div.finding { (finding.at) "  " (finding.what) }
                 }
@@ -177,7 +179,7 @@ fn row(judged: &Judged, must_fail: Option<&str>) -> Markup {
     }
 }
 
-fn faults(outcome: &Outcome) -> Markup {
+fn faults(plan: &Plan, outcome: &Outcome) -> Markup {
     let done: Vec<_> = outcome
         .faults
         .iter()
@@ -192,9 +194,9 @@ fn faults(outcome: &Outcome) -> Markup {
                     @for fault in done.iter().take(FAULTS_MAX) {
                         tr {
                             td.time { (fault.began) }
-                            td.time { @if let Some(ended) = fault.ended { (ended) } }
+                            td.time { @if let Some(ended) = fault.ended { (ended) } @else { "–" } }
                             td { (fault.verb) @if fault.id != fault.verb { " " span.finding { (fault.id) } } }
-                            td { (fault.targets.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")) }
+                            td { (whom(plan, fault)) }
                             @if fault.touched == 0 { td.unasked { "nothing: it proved nothing" } }
                             @else { td { (fault.touched) } }
                         }
@@ -203,5 +205,18 @@ fn faults(outcome: &Outcome) -> Markup {
                 @if done.len() > FAULTS_MAX { p.finding { "and " (done.len() - FAULTS_MAX) " more in report.json" } }
             }
         }
+    }
+}
+
+/// `leech-2`, or of a network fault `leech-2, against everybody else`.
+fn whom(plan: &Plan, fault: &FaultSeen) -> String {
+    let names = |ids: &[NodeId]| ids.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ");
+    let on = names(&fault.on);
+    match &*fault.against {
+        [] => on,
+        _ if fault.is_against_everybody_else(plan.hosts.len()) => {
+            format!("{on}, against everybody else")
+        }
+        some => format!("{on}, against {}", names(some)),
     }
 }

@@ -1,15 +1,18 @@
 //! A run as series over time, for charts: who had how much when, how fast, which pieces were where, who got what from whom.
 //!
 //! Pure, and bounded by the picture rather than by the run: rates and copies are kept per column of the picture, progress at most
-//! once per column.
+//! once per column. What trackers heard is kept by the second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::time::Time;
 
 use crate::checks::Account;
+use crate::checks::liveness::downloads;
+use crate::checks::registry::second_heard;
 use crate::runlog::{Entry, Note, Noted, RunLog};
 use crate::scenario::plan::{ContentIx, HostIx, Plan};
 
@@ -28,11 +31,16 @@ pub struct Series {
     pub contents: Vec<ContentSeries>,
     /// Payload bytes by receiver and sender.
     pub given: BTreeMap<(HostIx, HostIx), u64>,
-    /// Messages to trackers, by column.
-    pub tracker: Vec<u64>,
+    /// Messages to trackers, by whole second; a world counts them once a second.
+    pub heard: Vec<u64>,
     /// Leases that trackers kept, by column.
     pub leases: Vec<u64>,
+    /// When each of those that lacked something had everything for good, ascending.
+    pub completions: Vec<Time>,
 }
+
+/// The leases that trackers keep: by tracker, content and node. One that is granted again is the same.
+type Leases = BTreeSet<(NodeId, InfoHash, NodeId)>;
 
 /// One host over time.
 #[derive(Clone, Default)]
@@ -45,7 +53,7 @@ pub struct HostSeries {
     pub down: Vec<u64>,
     /// Payload bytes sent, by column.
     pub up: Vec<u64>,
-    /// When it had everything; again after each wipe.
+    /// When it had everything it had lacked; again after each wipe.
     pub complete: Vec<Time>,
     /// When a piece had the wrong hash.
     pub failed: Vec<(Time, u32)>,
@@ -66,22 +74,24 @@ impl Series {
     pub fn of(plan: &Arc<Plan>, log: &RunLog) -> Self {
         let mut series = Self::empty(plan, log.end);
         let mut account = Account::new(Arc::clone(plan));
-        let (mut sampled, mut leases) = (0, 0);
+        let (mut sampled, mut leases) = (0, Leases::new());
         for entry in &log.entries {
             while sampled < COLUMNS && entry.at() > series.end_of_column(sampled) {
-                series.sample(&account, sampled, leases);
+                series.sample(&account, sampled, leases.len() as u64);
                 sampled += 1;
             }
             account.see(entry);
             series.see(entry, &account, &mut leases);
         }
         account.close(log.end);
-        (sampled..COLUMNS).for_each(|column| series.sample(&account, column, leases));
+        (sampled..COLUMNS).for_each(|column| series.sample(&account, column, leases.len() as u64));
         for (host, seen) in series.hosts.iter_mut().zip(account.hosts()) {
             if let (Some(run), true) = (host.runs.last_mut(), seen.running) {
                 run.1 = log.end;
             }
         }
+        series.completions = downloads(&account).filter_map(|(_, at)| at).collect();
+        series.completions.sort_unstable();
         series
     }
 
@@ -97,8 +107,9 @@ impl Series {
             hosts: vec![host; plan.hosts.len()],
             contents: plan.contents.iter().map(|c| content(c.layout.pieces())).collect(),
             given: BTreeMap::new(),
-            tracker: vec![0; COLUMNS],
+            heard: vec![0; second_heard(end) as usize + 1],
             leases: Vec::with_capacity(COLUMNS),
+            completions: Vec::new(),
         }
     }
 
@@ -120,13 +131,14 @@ impl Series {
         (self.end.as_nanos() / COLUMNS as u64).max(1)
     }
 
-    fn see(&mut self, entry: &Entry, account: &Account, leases: &mut u64) {
+    fn see(&mut self, entry: &Entry, account: &Account, leases: &mut Leases) {
         match entry {
             Entry::Said(record) => self.said(record, account, leases),
             Entry::Noted(Noted { at, note }) => match note {
                 Note::TrackerHeard { messages, .. } => {
-                    let column = self.column(*at);
-                    self.tracker[column] += u64::from(*messages);
+                    if let Some(heard) = self.heard.get_mut(second_heard(*at) as usize) {
+                        *heard += u64::from(*messages);
+                    }
                 }
                 Note::ProcessDied { who } | Note::Panicked { who, .. } => {
                     if let Some(host) = account.host_ix(who) {
@@ -138,11 +150,14 @@ impl Series {
         }
     }
 
-    fn said(&mut self, Record { at, who, event }: &Record, account: &Account, leases: &mut u64) {
+    fn said(&mut self, Record { at, who, event }: &Record, account: &Account, leases: &mut Leases) {
         let Some(host) = account.host_ix(who) else { return };
         let column = self.column(*at);
         match event {
             Event::NodeStarted { .. } | Event::TrackerStarted { .. } => {
+                if matches!(event, Event::TrackerStarted { restored: 0, .. }) {
+                    leases.retain(|(tracker, ..)| tracker != who);
+                }
                 self.stopped(host, *at);
                 self.hosts[host].runs.push((*at, self.end));
             }
@@ -150,7 +165,13 @@ impl Series {
             Event::TorrentAdded { .. } | Event::PieceVerified { .. } => {
                 self.progressed(host, *at, account);
             }
-            Event::TorrentComplete { .. } => self.hosts[host].complete.push(*at),
+            Event::TorrentComplete { .. } => {
+                let parts = &account.hosts()[host].parts;
+                let downloaded = parts.values().any(|part| part.added < *at);
+                if downloaded && account.complete_since(host) == Some(*at) {
+                    self.hosts[host].complete.push(*at);
+                }
+            }
             Event::PieceFailed { piece, .. } => self.hosts[host].failed.push((*at, *piece)),
             Event::BlockReceived { peer, block, .. } => {
                 self.hosts[host].down[column] += u64::from(block.len);
@@ -161,8 +182,12 @@ impl Series {
             Event::BlockSent { block, .. } => {
                 self.hosts[host].up[column] += u64::from(block.len);
             }
-            Event::LeaseGranted { .. } => *leases += 1,
-            Event::LeaseEnded { .. } => *leases = leases.saturating_sub(1),
+            Event::LeaseGranted { torrent, node } => {
+                leases.insert((who.clone(), *torrent, node.clone()));
+            }
+            Event::LeaseEnded { torrent, node, .. } => {
+                leases.remove(&(who.clone(), *torrent, node.clone()));
+            }
             _ => {}
         }
     }
@@ -249,6 +274,50 @@ mod tests {
         let ms = |at: u64| Time::from_nanos(at * 1_000_000);
         assert_eq!(leech.progress, [(ms(0), 0), (ms(7), 500_000), (ms(30), 500_000)]);
         assert_eq!(leech.runs, [(ms(0), ms(20)), (ms(30), ms(240))]);
+    }
+
+    #[test]
+    fn a_lease_is_counted_once_until_it_ends_or_is_forgotten() {
+        let known =
+            "0 tracker-0 tracks 0 | 1 tracker-0 granted leech-0 | 2 tracker-0 granted leech-1";
+        for (story, expected) in [
+            ("50 tracker-0 granted leech-0", 2),
+            ("50 tracker-0 expired leech-0", 1),
+            ("50 tracker-0 expired leech-0 | 60 tracker-0 granted leech-0", 2),
+            ("50 tracker-0 dies | 60 tracker-0 tracks 2 | 70 tracker-0 granted leech-0", 2),
+            ("50 tracker-0 dies | 60 tracker-0 tracks 0 | 70 tracker-0 granted leech-0", 1),
+        ] {
+            let series = series(&format!("{known} | {story}"));
+            assert_eq!((series.leases[10], series.leases[200]), (2, expected), "{story}");
+        }
+    }
+
+    #[test]
+    fn messages_to_trackers_are_counted_by_the_second() {
+        let story = "10 tracker-0 heard 5 | 90 tracker-0 heard 7";
+        assert_eq!(series(story).heard, [12]);
+    }
+
+    #[test]
+    fn only_who_lacked_something_completes() {
+        let done = |at: u64| {
+            format!("{at} leech-0 verified 0 | {at} leech-0 verified 1 | {at} leech-0 complete")
+        };
+        let ms = |at: u64| Time::from_nanos(at * 1_000_000);
+        let story = format!(
+            "0 seed-0 added 2/2 | 0 seed-0 complete | 0 leech-0 added 0/2 | {} \
+            | 90 leech-0 dies | 100 leech-0 added 2/2 | 100 leech-0 complete",
+            done(40)
+        );
+        let seen = series(&story);
+        assert_eq!(
+            (&seen.hosts[1].complete, &seen.hosts[LEECH_0].complete),
+            (&vec![], &vec![ms(40)])
+        );
+        assert_eq!(seen.completions, [ms(40)], "a restart takes nothing away");
+        let wiped = format!("{story} | 110 leech-0 dies | 120 leech-0 added 0/2 | {}", done(150));
+        assert_eq!(series(&wiped).hosts[LEECH_0].complete, [ms(40), ms(150)]);
+        assert_eq!(series(&wiped).completions, [ms(150)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::words::{verdict_word, verdict_words};
-use crate::checks::{Held, percent, seconds};
+use crate::checks::{Held, Judgement, percent_brief, seconds};
 use crate::outcome::{Judged, Outcome, Verdict};
 
 /// Idle faults named one by one.
@@ -44,8 +44,8 @@ pub fn summary(outcome: &Outcome, folder: Option<&Path>, replay: &str) -> String
 fn figures(outcome: &Outcome) -> String {
     let measures = &outcome.measures;
     let mut parts = vec![];
-    parts.extend(measures.waste.map(|ppm| format!("waste {}", percent(ppm / 1_000 * 1_000))));
-    parts.extend(measures.fairness.map(|ppm| format!("fairness {}", percent(ppm / 1_000 * 1_000))));
+    parts.extend(measures.waste.map(|ppm| format!("waste {}", percent_brief(ppm))));
+    parts.extend(measures.fairness.map(|ppm| format!("fairness {}", percent_brief(ppm))));
     parts.extend(measures.stall.map(|stall| format!("longest stall {}", seconds(stall))));
     let speed = outcome.end.as_secs_f64() / outcome.wall.as_secs_f64().max(1e-6);
     parts.push(format!(
@@ -65,11 +65,21 @@ fn judged_line(judged: &Judged) -> String {
     };
     let detail = match &judged.judgement.held {
         Held::Unasked(why) => why.clone(),
-        Held::No => judged.judgement.findings.first().map_or(String::new(), |f| f.what.clone()),
+        Held::No => broken(&judged.judgement),
         Held::Yes => judged.judgement.measured.clone(),
     };
     let name = if judged.text.starts_with(&judged.name) { "" } else { &judged.name };
     format!("  {word:<8}  {}  ({detail})", format!("{name} {}", judged.text).trim_start())
+}
+
+/// The first finding, and how many more there are.
+fn broken(judgement: &Judgement) -> String {
+    let Judgement { findings, more, measured, .. } = judgement;
+    let Some(first) = findings.first() else { return measured.clone() };
+    match findings.len() as u64 - 1 + more {
+        0 => first.what.clone(),
+        more => format!("{}, and {more} more", first.what),
+    }
 }
 
 fn idle(text: &mut String, outcome: &Outcome) {

@@ -231,6 +231,42 @@ fn a_page_has_a_lane_for_each_node_and_a_row_for_each_check() {
 }
 
 #[test]
+fn what_was_asked_is_told_from_what_is_always_watched() {
+    let mut made = made(2);
+    made.outcome.expectations[0].text = made.outcome.expectations[0].name.clone();
+    let page = page(&made);
+    let row = page.split("data-check=\"complete\"").nth(1).expect("a row of it");
+    let row = row.split("</tr>").next().expect("it ends");
+    assert!(row.contains("complete") && !row.contains("always watched"), "{row}");
+    assert_eq!(page.matches("always watched").count(), made.outcome.watched.len());
+}
+
+/// Bands of a class in the lanes of a run in which leech-0 is cut off and stays so.
+fn bands_of_a_cut(against: &[&str], class: &str) -> Vec<String> {
+    let mut made = made(4);
+    let id = |name: &&str| name.parse().expect("a name");
+    let cut = &mut made.outcome.faults[0];
+    (cut.verb, cut.on, cut.ended) = ("cut".to_owned(), vec![id(&"leech-0")], None);
+    cut.against = against.iter().map(id).collect();
+    let page = page(&made);
+    let lanes = page.split("data-host=\"").skip(1);
+    let has = |lane: &&str| lane.contains(&format!("class=\"{class}\" x="));
+    lanes.filter(has).map(|lane| lane.split('"').next().expect("its name").to_owned()).collect()
+}
+
+#[test]
+fn who_was_cut_off_is_seen() {
+    let rest = ["tracker-0", "seed-0", "seed-1", "leech-1", "leech-2", "leech-3"];
+    assert_eq!(bands_of_a_cut(&rest, "fault"), ["leech-0"]);
+    assert!(
+        bands_of_a_cut(&rest, "fault other").is_empty(),
+        "everybody else is nobody in particular"
+    );
+    assert_eq!(bands_of_a_cut(&rest[4..], "fault"), ["leech-0"]);
+    assert_eq!(bands_of_a_cut(&rest[4..], "fault other"), ["leech-2", "leech-3"]);
+}
+
+#[test]
 fn many_nodes_make_a_page_that_can_be_opened() {
     let page = page(&made(120));
     let lanes = page.matches("class=\"lane\"").count();
@@ -258,6 +294,9 @@ fn a_failure_ends_with_what_who_when_the_seed_and_the_command() {
         assert!(line.starts_with(start), "{line:?} does not start with {start:?}\n{text}");
     }
     assert!(text.contains("idle      too-late"), "{text}");
+    let of_each = made.outcome.judged().filter(|judged| judged.fails());
+    let several = of_each.map(|j| j.judgement.findings.len()).max().expect("one fails");
+    assert!(several > 1 && text.contains(&format!(", and {} more)", several - 1)), "{text}");
 }
 
 #[test]

@@ -142,11 +142,13 @@ impl Row {
         *self.verdicts.entry(outcome.verdict).or_default() += 1;
         let measures = &outcome.measures;
         let percent = |ppm: u64| ppm as f64 / 1e4;
-        self.makespan.extend(measures.makespan.map(Time::as_secs_f64));
+        // Cut to the millisecond, as times are wherever they are printed.
+        let secs = |nanos: u128| (nanos / 1_000_000) as f64 / 1e3;
+        self.makespan.extend(measures.makespan.map(|at| secs(at.as_nanos().into())));
         self.over_bound.extend(measures.over_bound.map(|ppm| ppm as f64 / 1e6));
         self.waste.extend(measures.waste.map(percent));
         self.fairness.extend(measures.fairness.map(percent));
-        self.stall.extend(measures.stall.map(|stall| stall.as_secs_f64()));
+        self.stall.extend(measures.stall.map(|stall| secs(stall.as_nanos())));
         self.wall.push(outcome.wall.as_secs_f64() * 1e3);
         for kind in &plan.cover {
             *self.cover.entry(kind.clone()).or_default() +=

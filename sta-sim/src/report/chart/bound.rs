@@ -61,17 +61,14 @@ pub fn bound(outcome: &Outcome, series: &Series) -> Markup {
                 text.figure x=(px(RIGHT + 8.0)) y="11" { (measures.complete.0) " of " (measures.complete.1) }
             }
         }
-        p.key { span.k-bound { "the least time of any schedule" } span.k-makespan { "this run" } span.k-completions { "nodes complete" } }
+        p.key { span.k-bound { "the least time of any schedule" } span.k-makespan { "this run" } span.k-completions { "nodes complete, of those that lacked something" } }
     }
 }
 
 fn completions(outcome: &Outcome, series: &Series, scale: Scale) -> String {
-    let mut times: Vec<Time> =
-        series.hosts.iter().filter_map(|host| host.complete.last().copied()).collect();
-    times.sort_unstable();
-    let all = f64::from(outcome.measures.complete.1).max(times.len() as f64).max(1.0);
+    let all = f64::from(outcome.measures.complete.1).max(1.0);
     let y = |count: usize| px(HEIGHT - count as f64 / all * (HEIGHT - 2.0));
-    let steps = times.iter().enumerate();
+    let steps = series.completions.iter().enumerate();
     let path: String =
         steps.map(|(ix, at)| format!("H{}V{}", px(scale.x(*at)), y(ix + 1))).collect();
     format!("M{} {}{path}H{}V{}Z", px(LEFT), y(0), px(RIGHT), y(0))

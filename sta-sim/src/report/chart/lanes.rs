@@ -5,14 +5,17 @@ use std::fmt::Write;
 use maud::{Markup, html};
 use sta_core::model::time::Time;
 
-use super::{AXIS, LEFT, RIGHT, Scale, WIDTH, px, rate};
-use crate::outcome::{FaultSeen, Outcome};
+use super::bands::{Side, bands, upon};
+use super::rates::Rates;
+use super::{AXIS, LEFT, RIGHT, Scale, WIDTH, px, rate, short};
+use crate::outcome::Outcome;
 use crate::report::series::{COLUMNS, HostSeries, Series};
-use crate::scenario::driver::Origin;
 use crate::scenario::plan::{HostIx, Plan, Role};
 
 /// Most lanes drawn: those of nodes that something happened to come first.
 pub const LANES_MAX: usize = 80;
+/// Most wrong pieces drawn in a lane.
+const FAILED_MAX: usize = 200;
 
 /// The chart.
 #[must_use]
@@ -25,14 +28,17 @@ pub fn lanes(plan: &Plan, outcome: &Outcome, series: &Series) -> Markup {
     };
     let bottom = shown.len() as f64 * height;
     let scale = Scale::new(series.end);
-    let fastest = fastest(series);
+    let lane = |(row, &host): (usize, &HostIx)| {
+        let rates = Rates::of(&plan.hosts[host], &series.hosts[host], series.column_nanos());
+        Lane { host, top: row as f64 * height, height, scale, rates }
+    };
+    let lanes: Vec<Lane> = shown.iter().enumerate().map(lane).collect();
+    let full = same_height(plan, &lanes);
     html! {
         svg.chart viewBox=(format!("0 0 {WIDTH} {}", bottom + AXIS)) role="img" {
             title { "Progress, rates and faults of every node over time" }
             (scale.axis(0.0, bottom))
-            @for (row, &host) in shown.iter().enumerate() {
-                (lane(plan, outcome, series, Lane { host, top: row as f64 * height, height, scale, fastest }))
-            }
+            @for lane in &lanes { (draw(plan, outcome, series, lane, full.is_none())) }
             @if let Some(healed) = healed(plan, series.end) {
                 @let x = px(scale.x(healed));
                 line.healed x1=(x) x2=(x) y1="0" y2=(px(bottom)) {
@@ -40,56 +46,89 @@ pub fn lanes(plan: &Plan, outcome: &Outcome, series: &Series) -> Markup {
                 }
             }
         }
+        (key(plan, outcome, series, &shown, full))
+    }
+}
+
+/// What a lane's full height is, where that is the same in all of them.
+fn same_height(plan: &Plan, lanes: &[Lane]) -> Option<f64> {
+    let nodes = || lanes.iter().filter(|lane| plan.hosts[lane.host].role == Role::Node);
+    let full = nodes().next().map_or(1.0, |lane| lane.rates.full);
+    nodes().all(|lane| rate(lane.rates.full) == rate(full)).then_some(full)
+}
+
+fn key(
+    plan: &Plan,
+    outcome: &Outcome,
+    series: &Series,
+    shown: &[HostIx],
+    full: Option<f64>,
+) -> Markup {
+    let seen = |of: &dyn Fn(&HostSeries) -> bool| shown.iter().any(|&ix| of(&series.hosts[ix]));
+    let upon = |wanted: Side, touched: bool| {
+        let all = shown.iter().flat_map(|&host| upon(outcome, plan, host));
+        all.into_iter().any(|(fault, side)| side == wanted && (fault.touched > 0) == touched)
+    };
+    html! {
         p.key {
             span.k-have { "has verified" }
             span.k-down { "receives" }
-            span.k-up { "sends (full height " (rate(fastest)) ")" }
-            span.k-fault { "a fault upon it" }
-            span.k-away { "does not run" }
+            span.k-up { "sends" }
+            span.more {
+                "full height: "
+                @if let Some(full) = full { (rate(full)) } @else { "the rate at the right, of its own link" }
+            }
+            @if seen(&|host| !host.complete.is_empty()) { span.k-complete { "has everything" } }
+            @if upon(Side::On, true) { span.k-fault { "a fault upon it" } }
+            @if upon(Side::Against, true) { span.k-other { "on the other side of a fault" } }
+            @if upon(Side::On, false) { span.k-idle { "a fault that touched nothing" } }
+            @if seen(&|host| !host.failed.is_empty()) { span.k-failed { "a piece with the wrong hash" } }
+            @if seen(&|host| !gaps(host, series.end).is_empty()) { span.k-away { "does not run" } }
             @if plan.hosts.len() > shown.len() {
-                span.more { (plan.hosts.len() - shown.len()) " more hosts are in report.json" }
+                span.more {
+                    (plan.hosts.len() - shown.len()) " more hosts are not drawn: those that failed or had most faults upon them are. "
+                    "What all did is in events.jsonl"
+                }
             }
         }
     }
 }
 
-#[derive(Clone, Copy)]
 struct Lane {
     host: HostIx,
     top: f64,
     height: f64,
     scale: Scale,
-    fastest: f64,
+    rates: Rates,
 }
 
-fn lane(plan: &Plan, outcome: &Outcome, series: &Series, lane: Lane) -> Markup {
-    let Lane { host, top, height, scale, .. } = lane;
+/// With `own_height`, what the full height is stands at the right.
+fn draw(plan: &Plan, outcome: &Outcome, series: &Series, lane: &Lane, own_height: bool) -> Markup {
+    let &Lane { host, top, height, scale, ref rates } = lane;
     let (who, seen) = (&plan.hosts[host], &series.hosts[host]);
     let inner = height - 4.0;
     let right = match (who.role, seen.complete.last(), seen.progress.last()) {
         (Role::Tracker, ..) => String::new(),
         (_, Some(at), _) => format!("{at}"),
-        (_, None, Some((_, 1_000_000))) => "seed".to_owned(),
+        (_, None, Some((_, 1_000_000))) => "a source".to_owned(),
         (_, None, last) => format!("{} %", last.map_or(0, |(_, ppm)| ppm / 10_000)),
     };
     html! {
         g.lane data-host=(who.id) transform=(format!("translate(0 {})", px(top))) {
-            text.name x=(px(LEFT - 8.0)) y=(px(height / 2.0 + 4.0)) text-anchor="end" { (who.name) }
+            text.name x=(px(LEFT - 8.0)) y=(px(height / 2.0 + 4.0)) text-anchor="end" { (short(&who.name)) title { (who.name) } }
             rect.ground x=(px(LEFT)) y="2" width=(px(RIGHT - LEFT)) height=(px(inner)) {}
             @if who.role == Role::Node {
                 path.have d=(progress_path(seen, scale, inner)) {
                     title { (who.name) ": share of its bytes verified" }
                 }
-                polyline.down points=(rate_line(&seen.down, series, lane)) {}
-                polyline.up points=(rate_line(&seen.up, series, lane)) {}
+                polyline.down points=(rate_line(&rates.down, lane)) {}
+                polyline.up points=(rate_line(&rates.up, lane)) {}
             }
             @for (from, to) in gaps(seen, series.end) {
                 rect.away x=(px(scale.x(from))) y="2" width=(px(scale.x(to) - scale.x(from))) height=(px(inner)) {}
             }
-            @for fault in upon(outcome, plan, host) {
-                (band(fault, series.end, scale, inner))
-            }
-            @for (at, piece) in seen.failed.iter().take(200) {
+            (bands(outcome, plan, host, seen, scale, series.end, inner))
+            @for (at, piece) in seen.failed.iter().take(FAILED_MAX) {
                 circle.failed cx=(px(scale.x(*at))) cy=(px(height / 2.0)) r="2.5" {
                     title { "piece " (piece) " had the wrong hash at " (at) }
                 }
@@ -100,35 +139,11 @@ fn lane(plan: &Plan, outcome: &Outcome, series: &Series, lane: Lane) -> Markup {
                 }
             }
             text.figure x=(px(RIGHT + 8.0)) y=(px(height / 2.0 + 4.0)) { (right) }
-        }
-    }
-}
-
-fn band(fault: &FaultSeen, end: Time, scale: Scale, height: f64) -> Markup {
-    let from = scale.x(fault.began);
-    let to = fault.ended.map_or(from, |ended| scale.x(ended.min(end)));
-    let class = if fault.touched == 0 { "fault idle" } else { "fault" };
-    html! {
-        rect class=(class) x=(px(from)) y="2" width=(px((to - from).max(2.0))) height=(px(height)) {
-            title {
-                (fault.id) ": " (fault.verb) " from " (fault.began)
-                @if let Some(ended) = fault.ended { " to " (ended) }
-                ", touched " (fault.touched)
+            @if own_height && who.role == Role::Node {
+                text.figure x=(px(WIDTH)) y=(px(height / 2.0 + 4.0)) text-anchor="end" { (rate(rates.full)) }
             }
         }
     }
-}
-
-/// The faults upon a host; a coming or going is seen from where it does not run.
-fn upon<'a>(
-    outcome: &'a Outcome,
-    plan: &'a Plan,
-    host: HostIx,
-) -> impl Iterator<Item = &'a FaultSeen> {
-    let id = &plan.hosts[host].id;
-    outcome.faults.iter().filter(move |fault| {
-        matches!(fault.origin, Origin::Event(_) | Origin::Fault(_)) && fault.targets.contains(id)
-    })
 }
 
 /// Everybody, or where they are too many those that something happened to, and then the others.
@@ -138,7 +153,7 @@ fn shown(plan: &Plan, outcome: &Outcome) -> Vec<HostIx> {
         let found: Vec<_> = outcome.failures().iter().filter_map(|(_, f)| f.who.clone()).collect();
         let interest = |host: &HostIx| {
             let found = found.contains(&plan.hosts[*host].id);
-            let upon = upon(outcome, plan, *host).count();
+            let upon = upon(outcome, plan, *host).filter(|(_, side)| *side == Side::On).count();
             (!found, std::cmp::Reverse(upon))
         };
         all.sort_by_key(interest);
@@ -151,13 +166,6 @@ fn shown(plan: &Plan, outcome: &Outcome) -> Vec<HostIx> {
 fn healed(plan: &Plan, end: Time) -> Option<Time> {
     let faulty = !plan.timeline.is_empty() || plan.faults.iter().any(|fault| fault.on);
     Some(plan.healed).filter(|healed| faulty && *healed < end && *healed > Time::ZERO)
-}
-
-/// The highest rate of any host in any column, in bytes per second.
-fn fastest(series: &Series) -> f64 {
-    let columns = series.hosts.iter().flat_map(|host| host.down.iter().chain(&host.up));
-    let most = columns.max().copied().unwrap_or(0) as f64;
-    (most / series.column_nanos() as f64 * 1e9).max(1.0)
 }
 
 fn progress_path(seen: &HostSeries, scale: Scale, height: f64) -> String {
@@ -173,16 +181,17 @@ fn progress_path(seen: &HostSeries, scale: Scale, height: f64) -> String {
 }
 
 /// A rate as a line: points where it changes.
-fn rate_line(columns: &[u64], series: &Series, lane: Lane) -> String {
+fn rate_line(columns: &[f64], lane: &Lane) -> String {
     let mut line = String::new();
-    let nanos = series.column_nanos() as f64;
+    let Lane { height, scale, rates, .. } = lane;
+    let y = |rate: f64| px(2.0 + (height - 4.0) * (1.0 - (rate / rates.full).min(1.0)));
+    let heights: Vec<String> = columns.iter().map(|rate| y(*rate)).collect();
     let same = |i: usize| {
-        i > 0 && i + 1 < COLUMNS && columns[i - 1] == columns[i] && columns[i] == columns[i + 1]
+        i > 0 && i + 1 < COLUMNS && heights[i - 1] == heights[i] && heights[i] == heights[i + 1]
     };
-    for (column, bytes) in columns.iter().enumerate().filter(|(i, _)| !same(*i)) {
-        let share = (*bytes as f64 / nanos * 1e9 / lane.fastest).min(1.0);
-        let x = (lane.scale.column(column, COLUMNS) + lane.scale.column(column + 1, COLUMNS)) / 2.0;
-        let _ = write!(line, "{},{} ", px(x), px(2.0 + (lane.height - 4.0) * (1.0 - share)));
+    for (column, y) in heights.iter().enumerate().filter(|(i, _)| !same(*i)) {
+        let x = (scale.column(column, COLUMNS) + scale.column(column + 1, COLUMNS)) / 2.0;
+        let _ = write!(line, "{},{y} ", px(x));
     }
     line
 }

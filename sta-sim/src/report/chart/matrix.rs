@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{bytes, px};
+use super::{LEFT, bytes, px, short};
 use crate::report::series::Series;
 use crate::scenario::plan::{HostIx, Plan, Role};
 
 /// Most hosts that are drawn one by one; more are drawn as groups.
 const HOSTS_MAX: usize = 48;
+/// Least width of a cell.
+const SIZE_MIN: f64 = 13.0;
+/// Least width of a cell whose name is slanted.
+const SLANTED_MIN: f64 = 20.0;
+/// Width of a letter.
+const LETTER: f64 = 6.8;
 
 /// The chart: a row for each receiver, a column for each sender, and the sums of each.
 #[must_use]
@@ -17,8 +23,12 @@ pub fn matrix(plan: &Plan, series: &Series) -> Markup {
     let (names, cells) = cells(plan, series);
     let n = names.len();
     let most = cells.values().copied().max().unwrap_or(0).max(1);
-    let size = (560.0 / n.max(1) as f64).clamp(12.0, 34.0);
-    let (left, top) = (130.0, 92.0);
+    let size = (620.0 / n.max(1) as f64).clamp(SIZE_MIN, 34.0);
+    let names: Vec<(String, String)> = names.into_iter().map(|name| (short(&name), name)).collect();
+    let longest = names.iter().map(|(short, _)| short.chars().count()).max().unwrap_or(0) as f64;
+    // Upright where slanted ones would touch.
+    let slant: f64 = if size < SLANTED_MIN { 90.0 } else { 55.0 };
+    let (left, top) = (LEFT, 20.0 + longest * LETTER * slant.to_radians().sin());
     let (width, height) = (left + size * n as f64 + 90.0, top + size * n as f64 + 26.0);
     let sum = |of: &dyn Fn(usize, usize) -> bool| -> u64 {
         cells.iter().filter(|((to, from), _)| of(*to, *from)).map(|(_, bytes)| bytes).sum()
@@ -26,10 +36,10 @@ pub fn matrix(plan: &Plan, series: &Series) -> Markup {
     html! {
         svg.matrix viewBox=(format!("0 0 {} {}", px(width), px(height))) style=(format!("max-width:{}px", px(width))) role="img" {
             title { "Bytes received, by receiver (row) and sender (column)" }
-            @for (ix, name) in names.iter().enumerate() {
+            @for (ix, (short, name)) in names.iter().enumerate() {
                 @let middle = (ix as f64 + 0.5) * size;
-                text.name x=(px(left - 8.0)) y=(px(top + middle + 4.0)) text-anchor="end" { (name) }
-                text.name transform=(format!("translate({} {}) rotate(-55)", px(left + middle + 3.0), px(top - 8.0))) { (name) }
+                text.name x=(px(left - 8.0)) y=(px(top + middle + 4.0)) text-anchor="end" { (short) title { (name) } }
+                text.name transform=(format!("translate({} {}) rotate(-{slant})", px(left + middle + 4.0), px(top - 8.0))) { (short) title { (name) } }
                 text.figure x=(px(left + size * n as f64 + 8.0)) y=(px(top + middle + 4.0)) {
                     (bytes(sum(&|to, _| to == ix)))
                 }
@@ -39,7 +49,7 @@ pub fn matrix(plan: &Plan, series: &Series) -> Markup {
                 @let share = (*got as f64 / most as f64).sqrt();
                 rect.given x=(px(left + *from as f64 * size)) y=(px(top + *to as f64 * size))
                     width=(px(size - 1.0)) height=(px(size - 1.0)) fill-opacity=(format!("{share:.2}")) {
-                    title { (names[*to]) " got " (bytes(*got)) " from " (names[*from]) }
+                    title { (names[*to].1) " got " (bytes(*got)) " from " (names[*from].1) }
                 }
             }
             text.figure x=(px(left + size * n as f64 + 8.0)) y=(px(top - 8.0)) { "received" }
