@@ -2,6 +2,7 @@
 
 use crate::cli::CheckArgs;
 use crate::commands::files;
+use crate::commands::tell::say;
 use crate::exit::Exit;
 use crate::scenario::load::Scenario;
 
@@ -18,7 +19,7 @@ pub fn main(args: &CheckArgs) -> Exit {
     let mut wrong = 0;
     for path in &files {
         match Scenario::open(path).and_then(|scenario| scenario.check()) {
-            Ok(()) => println!("{}: right", path.display()),
+            Ok(()) => say(&format!("{}: right\n", path.display())),
             Err(error) => {
                 wrong += 1;
                 eprintln!("error: {error}\n");

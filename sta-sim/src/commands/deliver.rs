@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::commands::tell::tell;
 use crate::execute::{Done, Job};
 use crate::report::{self, ReportError, summary::summary};
 use crate::scenario::load::LoadError;
@@ -52,11 +53,9 @@ pub fn write(job: &Job, done: &Done, out: &Path) -> Result<Delivered, DeliverErr
 pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), DeliverError> {
     let text = summary(&done.outcome, Some(&delivered.folder), &delivered.replay);
     if !json {
-        return Ok(write!(io::stdout(), "{text}")?);
+        return Ok(tell(|stdout| write!(stdout, "{text}"))?);
     }
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    report::write_events(&mut stdout, &done.log)?;
-    stdout.flush()?;
+    tell(|mut stdout| report::write_events(&mut stdout, &done.log))?;
     Ok(write!(io::stderr(), "{text}")?)
 }
 

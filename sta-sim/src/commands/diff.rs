@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::DiffArgs;
+use crate::commands::tell::say;
 use crate::exit::Exit;
 
 /// Lines shown before the first that differs.
@@ -21,11 +22,11 @@ pub fn main(args: &DiffArgs) -> Exit {
     match (read(&args.left), read(&args.right)) {
         (Ok(a), Ok(b)) => match first_difference(&a, &b) {
             None => {
-                println!("the same: {} lines", a.lines().count());
+                say(&format!("the same: {} lines\n", a.lines().count()));
                 Exit::Done
             }
             Some(text) => {
-                print!("{text}");
+                say(&text);
                 Exit::Diverged
             }
         },

@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::commands::{deliver, files};
 use crate::execute::{Job, exit_of};
 use crate::exit::Exit;
-use crate::scenario::load::{LoadError, Scenario};
+use crate::scenario::load::LoadError;
 
 /// Runs what is asked, every cell of a matrix. Nothing runs if a file is wrong.
 #[must_use]
@@ -33,8 +33,7 @@ fn could_not_start(error: &dyn std::error::Error) -> Exit {
 
 fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
     let mut jobs = Vec::new();
-    for path in files::expand(&args.files)? {
-        let scenario = Scenario::open(&path)?;
+    for scenario in files::open(&args.files)? {
         jobs.extend(Job::of(scenario, args.seed, args.output.world.map(Into::into)));
     }
     jobs.iter().try_for_each(|job| job.plan().map(drop))?;

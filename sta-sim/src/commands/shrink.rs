@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::ShrinkArgs;
 use crate::commands::replay;
+use crate::commands::tell::say;
 use crate::execute::{Done, Job};
 use crate::exit::Exit;
 use crate::outcome::Verdict;
@@ -51,7 +52,8 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     std::fs::write(&out, small.capsule(&done)?)
         .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
     let [events, hosts, ..] = size(small.scenario.file());
-    println!("{}: {events} events, {hosts} hosts, after {runs} runs", out.display());
+    let path = out.display();
+    say(&format!("{path}: {events} events, {hosts} hosts, after {runs} runs\n"));
     if runs == most {
         eprintln!("stopped after {most} runs; more (--runs) may make it smaller still");
     }

@@ -4,7 +4,6 @@
 //! the sweep after the runs under way, and prints what was found so far; a second one ends it at once.
 //! So does the first failure, where that is asked for.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::SweepArgs;
+use crate::commands::tell::say;
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, Job, wall_clock};
 use crate::exit::Exit;
@@ -68,7 +68,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     if args.output.json {
         eprint!("{text}");
     } else {
-        print!("{text}");
+        say(&text);
     }
     if interrupted.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
 }
@@ -77,8 +77,7 @@ pub fn main(args: &SweepArgs) -> Exit {
 fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
     let (mut asked, mut left_out) = (Vec::new(), 0);
     let wanted = args.output.world.map(World::from);
-    for path in files::expand(&args.files)? {
-        let scenario = Scenario::open(&path)?;
+    for scenario in files::open(&args.files)? {
         scenario.check()?;
         let worlds = scenario.worlds();
         let world = wanted.or_else(|| worlds.first().copied()).unwrap_or(World::Turmoil);
@@ -142,10 +141,10 @@ fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
     }
 }
 
-/// The outcome on a line of its own. A reader that has gone away does not end the sweep.
+/// The outcome on a line of its own.
 fn print_json(done: &Done) {
     let line = serde_json::to_string(&done.outcome).expect("an outcome has no odd map keys");
-    let _ = writeln!(io::stdout(), "{line}");
+    say(&format!("{line}\n"));
 }
 
 fn progress(runs: u64) -> ProgressBar {

@@ -40,6 +40,7 @@ fn listed(mistakes: &[Located]) -> String {
 #[derive(Clone, Debug)]
 pub struct Scenario {
     path: PathBuf,
+    name: String,
     text: String,
     file: File,
     cells: Vec<Cell>,
@@ -75,7 +76,19 @@ impl Scenario {
             .map_err(|(key, why)| wrong(&Mistake::new(&Place::top("matrix").key(&key), why)))?;
         let seeds = text::seeds(file.seeds.as_deref().unwrap_or("0..1"))
             .map_err(|why| wrong(&Mistake::new(&Place::top("seeds"), why)))?;
-        Ok(Self { path: path.to_owned(), text, file, cells, seeds })
+        let name = file.name.clone();
+        Ok(Self { path: path.to_owned(), name, text, file, cells, seeds })
+    }
+
+    /// What its runs are called: as it calls itself, unless it was renamed.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls its runs otherwise. What it draws does not depend on it.
+    pub fn rename(&mut self, name: String) {
+        self.name = name;
     }
 
     /// Where it was read.
@@ -119,7 +132,7 @@ impl Scenario {
         let about = self.about();
         resolve::resolve(&file, &about, &run)
             .and_then(|plan| match capability::refused(&plan) {
-                refused if refused.is_empty() => Ok(plan),
+                refused if refused.is_empty() => Ok(Plan { name: self.name.clone(), ..plan }),
                 refused => Err(refused),
             })
             .map_err(|mistakes| self.wrong(&mistakes))

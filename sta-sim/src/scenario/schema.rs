@@ -517,7 +517,8 @@ pub enum CheckName {
     Complete,
     /// Nothing unverified is stored as done, served, announced or reported complete.
     Integrity,
-    /// Payload received in vain is `at-most` this share of what was needed: `"2%"`.
+    /// Payload received in vain (twice, or with the wrong hash) is `at-most` this share of what was needed: `"2%"`. What is
+    /// fetched again because a disk lost it was needed again.
     Waste,
     /// The time to the last completion is `at-most` so many times the bound: `"1.25 bounds"`.
     Makespan,
@@ -527,7 +528,8 @@ pub enum CheckName {
     Fairness,
     /// No host that runs and lacks something goes longer without a verified piece: `at-most = "10s"`.
     Stall,
-    /// Each of `of` verifies a piece or is complete `within` so long of the end of the event `after`.
+    /// Each of `of` that had something to recover from verifies a piece or is complete `within` so long of the end of the
+    /// event `after`.
     Recovery,
     /// `of` together send `at-most` so many copies of what they are the sources of: `"1.1 copies"`.
     Copies,

@@ -161,6 +161,10 @@ impl Row {
                 self.unasked.remove(&judged.text);
             }
         }
+        let planned = plan.timeline.iter().map(|event| &event.id);
+        for id in planned.chain(plan.faults.iter().map(|fault| &fault.id)) {
+            self.bites.entry(id.clone()).or_default();
+        }
         for fault in &outcome.faults {
             let planned = match fault.origin {
                 Origin::Event(ix) => plan.timeline.get(ix).map(|event| &event.id),
@@ -183,9 +187,12 @@ impl Row {
         cover.chain(unasked.map(|text| format!("no seed put this to the test: {text}")))
     }
 
-    /// The events and faults that touched nothing in any run.
-    pub fn idle(&self) -> impl Iterator<Item = &String> {
-        self.bites.iter().filter(|(_, (_, bit))| *bit == 0).map(|(id, _)| id)
+    /// The events and faults that touched nothing in any run, each as a sentence.
+    pub fn idle(&self) -> impl Iterator<Item = String> + '_ {
+        self.bites.iter().filter(|(_, (_, bit))| *bit == 0).map(|(id, (began, _))| match began {
+            0 => format!("{id} never began in any run: it proved nothing"),
+            _ => format!("{id} touched nothing in any run: it proved nothing"),
+        })
     }
 }
 
