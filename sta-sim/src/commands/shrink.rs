@@ -1,4 +1,5 @@
-//! `sta-sim shrink`: makes a capsule smaller that still fails in the same way.
+//! `sta-sim shrink`: makes a capsule smaller that still fails in the same way: with the same verdict, by the same check. The
+//! host may be another: there are fewer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +32,14 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     if job.world == World::Tcp {
         return Err("a run of the tcp world does not repeat, so nothing can be taken out of it; use a capsule of another world".into());
     }
-    let Some(failed) = failure(&job.execute_alone()?) else {
-        eprintln!("{} does not fail any more: there is nothing to shrink", args.capsule.display());
+    let done = job.execute_alone()?;
+    let Some(failed) = failure(&done) else {
+        let path = args.capsule.display();
+        if replay::came_to_the_same(&job, &done) {
+            let why = "holds a run that passed: there is nothing to shrink; give the capsule of one that failed";
+            return Err(format!("{path} {why}").into());
+        }
+        eprintln!("{path} does not fail any more: there is nothing to shrink");
         return Ok(Exit::Diverged);
     };
     let (mut runs, most) = (0, args.runs);
@@ -54,6 +61,13 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let [events, hosts, ..] = size(small.scenario.file());
     let path = out.display();
     say(&format!("{path}: {events} events, {hosts} hosts, after {runs} runs\n"));
+    eprintln!(
+        "it fails so: {}",
+        done.outcome.failures().first().map_or_else(
+            || done.outcome.cause().unwrap_or_default(),
+            |(check, finding)| format!("{check}: {}", finding.what),
+        )
+    );
     if runs == most {
         eprintln!("stopped after {most} runs; more (--runs) may make it smaller still");
     }

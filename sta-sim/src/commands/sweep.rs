@@ -64,18 +64,20 @@ pub fn main(args: &SweepArgs) -> Exit {
         bar.inc(1);
     });
     bar.finish_and_clear();
-    let text = summary(&tally, jobs.len() as u64, begin.elapsed());
+    let was_interrupted = interrupted.load(Ordering::Relaxed);
+    let why = if was_interrupted { "interrupted" } else { "ended at the first failure" };
+    let text = summary(&tally, (jobs.len() as u64, why), begin.elapsed());
     if args.output.json {
         eprint!("{text}");
     } else {
         say(&text);
     }
-    if interrupted.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
+    if was_interrupted { Exit::Interrupted } else { tally.exit() }
 }
 
 /// What there is to run. A world that is asked for leaves out the files that do not name it.
 fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
-    let (mut asked, mut left_out) = (Vec::new(), 0);
+    let (mut asked, mut left_out, mut more_worlds) = (Vec::new(), 0, 0);
     let wanted = args.output.world.map(World::from);
     for scenario in files::open(&args.files)? {
         scenario.check()?;
@@ -85,6 +87,7 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
             left_out += 1;
             continue;
         }
+        more_worlds += u32::from(wanted.is_none() && worlds.len() > 1);
         let seeds = args.seeds.clone().unwrap_or_else(|| scenario.seeds());
         asked.push(Asked { scenario: Arc::new(scenario), seeds, world });
     }
@@ -96,6 +99,12 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
             return Err(format!("{word}: {why}").into());
         }
         eprintln!("{left_out} files left out: they do not name {word} in `worlds`");
+    }
+    if more_worlds > 0 {
+        eprintln!(
+            "{more_worlds} of {} files name more worlds than one: each is swept in its first; --world W asks for another",
+            asked.len()
+        );
     }
     Ok(asked)
 }
@@ -131,10 +140,10 @@ fn keep(job: &Job, done: &Done, out: &Path) -> Result<Kept, Box<dyn std::error::
 fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
     let outcome = &done.outcome;
     let what = match outcome.failures().first() {
-        Some((check, finding)) => format!("{check}: {} at {}", finding.what, finding.at),
-        None => outcome.cause().unwrap_or_default(),
+        Some((check, finding)) => format!(", at {}: {check}: {}", finding.at, finding.what),
+        None => format!(": {}", outcome.cause().unwrap_or_default()),
     };
-    eprintln!("seed {} of {}: {what}", outcome.seed, outcome.scenario);
+    eprintln!("seed {} of {}{what}", outcome.seed, outcome.scenario);
     match kept {
         Ok(kept) => eprintln!("  {}", kept.delivered.replay),
         Err(error) => eprintln!("  it could not be kept: {error}"),

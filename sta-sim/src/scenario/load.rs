@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use super::capability;
+use super::complaint::{in_our_words, unknown};
 use super::matrix::{self, Cell};
 use super::mistake::{Located, Mistake, Place, Source};
 use super::plan::{Plan, World};
@@ -175,9 +176,13 @@ impl Scenario {
         let mut table: toml::Table =
             toml::from_str(&self.text).map_err(|error| refused("", error.message().to_owned()))?;
         for (key, value) in &self.cells[cell] {
-            matrix::set(&mut table, key, value).map_err(|why| refused(key, why))?;
+            let keys = matrix::set(&mut table, key, value).map_err(|why| refused(key, why))?;
             if let Err(error) = File::deserialize(table.clone()) {
-                return Err(refused(key, format!("{value} does not fit: {}", error.message())));
+                let why = in_our_words(error.message(), &keys);
+                let of_the_key =
+                    unknown(error.message()).is_some_and(|(typed, _)| keys.contains(&typed));
+                let why = if of_the_key { why } else { format!("{value} does not fit: {why}") };
+                return Err(refused(key, why));
             }
         }
         File::deserialize(table).map_err(|error| refused("", error.message().to_owned()))

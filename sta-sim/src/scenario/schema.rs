@@ -50,7 +50,7 @@ pub struct File {
     /// Random faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
-    /// What must hold. Integrity and manners are watched in every run, asked for or not.
+    /// What must hold. Integrity, manners and bounds are watched in every run, asked for or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expect>,
     /// Kinds of events (tags of the log, such as `piece-failed`) that must happen in at least one seed of a sweep.
@@ -60,7 +60,7 @@ pub struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub must_fail: Option<CheckName>,
     /// Keys and the values that each takes in turn; every combination is a run. `"group.leech.count" = [4, 16]`,
-    /// `"content.image.piece" = ["64 KiB", "1 MiB"]`.
+    /// `"content.image.bin.piece" = ["64 KiB", "1 MiB"]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub matrix: BTreeMap<String, Vec<toml::Value>>,

@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 use crate::checks::{Finding, Held};
 use crate::exit::Exit;
 use crate::outcome::{Outcome, Verdict};
+use crate::scenario::capability;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::Plan;
 
@@ -196,8 +197,9 @@ impl Row {
     }
 }
 
-/// The scenario and the cell of its matrix.
+/// The scenario, its world and the cell of its matrix.
 fn row_name(outcome: &Outcome) -> String {
     let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
-    format!("{}{}", outcome.scenario, cell.collect::<String>())
+    let world = capability::name(outcome.world);
+    format!("{} ({world}{})", outcome.scenario, cell.collect::<String>())
 }

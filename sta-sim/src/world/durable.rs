@@ -30,10 +30,11 @@ impl NotDurable {
 
     /// The power fails: the writes that are lost; or, if `torn`, the second half of the last one only.
     pub fn lose(&mut self, torn: bool) -> Vec<Range<u64>> {
-        let writes = std::mem::take(&mut self.0);
-        match writes.back() {
-            Some(last) if torn => vec![(last.start + last.end) / 2..last.end],
-            _ => writes.into(),
+        let mut writes = std::mem::take(&mut self.0);
+        if torn && let Some(mut last) = writes.pop_back() {
+            last.start = (last.start + last.end) / 2;
+            writes = VecDeque::from([last]);
         }
+        writes.into()
     }
 }

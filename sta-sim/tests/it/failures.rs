@@ -22,7 +22,7 @@ fault = [
 
 [[expect]]
 that = "complete"
-within = "1s"
+within = "2200ms"
 "#;
 
 /// Runs `sta-sim` in `folder`: its exit code, and what it said on stdout and stderr.
@@ -100,4 +100,53 @@ fn a_capsule_shrinks_to_what_makes_it_fail() {
     let (code, said, why) = sta_sim(folder.path(), &["replay", "small.toml"]);
     assert_eq!(code, Some(3), "{said}{why}");
     assert!(why.contains("the same as when the capsule was written"), "{why}");
+}
+
+#[test]
+fn files_of_one_name_get_folders_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = TOO_SHORT.replace("2200ms", "50s");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    std::fs::write(folder.path().join("long.toml"), long).expect("it can be written");
+    let run = ["run", "short.toml", "long.toml", "--world", "flow"];
+    let (code, said, why) = sta_sim(folder.path(), &run);
+    assert_eq!(code, Some(3), "{said}{why}");
+    assert!(said.contains("PASSED  too short a promise (long.toml)"), "{said}");
+    let (again, same, why) = sta_sim(folder.path(), &replay_of(&said));
+    assert_eq!(again, Some(3), "the failure was not written over: {same}{why}");
+    let sweep = ["sweep", "short.toml", "long.toml", "--world", "flow"];
+    let (_, said, _) = sta_sim(folder.path(), &sweep);
+    for row in ["(short.toml) (flow): 1 not live", "(long.toml) (flow): 1 passed"] {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+}
+
+#[test]
+fn a_run_that_passed_has_nothing_to_shrink() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = TOO_SHORT.replace("2200ms", "50s");
+    std::fs::write(folder.path().join("long.toml"), long).expect("it can be written");
+    let run = ["run", "long.toml", "--world", "flow", "--out", "runs"];
+    let (code, said, why) = sta_sim(folder.path(), &run);
+    assert_eq!(code, Some(0), "{said}{why}");
+    let (code, _, why) = sta_sim(folder.path(), &["shrink", "runs/latest/capsule.toml"]);
+    assert!(code == Some(2) && why.contains("holds a run that passed"), "{code:?}: {why}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in 0..200 {
+        let text = TOO_SHORT.replace("too short", &format!("{name:0>900}"));
+        std::fs::write(folder.path().join(format!("{name}.toml")), text)
+            .expect("it can be written");
+    }
+    let mut list = Command::new(env!("CARGO_BIN_EXE_sta-sim"));
+    list.current_dir(folder.path()).args(["list", "."]);
+    list.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut list = list.spawn().expect("the binary was built");
+    drop(list.stdout.take());
+    let output = list.wait_with_output().expect("it ends");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && why.is_empty(), "{:?}: {why}", output.status);
 }

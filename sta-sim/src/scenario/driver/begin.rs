@@ -235,7 +235,7 @@ impl Driver {
 }
 
 /// The network fault that a verb is, if it is one that lasts.
-pub(super) fn network_kind(verb: &Verb) -> Option<Kind> {
+pub(in crate::scenario) fn network_kind(verb: &Verb) -> Option<Kind> {
     match verb {
         Verb::Cut | Verb::CutOneway | Verb::Flap(_) => Some(Kind::Cut),
         Verb::Hold => Some(Kind::Hold),
@@ -257,7 +257,7 @@ const fn cannot_last(verb: &Verb) -> bool {
 }
 
 /// Verbs that have no end: what follows an event of this kind follows its beginning.
-const fn is_over_at_once(verb: &Verb) -> bool {
+pub(in crate::scenario) const fn is_over_at_once(verb: &Verb) -> bool {
     matches!(
         verb,
         Verb::Reset
