@@ -64,6 +64,7 @@ fn of_another_kind(rest: &str, keys: &[&str]) -> Option<String> {
 /// An example of the last of `keys`, made from the `value` that was written where it can be.
 fn what_to_write(keys: &[&str], value: &str) -> Option<String> {
     let key = keys.last()?;
+    let key = if key.contains('.') { &format!("{key:?}") } else { *key };
     let digits = value.trim_start_matches(['"', '-', ' ']);
     let digits: String = digits.chars().take_while(char::is_ascii_digit).take(9).collect();
     let or = |usual: &str| if digits.is_empty() { usual.to_owned() } else { digits.clone() };

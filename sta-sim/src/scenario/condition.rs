@@ -122,7 +122,7 @@ impl Condition {
             let most = of.most(known.nodes);
             if cmp != Cmp::AtMost && number as usize > most {
                 return Err(ConditionError(format!(
-                    "{text:?} never holds: \"{of}\" are {most} at most"
+                    "{text:?} never holds: \"{of}\" are {most} hosts at most"
                 )));
             }
             Expr::Count { of, cmp, number }

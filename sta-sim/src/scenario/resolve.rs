@@ -175,7 +175,10 @@ impl Resolver<'_> {
     }
 
     fn wrong(&mut self, place: &Place, why: impl fmt::Display) {
-        self.mistakes.push(Mistake::new(place, why));
+        let mistake = Mistake::new(place, why);
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// The value, or `None` and a mistake.

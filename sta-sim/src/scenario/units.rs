@@ -197,6 +197,9 @@ impl Kind {
         if rest.starts_with('-') {
             return Err(out_of("less than nothing"));
         }
+        if rest.contains(',') {
+            return Err(out_of("written with a comma; write a point"));
+        }
         while !rest.is_empty() {
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
             let (digits, after) = rest.split_at(end);

@@ -114,9 +114,8 @@ fn files_of_one_name_get_folders_of_their_own() {
     assert!(said.contains("PASSED  too short a promise (long.toml)"), "{said}");
     let (again, same, why) = sta_sim(folder.path(), &replay_of(&said));
     assert_eq!(again, Some(3), "the failure was not written over: {same}{why}");
-    let sweep = ["sweep", "short.toml", "long.toml", "--world", "flow"];
-    let (_, said, _) = sta_sim(folder.path(), &sweep);
-    for row in ["(short.toml) (flow): 1 not live", "(long.toml) (flow): 1 passed"] {
+    let (_, said, _) = sta_sim(folder.path(), &["sweep", "short.toml", "long.toml"]);
+    for row in ["(short.toml) (turmoil): 1 not live", "(long.toml) (turmoil): 1 passed"] {
         assert!(said.contains(row), "{row}: {said}");
     }
 }

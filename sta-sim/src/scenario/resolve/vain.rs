@@ -12,8 +12,10 @@ use crate::runlog::verb_name;
 use crate::scenario::bound;
 use crate::scenario::driver::{is_over_at_once, network_kind};
 use crate::scenario::mistake::Place;
-use crate::scenario::plan::{ContentPlan, HostIx, HostPlan, PlannedEvent, Since, Start, Verb};
-use crate::scenario::schema::{Expect, VerbName};
+use crate::scenario::plan::{
+    Behaviour, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Since, Start, Verb,
+};
+use crate::scenario::schema::{Event, Expect, VerbName};
 use crate::scenario::text::{self, Quantity};
 use crate::scenario::units::{self, show_size};
 
@@ -119,7 +121,8 @@ impl Resolver<'_> {
             let capacity = hosts[host].disk.capacity.filter(|most| *most < missing)?;
             Some((&hosts[host], show_size(capacity), show_size(missing)))
         };
-        if let Some((host, fits, needs)) = of.iter().find_map(too_small) {
+        let mut staying = of.iter().filter(|host| self.stays(&hosts[**host]));
+        if let Some((host, fits, needs)) = staying.find_map(too_small) {
             let group = self.file.group.iter().position(|group| group.name == host.group);
             let place = Place::top("group").index(group.unwrap_or(0)).key("disk").key("capacity");
             let name = &host.name;
@@ -153,12 +156,26 @@ impl Resolver<'_> {
             let lacks = bound::missing(&hosts[host], contents) > 0;
             (lacks && (least > due || due == from)).then_some((&hosts[host].name, least, due))
         };
-        if let Some((name, least, due)) = of.iter().find_map(too_soon) {
+        let mut staying = of.iter().filter(|host| self.stays(&hosts[**host]));
+        if let Some((name, least, due)) = staying.find_map(too_soon) {
             let why = format!(
                 "{name} cannot have everything before {least}, and is to have it at {due}; allow more time"
             );
             self.in_vain(&place, why);
         }
+    }
+
+    /// Whether a host is sure to come when its group says so and to be there at the end: who is away for good is asked
+    /// nothing.
+    fn stays(&self, host: &HostPlan) -> bool {
+        use VerbName::{Crash, Join, Leave, PowerOff, Restart, TornWrite, Wipe};
+        let otherwise = |event: &Event| match event.verb {
+            Crash | Leave | PowerOff | TornWrite | Wipe => event.lasts.is_none(),
+            verb => matches!(verb, Join | Restart),
+        };
+        host.leave == LeavePlan::Stay
+            && !matches!(host.behaviour, Behaviour::Churner { .. })
+            && !self.file.event.iter().any(otherwise)
     }
 
     /// Whether seeds differ in what bounds a run.

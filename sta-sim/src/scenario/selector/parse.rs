@@ -230,15 +230,15 @@ impl<'a> Parser<'a> {
             (from, to)
         };
         self.expect("]")?;
+        if count == 0 {
+            return Err(SelectorError { why: format!("{group:?} has no host") });
+        }
         if from >= to {
             let why = format!(
                 "{:?} is an empty range: the first number belongs to it, the last does not; {group}[2..4] is two hosts",
                 self.text
             );
             return Err(SelectorError { why });
-        }
-        if count == 0 {
-            return Err(SelectorError { why: format!("{group:?} has no host") });
         }
         if to > count {
             return Err(SelectorError {

@@ -20,6 +20,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("count = 6", "count = ", "test.toml:18:9: the key \"count\" has no value"),
         ("count = 6", "down = 50 Mbit/s # fast", "text stands in quotes; write down = \"50 Mbit/s\""),
         ("count = 6", "count = 0", "the group \"leech\" has no host; write count = 1 or more"),
+        ("count = 6", "count = 6\ndown = \"1,5 MB/s\"", "\"1,5 MB/s\" is written with a comma; write a point"),
         ("count = 6", "count = 63", "65 hosts are more than the turmoil world takes (64)"),
         ("count = 6", "up = 8000", "test.toml:19:1: duplicate key"),
         ("deadline = \"60s\"", "deadline = 60", "clock.deadline: holds text (duration), not 60; write deadline = \"10s\""),
@@ -47,7 +48,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("name = \"seed\"", "name = \"seed\"\nengine = { uplod-slots = 2 }", "engine.uplod-slots: the engine has no knob \"uplod-slots\"; did you mean \"upload-slots\"?"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\nfiles = []\ninitial = { \"leach\" = \"5%\" }", "there is no group \"leach\"; did you mean \"leech\"?"),
         ("[[event]]", "[event]", "event: holds a list, not a table; write [[event]]"),
-        ("[clock]", "[[clock]]", "clock: holds a table, not a list; write [clock] with deadline = \"60s\""),
+        ("[clock]", "[[clock]]", "clock[0]: holds a table, not a list; write [clock] with deadline = \"60s\""),
         ("size = \"1 MiB\"", "", "write either size = \"8 MiB\" or files"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"seed\"", "has one node and nobody to give it to"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"any(2, leech)\"", "depends on the run; name groups or hosts here"),
@@ -71,8 +72,8 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("at = \"5s\"", "at = \"35s\"", "event[0].at: 35.000s is not before 30.000s, when faults are over"),
         ("at = \"5s\"", "at = \"5s\"\nwhen = \"count(complete) >= 1\"", "write either at = \"5s\" or when"),
         ("at = \"5s\"", "when = \"progress of leech > 5%\"", "is not a condition; write \"progress of leech[*] >= 50%\""),
-        ("at = \"5s\"", "when = \"count(complete) >= 8\"", "\"count(complete) >= 8\" never holds: \"complete\" are 7 at most"),
-        ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 at most"),
+        ("at = \"5s\"", "when = \"count(complete) >= 8\"", "\"count(complete) >= 8\" never holds: \"complete\" are 7 hosts at most"),
+        ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 hosts at most"),
         ("at = \"5s\"", "when = \"count(any(2, leech)) >= 1\"", "draws hosts, and a condition must not"),
         ("at = \"5s\"", "when = \"event(cot) + 5s\"", "there is no event \"cot\"; did you mean \"cut\"?"),
         ("at = \"5s\"", "when = \"event(cut) + 5s\"", "the event waits for itself"),
@@ -95,7 +96,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("[[expect]]", "[matrix]\n\"group.leach.count\" = [3]\n[[expect]]", "matrix.group.leach.count: there is no group \"leach\"; did you mean \"leech\"?"),
         ("[[expect]]", "[matrix]\n\"grop.leech.count\" = [3]\n[[expect]]", "there is no table \"grop\"; did you mean \"group\"?"),
         ("[[expect]]", "[matrix]\n\"group.leech.cuont\" = [3, 4]\n[[expect]]", "matrix.group.leech.cuont: unknown key \"cuont\"; did you mean \"count\"?"),
-        ("[[expect]]", "[matrix]\n\"group.leech.count\" = 3\n[[expect]]", "holds a list, not 3; write group.leech.count = [3]"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = 3\n[[expect]]", "holds a list, not 3; write \"group.leech.count\" = [3]"),
         ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "matrix.group.leech.count: \"3\" does not fit: holds a whole number of 0 or more, not the text \"3\"; write count = 3"),
         ("[[expect]]", "[matrix]\n\"group.leech.count\" = []\n[[expect]]", "has no value"),
         ("name = \"right\"", "name = \"right\"\nworlds = \"flow\"", "worlds: holds a list, not the text \"flow\"; write worlds = [\"flow\"]"),
@@ -209,6 +210,8 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
         said.contains("clock.deadline: leech[0] cannot have everything before 83.886s"),
         "{said}"
     );
+    let leaves = slow.replace("name = \"leech\"", "name = \"leech\"\nleave = \"at 9s\"");
+    assert_eq!(said_of(&leaves.replace("EXPECT", "that = 'complete'")), "", "it is not asked");
     let must = slow.replace("schema = 1", "schema = 1\nmust-fail = 'complete'");
     assert_eq!(said_of(&must.replace("EXPECT", "that = 'complete'")), "");
 }
