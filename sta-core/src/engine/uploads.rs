@@ -20,9 +20,10 @@ use super::interface::ConnId;
 use super::session::{Session, Wish};
 use crate::model::bitfield::Bitfield;
 
-/// Blocks handed to one connection that it has not sent yet. One is on the wire, one follows without a pause. A choke does
-/// not take them back.
-pub const AHEAD_MAX: usize = 2;
+/// Blocks handed to one connection that it has not sent yet. The kernel still holds some bytes of a block when it
+/// counts as sent, so the next one follows without a pause; a second one would only delay what we ask of the peer ourselves. A
+/// choke does not take them back.
+pub const AHEAD_MAX: usize = 1;
 
 /// The slots, and what went out before.
 #[derive(Debug)]

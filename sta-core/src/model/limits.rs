@@ -82,9 +82,9 @@ pub const DIAL_ADDRESSES_MAX: usize = 16;
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// How long accepting pauses when the process or the machine is out of file descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes that a connection keeps in the kernel beyond what the network takes at once, at the least. What is in there can no
-/// longer be cancelled or overtaken by `have`: 50 ms of a tenth of a link of 100 Mbit/s.
-pub const UNSENT_BYTES_MIN: u32 = 64 << 10;
+/// Bytes that a connection keeps in the kernel beyond what the network takes at once, at the least: the smallest block. What
+/// is in there can no longer be cancelled, and our own requests wait behind it: 13 ms of a tenth of a link of 100 Mbit/s.
+pub const UNSENT_BYTES_MIN: u32 = BLOCK_BYTES_MIN;
 /// The same at the most. A socket that runs empty makes congestion control that measures rates (BBR) believe in less
 /// than there is: with 256 KiB a transfer without limits took a tenth longer.
 pub const UNSENT_BYTES_MAX: u32 = 1 << 20;

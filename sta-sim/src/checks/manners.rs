@@ -229,9 +229,9 @@ mod tests {
 
     #[test]
     fn the_choked_are_not_served_and_soon_know() {
-        let asks = "2 leech-0 asked seed-0 0 | 2 leech-0 asked seed-0 0 | 2 leech-0 asked seed-0 1";
+        let asks = "2 leech-0 asked seed-0 0 | 2 leech-0 asked seed-0 1";
         let asked = format!("{MET} | {asks} | 3 seed-0 choked leech-0");
-        let left = format!("{asked} | 4 seed-0 sent leech-0 0 | 4 seed-0 sent leech-0 0");
+        let left = format!("{asked} | 4 seed-0 sent leech-0 0");
         holds(rule(), &left);
         breaks(rule(), &format!("{left} | 4 seed-0 sent leech-0 1"), "which it chokes");
         holds(rule(), &format!("{asked} | 4 leech-0 asked seed-0 1"));

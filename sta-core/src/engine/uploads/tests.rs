@@ -57,24 +57,30 @@ fn all_sent(sessions: &mut Sessions) {
     }
 }
 
+/// What is served, in so many turns, after each of which everything handed over has been sent.
+fn in_turns(turns: usize, uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
+    let mut served = Vec::new();
+    for _ in 0..turns {
+        served.extend(serve(uploads, sessions));
+        all_sent(sessions);
+    }
+    served
+}
+
 #[test]
 fn a_slot_serves_a_piece_whole_and_then_the_next() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5, 6], &[7]]));
-    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5), (0, 5)], "two blocks ahead, no more");
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5)], "one block ahead, no more");
     all_sent(&mut sessions);
-    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 6), (0, 6)], "peer 0 has least");
-    all_sent(&mut sessions);
-    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 7), (1, 7)]);
+    let rest = in_turns(5, &mut uploads, &mut sessions);
+    assert_eq!(rest, [(0, 5), (0, 6), (0, 6), (1, 7), (1, 7)], "peer 0 has least");
 }
 
 #[test]
 fn a_piece_that_was_not_sent_comes_before_one_that_was() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[5, 6], &[5]]));
-    let mut order = Vec::new();
-    for _ in 0..4 {
-        order.extend(serve(&mut uploads, &mut sessions).first().copied());
-        all_sent(&mut sessions);
-    }
+    let mut order = in_turns(8, &mut uploads, &mut sessions);
+    order.dedup();
     assert_eq!(order, [(0, 5), (1, 6), (1, 5), (2, 5)]);
     assert_eq!((uploads.copies(5), uploads.copies(6)), (3, 1));
 }
@@ -82,22 +88,22 @@ fn a_piece_that_was_not_sent_comes_before_one_that_was() {
 #[test]
 fn several_slots_serve_several_peers() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6], &[7]]));
-    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5), (0, 5), (1, 6), (1, 6)]);
+    let both = in_turns(2, &mut uploads, &mut sessions);
+    assert_eq!(both, [(0, 5), (1, 6), (0, 5), (1, 6)]);
+    assert_eq!(serve(&mut uploads, &mut sessions), [(2, 7)]);
 }
 
 #[test]
 fn a_peer_in_need_gets_the_slot_of_one_that_has_more_once_that_has_drained() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[], &[5, 6]]));
-    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 5), (1, 5)]);
+    assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(1, 5)]);
     let needy = sessions.get_mut(&conn(0)).expect("it is there");
     let wish = Wish { id: 0, block: Block { piece: 7, offset: 0, len: 32 * K } };
     assert_eq!(needy.wish(wish, &Bitfield::full(PIECES), false), Ok(None));
-    sessions.get_mut(&conn(1)).and_then(|session| session.sent(Time::ZERO));
+    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 5)], "what has begun is finished");
     assert_eq!(serve(&mut uploads, &mut sessions), [], "the slot drains");
     all_sent(&mut sessions);
-    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 7)]);
-    all_sent(&mut sessions);
-    assert_eq!(serve(&mut uploads, &mut sessions), [(1, 6), (1, 6)]);
+    assert_eq!(in_turns(3, &mut uploads, &mut sessions), [(0, 7), (1, 6), (1, 6)]);
 }
 
 #[test]
@@ -108,9 +114,9 @@ fn who_only_takes_is_not_served_beside_one_that_gives() {
         let service = uploads.next(&mut sessions, false, taker).expect("a wish waits");
         assert_eq!(service.conn, conn(1));
         sessions.get_mut(&conn(1)).expect("it is there").handed(service.wish.block);
+        assert_eq!(uploads.next(&mut sessions, false, taker), None, "a free slot is not for it");
+        all_sent(&mut sessions);
     }
-    assert_eq!(uploads.next(&mut sessions, false, taker), None, "a slot is free, but not for it");
-    all_sent(&mut sessions);
     let service = uploads.next(&mut sessions, false, taker).expect("nobody else wants anything");
     assert_eq!(service.conn, conn(0));
 }

@@ -62,10 +62,10 @@ const fn parcel(bytes: u64) -> Postage {
 fn a_message_takes_its_bytes_over_the_rate_and_then_the_delay() {
     let mut net = net(2);
     let conn = open(&mut net, 0, 1);
-    net.send(conn, 0, "piece", Postage { bytes: 100_000, delay: 10 * MS, tell: true });
+    net.send(conn, 0, "piece", Postage { bytes: 40_000, delay: 10 * MS, tell: true });
     net.send(conn, 1, "small", parcel(500));
     let seen = run(&mut net, 1_000 * MS);
-    let expected = ["20.000 0.0 kernel has one", "30.500 0.0 gets small", "130.000 0.1 gets piece"];
+    let expected = ["20.000 0.0 kernel has one", "30.500 0.0 gets small", "70.000 0.1 gets piece"];
     assert_eq!(seen, expected);
 }
 

@@ -130,8 +130,9 @@ impl Flow {
     }
 }
 
-/// Fewest bytes that one connection may have in flight: what a kernel allows from the start.
-pub(super) const FLIGHT_BYTES_MIN: u64 = 64 << 10;
+/// Fewest bytes that one connection may have in flight: twice the initial window of RFC 6928, and what a tenth of a link of
+/// 100 Mbit/s has in a queue of 20 ms.
+pub(super) const FLIGHT_BYTES_MIN: u64 = 32 << 10;
 /// Most bytes that one connection may have in flight: Linux' largest receive buffer by default, rounded down.
 pub(super) const FLIGHT_BYTES_MAX: u64 = 4 << 20;
 /// Bytes that wait in the sender's kernel besides those in flight: what the real transport lets it keep of a link that is
