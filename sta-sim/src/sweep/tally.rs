@@ -201,5 +201,5 @@ impl Row {
 fn row_name(outcome: &Outcome) -> String {
     let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
     let world = capability::name(outcome.world);
-    format!("{} ({world}{})", outcome.scenario, cell.collect::<String>())
+    format!("{}, {world}{}", outcome.scenario, cell.collect::<String>())
 }

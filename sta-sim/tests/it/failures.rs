@@ -115,7 +115,7 @@ fn files_of_one_name_get_folders_of_their_own() {
     let (again, same, why) = sta_sim(folder.path(), &replay_of(&said));
     assert_eq!(again, Some(3), "the failure was not written over: {same}{why}");
     let (_, said, _) = sta_sim(folder.path(), &["sweep", "short.toml", "long.toml"]);
-    for row in ["(short.toml) (turmoil): 1 not live", "(long.toml) (turmoil): 1 passed"] {
+    for row in ["(short.toml), turmoil: 1 not live", "(long.toml), turmoil: 1 passed"] {
         assert!(said.contains(row), "{row}: {said}");
     }
 }
