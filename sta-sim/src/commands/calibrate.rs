@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::calibrate::{Comparison, WORLDS, compare, sample};
 use crate::cli::CalibrateArgs;
 use crate::commands::files;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::execute::{ExecuteError, Job};
 use crate::exit::Exit;
 use crate::scenario::load::Scenario;
@@ -14,7 +14,7 @@ use crate::scenario::load::Scenario;
 #[must_use]
 pub fn main(args: &CalibrateArgs) -> Exit {
     calibrate(args).unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        note!("error: {error}");
         Exit::CouldNotStart
     })
 }

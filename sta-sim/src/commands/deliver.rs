@@ -1,9 +1,9 @@
 //! Hands a run over: its folder, the command that replays it, and what is printed.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::commands::tell::tell;
+use crate::commands::tell::{note, tell};
 use crate::execute::{Done, Job};
 use crate::report::{self, ReportError, summary::summary};
 use crate::scenario::load::LoadError;
@@ -56,7 +56,8 @@ pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), Deliv
         return Ok(tell(|stdout| write!(stdout, "{text}"))?);
     }
     tell(|mut stdout| report::write_events(&mut stdout, &done.log))?;
-    Ok(write!(io::stderr(), "{text}")?)
+    note!("{}", text.trim_end());
+    Ok(())
 }
 
 /// A path as a shell reads it back.

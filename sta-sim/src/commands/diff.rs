@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::DiffArgs;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 
 /// Lines shown before the first that differs.
@@ -31,7 +31,7 @@ pub fn main(args: &DiffArgs) -> Exit {
             }
         },
         (Err(why), _) | (_, Err(why)) => {
-            eprintln!("error: {why}; give two logs of events, or the folders of two runs");
+            note!("error: {why}; give two logs of events, or the folders of two runs");
             Exit::CouldNotStart
         }
     }

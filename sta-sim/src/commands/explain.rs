@@ -1,7 +1,7 @@
 //! `sta-sim explain`: what a scenario can say, or what one will do.
 
 use crate::cli::ExplainArgs;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 use crate::scenario::load::{LoadError, Scenario};
 use crate::scenario::{explain, reference};
@@ -19,7 +19,7 @@ pub fn main(args: &ExplainArgs) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::CouldNotStart
         }
     }

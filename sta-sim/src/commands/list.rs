@@ -2,7 +2,7 @@
 
 use crate::cli::ListArgs;
 use crate::commands::files;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 use crate::scenario::capability;
 use crate::scenario::load::{LoadError, Scenario};
@@ -13,7 +13,7 @@ pub fn main(args: &ListArgs) -> Exit {
     let files = match files::expand(&args.files) {
         Ok(files) => files,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::CouldNotStart;
         }
     };
@@ -22,7 +22,7 @@ pub fn main(args: &ListArgs) -> Exit {
         match Scenario::open(path).and_then(|scenario| lines(&scenario)) {
             Ok(lines) => say(&lines),
             Err(error) => {
-                eprintln!("error: {error}\n");
+                note!("error: {error}\n");
                 exit = Exit::CouldNotStart;
             }
         }

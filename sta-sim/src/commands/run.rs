@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::RunArgs;
+use crate::commands::tell::note;
 use crate::commands::{deliver, files};
 use crate::execute::{Job, exit_of};
 use crate::exit::Exit;
@@ -27,7 +28,7 @@ pub fn main(args: &RunArgs) -> Exit {
 }
 
 fn could_not_start(error: &dyn std::error::Error) -> Exit {
-    eprintln!("error: {error}");
+    note!("error: {error}");
     Exit::CouldNotStart
 }
 

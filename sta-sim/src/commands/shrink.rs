@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::ShrinkArgs;
 use crate::commands::replay;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::execute::{Done, Job};
 use crate::exit::Exit;
 use crate::outcome::Verdict;
@@ -21,7 +21,7 @@ pub fn main(args: &ShrinkArgs) -> Exit {
     match run(args) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::CouldNotStart
         }
     }
@@ -39,7 +39,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
             let why = "holds a run that passed: there is nothing to shrink; give the capsule of one that failed";
             return Err(format!("{path} {why}").into());
         }
-        eprintln!("{path} does not fail any more: there is nothing to shrink");
+        note!("{path} does not fail any more: there is nothing to shrink");
         return Ok(Exit::Diverged);
     };
     let (mut runs, most) = (0, args.runs);
@@ -50,7 +50,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         };
         if fails {
             let [events, hosts, ..] = size(file);
-            eprintln!("run {runs}: {events} events, {hosts} hosts");
+            note!("run {runs}: {events} events, {hosts} hosts");
         }
         fails
     });
@@ -61,7 +61,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let [events, hosts, ..] = size(small.scenario.file());
     let path = out.display();
     say(&format!("{path}: {events} events, {hosts} hosts, after {runs} runs\n"));
-    eprintln!(
+    note!(
         "it fails so: {}",
         done.outcome.failures().first().map_or_else(
             || done.outcome.cause().unwrap_or_default(),
@@ -69,7 +69,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         )
     );
     if runs == most {
-        eprintln!("stopped after {most} runs; more (--runs) may make it smaller still");
+        note!("stopped after {most} runs; more (--runs) may make it smaller still");
     }
     Ok(Exit::Done)
 }

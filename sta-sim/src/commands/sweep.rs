@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::SweepArgs;
-use crate::commands::tell::say;
+use crate::commands::tell::{note, say};
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, Job, wall_clock};
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::CouldNotStart;
         }
     };
@@ -68,7 +68,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let why = if was_interrupted { "interrupted" } else { "ended at the first failure" };
     let text = summary(&tally, (jobs.len() as u64, why), begin.elapsed());
     if args.output.json {
-        eprint!("{text}");
+        note!("{}", text.trim_end());
     } else {
         say(&text);
     }
@@ -98,10 +98,10 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
                 "no file names the world in `worlds`; `sta-sim run` tries one there all the same";
             return Err(format!("{word}: {why}").into());
         }
-        eprintln!("{left_out} files left out: they do not name {word} in `worlds`");
+        note!("{left_out} files left out: they do not name {word} in `worlds`");
     }
     if more_worlds > 0 {
-        eprintln!(
+        note!(
             "{more_worlds} of {} files name more worlds than one: each is swept in its first; --world W asks for another",
             asked.len()
         );
@@ -143,10 +143,10 @@ fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
         Some((check, finding)) => format!(", at {}: {check}: {}", finding.at, finding.what),
         None => format!(": {}", outcome.cause().unwrap_or_default()),
     };
-    eprintln!("seed {} of {}{what}", outcome.seed, outcome.scenario);
+    note!("seed {} of {}{what}", outcome.seed, outcome.scenario);
     match kept {
-        Ok(kept) => eprintln!("  {}", kept.delivered.replay),
-        Err(error) => eprintln!("  it could not be kept: {error}"),
+        Ok(kept) => note!("  {}", kept.delivered.replay),
+        Err(error) => note!("  it could not be kept: {error}"),
     }
 }
 
@@ -178,7 +178,7 @@ fn stop_at_ctrl_c(stop: &Arc<AtomicBool>) -> Arc<AtomicBool> {
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will not print what was found so far: {error}");
+        note!("warning: Ctrl-C will not print what was found so far: {error}");
     }
     interrupted
 }

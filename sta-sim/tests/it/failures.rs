@@ -140,12 +140,16 @@ fn a_reader_that_goes_away_ends_nothing() {
         std::fs::write(folder.path().join(format!("{name}.toml")), text)
             .expect("it can be written");
     }
-    let mut list = Command::new(env!("CARGO_BIN_EXE_sta-sim"));
-    list.current_dir(folder.path()).args(["list", "."]);
-    list.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut list = list.spawn().expect("the binary was built");
-    drop(list.stdout.take());
-    let output = list.wait_with_output().expect("it ends");
-    let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && why.is_empty(), "{:?}: {why}", output.status);
+    let alone = |arguments: &[&str]| {
+        let (out, err) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sta-sim"));
+        command.current_dir(folder.path()).args(arguments).stdout(out).stderr(err);
+        let mut child = command.spawn().expect("the binary was built");
+        drop((child.stdout.take(), child.stderr.take()));
+        child.wait().expect("it ends").code()
+    };
+    assert_eq!(alone(&["list", "."]), Some(0));
+    assert_eq!(alone(&["check", "."]), Some(0));
+    assert_eq!(alone(&["check", "nowhere.toml"]), Some(2), "nobody reads why");
+    assert_eq!(alone(&["run", "0.toml", "--world", "flow"]), Some(3));
 }
