@@ -11,3 +11,4 @@ pub mod replay;
 pub mod run;
 pub mod shrink;
 pub mod sweep;
+pub mod tell;

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub panics: Vec<Finding>,
     /// What was done to the swarm, in order.
     pub faults: Vec<FaultSeen>,
+    /// The events of the timeline, and the random faults that this seed has, that had not begun when the run ended.
+    pub never_began: Vec<String>,
     /// How often each kind of event happened.
     pub happened: BTreeMap<String, u64>,
     /// Figures of the whole swarm.
@@ -171,6 +173,16 @@ impl Outcome {
         self.faults.iter().filter(|fault| {
             fault.touched == 0 && matches!(fault.origin, Origin::Event(_) | Origin::Fault(_))
         })
+    }
+
+    /// What of the scenario's faults proved nothing, each as a sentence without its end: what never began first.
+    pub fn idle(&self) -> impl Iterator<Item = String> {
+        let never = self.never_began.iter().map(|id| format!("{id} never began"));
+        let nothing =
+            |fault: &FaultSeen| format!("{} at {} touched nothing", fault.id, fault.began);
+        never
+            .chain(self.idle_faults().map(nothing))
+            .map(|what| format!("{what}: it proved nothing"))
     }
 
     /// The kinds of events to cover that did not happen.

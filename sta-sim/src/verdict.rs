@@ -14,6 +14,7 @@ use crate::checks::liveness::{Stall, downloads, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Entry, Note, Noted, RunLog, verb_name};
+use crate::scenario::driver::Origin;
 use crate::scenario::plan::{HostIx, Plan, World};
 use crate::scenario::units::Ppm;
 
@@ -75,6 +76,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         watched,
         panics,
         faults: faults(plan, log),
+        never_began: never_began(plan, log),
         happened: kinds.counts().clone(),
         measures: gauges.read(&account),
         ended: log.ended,
@@ -124,6 +126,16 @@ fn faults(plan: &Plan, log: &RunLog) -> Vec<FaultSeen> {
             touched: seen.touched,
         })
         .collect()
+}
+
+/// What the scenario names and `log` does not have. A process that the seed does not have is not missed.
+fn never_began(plan: &Plan, log: &RunLog) -> Vec<String> {
+    let missing = |origin| !log.occurrences.iter().any(|seen| seen.origin == origin);
+    let events = plan.timeline.iter().enumerate();
+    let events = events.filter(|(ix, _)| missing(Origin::Event(*ix))).map(|(_, event)| &event.id);
+    let faults = plan.faults.iter().enumerate();
+    let faults = faults.filter(|(ix, fault)| fault.on && missing(Origin::Fault(*ix)));
+    events.chain(faults.map(|(_, fault)| &fault.id)).cloned().collect()
 }
 
 /// The rules that measure every run, without a limit.
@@ -185,6 +197,7 @@ mod tests {
     use crate::runlog::{Ended, Note, Recorder};
     use crate::scenario::driver::{Occurrence, Origin};
     use crate::scenario::plan::{Check, Expectation, Plan, Since, Verb};
+    use crate::scenario::tests::{RIGHT, plan};
     use sta_core::io::observer::Observer;
     use sta_core::model::time::Time;
 
@@ -305,6 +318,36 @@ mod tests {
         ];
         let outcome = run_with(DONE, log, |_| {});
         assert_eq!(outcome.idle_faults().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["idle"]);
+        let said: Vec<String> = outcome.idle().collect();
+        assert_eq!(said, ["idle at 0.000s touched nothing: it proved nothing"]);
+    }
+
+    #[test]
+    fn what_never_began_is_named() {
+        let text = RIGHT.replace("every = \"exp 4s\"", "every = \"exp 4s\"\nchance = \"50%\"");
+        let has_fault = |on: bool| (0..99).find(|&seed| plan(&text, seed).faults[0].on == on);
+        let never = |on: bool, log: Vec<Occurrence>| {
+            let from = plan(&text, has_fault(on).expect("a seed with it and one without"));
+            let outcome = run_with(DONE, log, |plan| {
+                (plan.timeline, plan.faults) = (from.timeline, from.faults);
+            });
+            outcome.never_began
+        };
+        assert_eq!(never(true, vec![]), ["cut", "power-off#1"]);
+        assert_eq!(never(false, vec![]), ["cut"], "the seed does not have the other");
+        let began = |origin| Occurrence {
+            id: String::new(),
+            origin,
+            verb: Verb::Cut,
+            on: vec![],
+            against: vec![],
+            began: Time::ZERO,
+            ended: None,
+            lasts: true,
+            touched: 0,
+        };
+        let both = vec![began(Origin::Event(0)), began(Origin::Fault(0))];
+        assert!(never(true, both).is_empty());
     }
 
     #[test]

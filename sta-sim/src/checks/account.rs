@@ -45,6 +45,8 @@ pub struct Host {
     pub rotten: bool,
     /// Its part in each content it has added.
     pub parts: BTreeMap<ContentIx, Part>,
+    /// The line of the entry that last brought it further: a piece verified, a torrent added or complete. 0 before that.
+    pub moved: u64,
 }
 
 /// A host's part in a content.
@@ -215,17 +217,22 @@ impl Account {
         })
     }
 
-    /// When the last occurrence of the event of this id ended, or began where it does not last; `None` if it never
-    /// happened.
-    #[must_use]
-    pub fn last_end_of(&self, id: &str) -> Option<Time> {
+    /// The occurrence of the event of this id that ended last, and when. What does not last ends as it begins.
+    ///
+    /// # Errors
+    /// If there is none: why, as a sentence without its end.
+    pub fn last_ended(&self, id: &str) -> Result<(&Fault, Time), String> {
         let of_event = |fault: &&Fault| match fault.origin {
             Origin::Event(ix) => self.plan.timeline.get(ix).is_some_and(|event| event.id == id),
             Origin::Fault(ix) => self.plan.faults.get(ix).is_some_and(|fault| fault.id == id),
             Origin::Host | Origin::Churn | Origin::Healed => fault.id == id,
         };
-        let ends = self.faults.iter().filter(of_event);
-        ends.map(|fault| fault.ended.unwrap_or(fault.began)).max()
+        let began = || self.faults.iter().filter(of_event);
+        let ended = began().filter_map(|fault| Some((fault, fault.ended?)));
+        ended.max_by_key(|(_, ended)| *ended).ok_or_else(|| match began().next() {
+            Some(_) => format!("{id} never ended"),
+            None => format!("{id} never began"),
+        })
     }
 
     /// Whether the host takes part, lacks nothing it takes part in, and when that came to be.
@@ -277,12 +284,14 @@ impl Account {
             Event::NodeStopped => self.gone(ix, *at),
             Event::TorrentAdded { torrent, have, .. } => self.added(ix, torrent, *have, *at),
             Event::PieceVerified { torrent, piece } => {
+                self.hosts[ix].moved = self.line;
                 if let Some(part) = self.part_mut(ix, torrent) {
                     part.have.insert(*piece);
                     part.progressed = *at;
                 }
             }
             Event::TorrentComplete { torrent, .. } => {
+                self.hosts[ix].moved = self.line;
                 let pieces_are_told = self.detail >= Detail::Pieces;
                 if let Some(part) = self.part_mut(ix, torrent) {
                     if !pieces_are_told {
@@ -364,6 +373,7 @@ impl Account {
             let ranges = planned.map_or(&[][..], |take| &take.have);
             ranges.iter().for_each(|range| part.have.insert_range(*range, |_| {}));
         }
+        let stays_complete = part.have.is_full() && part.complete.is_some();
         if part.have.is_full() {
             part.complete.get_or_insert(at);
         } else {
@@ -376,6 +386,9 @@ impl Account {
         });
         part.added = at;
         part.progressed = at;
+        if !stays_complete {
+            self.hosts[ix].moved = self.line;
+        }
     }
 
     fn fault_began(&mut self, origin: Origin, verb: &str, targets: &[NodeId]) {

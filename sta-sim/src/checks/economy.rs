@@ -1,7 +1,7 @@
 //! What the swarm's bytes were spent on: payload received in vain, and copies sent by a source.
 //!
 //! Waste is payload that came twice or failed its hash, over payload that became verified pieces. It is 0 where
-//! everything came once. Copies are payload bytes sent over the bytes of what the sender was a source of.
+//! everything came once; what is fetched again after a disk has lost it was needed again. Copies are payload bytes sent over the bytes of what the sender was a source of.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::time::Time;
 
-use super::{Account, Findings, Judgement, Rule, factor, ppm, seconds};
+use super::account::{Account, Fault};
+use super::{Findings, Judgement, Rule, factor, ppm, seconds};
 use crate::runlog::{Detail, Entry};
-use crate::scenario::plan::{HostIx, Since};
+use crate::scenario::plan::{HostIx, Role, Since};
 
 /// These hosts have everything they take part in, in time.
 pub struct Complete {
@@ -29,16 +30,16 @@ impl Complete {
         Self { hosts, within, since }
     }
 
-    /// From when the time counts for a host. `None`: that moment never came.
-    fn base(&self, account: &Account, host: HostIx) -> Option<Time> {
+    /// From when the time counts for a host; or why that moment never came.
+    fn base(&self, account: &Account, host: HostIx) -> Result<Time, String> {
         match &self.since {
-            Since::Start => Some(Time::ZERO),
+            Since::Start => Ok(Time::ZERO),
             Since::Join => {
                 let planned = account.plan().hosts[host].join;
-                Some(account.hosts()[host].first_start.unwrap_or(planned))
+                Ok(account.hosts()[host].first_start.unwrap_or(planned))
             }
-            Since::Healed => Some(account.plan().healed),
-            Since::Event(id) => account.last_end_of(id),
+            Since::Healed => Ok(account.plan().healed),
+            Since::Event(id) => account.last_ended(id).map(|(_, ended)| ended),
         }
     }
 }
@@ -57,17 +58,18 @@ impl Rule for Complete {
         let completed = |host: HostIx| account.complete_since(host).unwrap_or(Time::FAR_FUTURE);
         self.hosts.sort_by_key(|&host| Reverse(completed(host)));
         for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
-            let Some(base) = self.base(account, host) else {
-                return Judgement::unasked("the event it counts from never happened");
+            let base = match self.base(account, host) {
+                Ok(base) => base,
+                Err(why) => return Judgement::unasked(&why),
             };
             asked += 1;
-            let (due, id) = (base + self.within, account.id(host));
+            let (due, id, line) = (base + self.within, account.id(host), shown_by(account, host));
             match account.complete_since(host) {
                 Some(at) if at <= due => last = last.max(Some((at, host))),
-                Some(at) => findings.add_at(at, account.line(), Some(id), || {
+                Some(at) => findings.add_at(at, line, Some(id), || {
                     format!("{id} was complete at {at}, due at {due}")
                 }),
-                None => findings.add_at(due.min(account.now()), account.line(), Some(id), || {
+                None => findings.add_at(due.min(account.now()), line, Some(id), || {
                     format!("{id} was not complete at {due}: {}", state(account, host))
                 }),
             }
@@ -81,6 +83,11 @@ impl Rule for Complete {
         };
         findings.judge_in_order(measured)
     }
+}
+
+/// The line that shows how far a host is: of what last brought it further, or the last one if nothing ever did.
+fn shown_by(account: &Account, host: HostIx) -> u64 {
+    Some(account.hosts()[host].moved).filter(|&line| line > 0).unwrap_or(account.line())
 }
 
 /// How far a host is, and since when: `12 of 128 pieces, the last one at 3.100s`.
@@ -101,8 +108,8 @@ fn state(account: &Account, host: HostIx) -> String {
 pub struct Stall {
     hosts: BTreeSet<HostIx>,
     at_most: Duration,
-    /// When each host that runs and lacks something last got further.
-    waiting: BTreeMap<HostIx, Time>,
+    /// When each host that runs and lacks something last got further, and the line that says so.
+    waiting: BTreeMap<HostIx, (Time, u64)>,
     longest: Option<(Duration, HostIx)>,
     findings: Findings,
 }
@@ -128,12 +135,12 @@ impl Stall {
 
     /// `host` waits no longer.
     fn end_of_wait(&mut self, account: &Account, host: HostIx) {
-        let Some(since) = self.waiting.remove(&host) else { return };
+        let Some((since, line)) = self.waiting.remove(&host) else { return };
         let waited = account.now().since(since);
         self.longest = self.longest.max(Some((waited, host)));
         if waited > self.at_most {
             let id = account.id(host);
-            self.findings.add_at(since, account.line(), Some(id), || {
+            self.findings.add_at(since, line, Some(id), || {
                 let (waited, most) = (seconds(waited), seconds(self.at_most));
                 format!("{id} got no piece for {waited} from {since} on, more than {most}")
             });
@@ -166,7 +173,7 @@ impl Rule for Stall {
         if moves {
             self.end_of_wait(account, host);
             if account.complete_since(host).is_none() {
-                self.waiting.insert(host, *at);
+                self.waiting.insert(host, (*at, account.line()));
             }
         }
     }
@@ -182,11 +189,15 @@ impl Rule for Stall {
 }
 
 /// Each of these verifies a piece, or is complete, soon after an event's end.
+///
+/// Asked of those that had something to recover from: the event was upon them, upon a tracker or upon a source, and
+/// they lacked something when it began (or since: an empty disk).
 pub struct Recovery {
     hosts: Vec<HostIx>,
     after: String,
     within: Duration,
-    verified: BTreeMap<HostIx, Vec<Time>>,
+    /// When each verified a piece, and the line that says so.
+    verified: BTreeMap<HostIx, Vec<(Time, u64)>>,
 }
 
 impl Recovery {
@@ -206,28 +217,34 @@ impl Rule for Recovery {
         if let Entry::Said(Record { at, who, event: Event::PieceVerified { .. } }) = entry
             && let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host))
         {
-            self.verified.entry(host).or_default().push(*at);
+            self.verified.entry(host).or_default().push((*at, account.line()));
         }
     }
 
     fn finish(&mut self, account: &Account) -> Judgement {
-        let Some(end) = account.last_end_of(&self.after) else {
-            return Judgement::unasked("the event it counts from never happened");
+        let (event, end) = match account.last_ended(&self.after) {
+            Ok(found) => found,
+            Err(why) => return Judgement::unasked(&why),
         };
         let mut findings = Findings::default();
-        let mut slowest = None;
+        let (mut slowest, mut why) = (None, "none of these hosts was there at the end".to_owned());
         for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
+            if let Some(nothing) = nothing_to_recover_from(account, event, host) {
+                why = nothing;
+                continue;
+            }
             let (id, due) = (account.id(host), end + self.within);
-            let after = |times: &Vec<Time>| times.iter().copied().find(|&at| at >= end);
-            let complete = account.complete_since(host).map(|at| at.max(end));
+            let shown = shown_by(account, host);
+            let after = |times: &Vec<(Time, u64)>| times.iter().copied().find(|(at, _)| *at >= end);
+            let complete = account.complete_since(host).map(|at| (at.max(end), shown));
             let piece = self.verified.get(&host).and_then(after);
             match piece.into_iter().chain(complete).min() {
-                Some(at) if at <= due => slowest = slowest.max(Some((at.since(end), host))),
-                Some(at) => findings.add_at(at, account.line(), Some(id), || {
+                Some((at, _)) if at <= due => slowest = slowest.max(Some((at.since(end), host))),
+                Some((at, line)) => findings.add_at(at, line, Some(id), || {
                     let took = seconds(at.since(end));
                     format!("{id} got its next piece {took} after the end of {}", self.after)
                 }),
-                None => findings.add_at(account.now(), account.line(), Some(id), || {
+                None => findings.add_at(account.now(), shown, Some(id), || {
                     format!("{id} got nothing after the end of {} at {end}", self.after)
                 }),
             }
@@ -236,10 +253,24 @@ impl Rule for Recovery {
             format!("the slowest, {}, after {}", account.id(host), seconds(took))
         });
         if measured.is_empty() && findings.list.is_empty() {
-            return Judgement::unasked("none of these hosts was there at the end");
+            return Judgement::unasked(&why);
         }
         findings.judge(measured)
     }
+}
+
+/// Why a host had nothing to recover from; `None` if it had.
+fn nothing_to_recover_from(account: &Account, event: &Fault, host: HostIx) -> Option<String> {
+    let (plan, Fault { id, began, .. }) = (account.plan(), event);
+    let mut targets = event.targets.iter().filter_map(|target| account.host_ix(target));
+    // Without a tracker or a source everybody may get stuck.
+    let for_all =
+        |target: HostIx| plan.hosts[target].role == Role::Tracker || plan.is_source(target);
+    if !targets.any(|target| target == host || for_all(target)) {
+        return Some(format!("{id} was not upon these hosts, nor upon a tracker or a source"));
+    }
+    let lacked_nothing = account.complete_since(host).is_some_and(|at| at < *began);
+    lacked_nothing.then(|| format!("these hosts lacked nothing when {id} began, at {began}"))
 }
 
 /// From the start to the last completion, over the bound.
@@ -295,13 +326,22 @@ impl Rule for Makespan {
         };
         let mut findings = Findings::default();
         let Some(last) = makespan(account) else {
-            findings.add(account, None, || "somebody lacks something at the end".to_owned());
+            let lacks =
+                |host: &HostIx| account.counts(*host) && account.complete_since(*host).is_none();
+            let who = account.nodes().find(lacks);
+            let line = who.map_or(account.line(), |host| shown_by(account, host));
+            findings.add_at(account.now(), line, who.map(|host| account.id(host)), || {
+                "somebody lacks something at the end".to_owned()
+            });
             return findings.judge(String::new());
         };
         let ratio = ppm(last.as_nanos().into(), best.as_nanos()).unwrap_or(u64::MAX);
         let (took, best) = (factor(ratio), seconds(best));
         if ratio > self.at_most {
-            findings.add_at(last, account.line(), None, || {
+            let is_last = |host: &HostIx| account.complete_since(*host) == Some(last);
+            let who = account.nodes().find(is_last);
+            let line = who.map_or(account.line(), |host| shown_by(account, host));
+            findings.add_at(last, line, who.map(|host| account.id(host)), || {
                 let most = factor(self.at_most);
                 format!("it took {took} times the bound ({last} over {best}), more than {most}")
             });
@@ -315,8 +355,8 @@ mod tests {
     use std::time::Duration;
 
     use super::{Complete, Makespan, Recovery, Stall};
-    use crate::checks::Held;
     use crate::checks::story::{breaks, holds, judge};
+    use crate::checks::{Held, Rule};
     use crate::scenario::plan::Since;
 
     const LEECH_0: usize = 3;
@@ -394,8 +434,65 @@ mod tests {
         );
         breaks(rule(), &format!("{cut} | 6001 leech-0 verified 1"), "2.001s after the end of cut");
         breaks(rule(), cut, "got nothing after the end of cut");
-        holds(rule(), &format!("{} | 1000 fault cut leech-0 | 4000 ended 0", done(500)));
         assert!(matches!(judge(rule(), &done(1)).held, Held::Unasked(_)));
+    }
+
+    #[test]
+    fn who_has_nothing_to_recover_from_is_not_asked() {
+        let rule = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+        let why = |story: &str| match judge(rule(), story).held {
+            Held::Unasked(why) => why,
+            other => panic!("{story}: {other:?}"),
+        };
+        let cut = |whom: &str| format!("1000 fault cut {whom} | 4000 ended 0");
+        let others =
+            why(&format!("0 leech-0 added 0/9 | {} | 5000 leech-0 verified 1", cut("leech-1")));
+        assert!(others.contains("was not upon these hosts"), "{others}");
+        let complete = why(&format!("{} | {}", done(500), cut("leech-0")));
+        assert!(complete.contains("lacked nothing when cut began, at 1.000s"), "{complete}");
+        let open = why("0 leech-0 added 0/9 | 1000 fault cut leech-0 | 5000 leech-0 verified 1");
+        assert_eq!(open, "cut never ended");
+        assert_eq!(why(&done(1)), "cut never began");
+        for whom in ["tracker-0", "seed-0", "leech-1 leech-0"] {
+            holds(
+                rule(),
+                &format!("0 leech-0 added 0/9 | {} | 5000 leech-0 verified 1", cut(whom)),
+            );
+        }
+        let wiped = format!("{} | {} | 4000 leech-0 added 0/1", done(500), cut("leech-0"));
+        breaks(rule(), &wiped, "got nothing after the end of cut");
+    }
+
+    #[test]
+    fn a_finding_names_the_line_that_shows_it() {
+        // The first line is the content's; an `added` has a line for the start before it.
+        let line = |rule: Box<dyn Rule>, story: &str| judge(rule, story).findings[0].line;
+        let complete = || {
+            let within = Duration::from_secs(5);
+            Box::new(Complete::new(vec![LEECH_0], within, Since::Start))
+        };
+        let ends = "9000 seed-0 announced 0 | 9000 seed-0 announced 0";
+        assert_eq!(line(complete(), &format!("{} | {ends}", done(6_000))), 5);
+        let stuck = format!("0 leech-0 added 0/9 | 1000 leech-0 verified 3 | {ends}");
+        assert_eq!(line(complete(), &stuck), 4, "its last piece");
+        assert_eq!(
+            line(complete(), &format!("0 leech-1 added 0/9 | {ends}")),
+            5,
+            "it never started"
+        );
+        let again =
+            format!("{} | 7000 leech-0 dies | 8000 leech-0 added 1/1 | {ends}", done(6_000));
+        assert_eq!(line(complete(), &again), 5, "a start on a full disk completes nothing");
+        let stall = Box::new(Stall::new(vec![LEECH_0], Duration::from_secs(3)));
+        assert_eq!(line(stall, &stuck), 4);
+        let recovery =
+            || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+        let cut = "0 leech-0 added 0/9 | 1000 fault cut leech-0 | 4000 ended 0";
+        assert_eq!(line(recovery(), &format!("{cut} | 6001 leech-0 verified 1 | {ends}")), 6);
+        assert_eq!(line(recovery(), &format!("{cut} | {ends}")), 3);
+        let late =
+            format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", others(), done(132));
+        assert_eq!(line(Box::new(Makespan::new(2_000_000)), &format!("{late} | {ends}")), 17);
     }
 
     #[test]

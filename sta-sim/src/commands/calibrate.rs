@@ -1,11 +1,11 @@
 //! `sta-sim calibrate`: runs scenarios in every world, and prints the times of completion side by side.
 
-use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use crate::calibrate::{Comparison, WORLDS, compare, sample};
 use crate::cli::CalibrateArgs;
 use crate::commands::files;
+use crate::commands::tell::{note, say};
 use crate::execute::{ExecuteError, Job};
 use crate::exit::Exit;
 use crate::scenario::load::Scenario;
@@ -14,15 +14,15 @@ use crate::scenario::load::Scenario;
 #[must_use]
 pub fn main(args: &CalibrateArgs) -> Exit {
     calibrate(args).unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        note!("error: {error}");
         Exit::CouldNotStart
     })
 }
 
 fn calibrate(args: &CalibrateArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let mut cells = Vec::new();
-    for path in files::expand(&args.files)? {
-        let scenario = Arc::new(Scenario::open(&path)?);
+    for scenario in files::open(&args.files)? {
+        let scenario = Arc::new(scenario);
         for cell in 0..scenario.cells() {
             for world in WORLDS {
                 scenario.plan(scenario.seeds().start, world, cell)?;
@@ -36,13 +36,8 @@ fn calibrate(args: &CalibrateArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         if !comparison.agrees() {
             exit = Exit::Failed;
         }
-        let mut stdout = io::stdout().lock();
-        if args.json {
-            serde_json::to_writer(&mut stdout, &comparison)?;
-            writeln!(stdout)?;
-        } else {
-            writeln!(stdout, "{}", comparison.text())?;
-        }
+        let text = if args.json { serde_json::to_string(&comparison)? } else { comparison.text() };
+        say(&format!("{text}\n"));
     }
     Ok(exit)
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::CheckArgs;
 use crate::commands::files;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 use crate::scenario::load::Scenario;
 
@@ -11,22 +12,22 @@ pub fn main(args: &CheckArgs) -> Exit {
     let files = match files::expand(&args.files) {
         Ok(files) => files,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::CouldNotStart;
         }
     };
     let mut wrong = 0;
     for path in &files {
         match Scenario::open(path).and_then(|scenario| scenario.check()) {
-            Ok(()) => println!("{}: right", path.display()),
+            Ok(()) => say(&format!("{}: right\n", path.display())),
             Err(error) => {
                 wrong += 1;
-                eprintln!("error: {error}\n");
+                note!("error: {error}\n");
             }
         }
     }
     if wrong > 0 {
-        eprintln!("{wrong} of {} files are wrong; nothing was run", files.len());
+        note!("{wrong} of {} files are wrong; nothing was run", files.len());
         return Exit::CouldNotStart;
     }
     Exit::Done

@@ -1,8 +1,9 @@
 //! Hands a run over: its folder, the command that replays it, and what is printed.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::commands::tell::{note, tell};
 use crate::execute::{Done, Job};
 use crate::report::{self, ReportError, summary::summary};
 use crate::scenario::load::LoadError;
@@ -52,12 +53,11 @@ pub fn write(job: &Job, done: &Done, out: &Path) -> Result<Delivered, DeliverErr
 pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), DeliverError> {
     let text = summary(&done.outcome, Some(&delivered.folder), &delivered.replay);
     if !json {
-        return Ok(write!(io::stdout(), "{text}")?);
+        return Ok(tell(|stdout| write!(stdout, "{text}"))?);
     }
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    report::write_events(&mut stdout, &done.log)?;
-    stdout.flush()?;
-    Ok(write!(io::stderr(), "{text}")?)
+    tell(|mut stdout| report::write_events(&mut stdout, &done.log))?;
+    note!("{}", text.trim_end());
+    Ok(())
 }
 
 /// A path as a shell reads it back.

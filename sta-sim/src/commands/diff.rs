@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::DiffArgs;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 
 /// Lines shown before the first that differs.
@@ -21,16 +22,16 @@ pub fn main(args: &DiffArgs) -> Exit {
     match (read(&args.left), read(&args.right)) {
         (Ok(a), Ok(b)) => match first_difference(&a, &b) {
             None => {
-                println!("the same: {} lines", a.lines().count());
+                say(&format!("the same: {} lines\n", a.lines().count()));
                 Exit::Done
             }
             Some(text) => {
-                print!("{text}");
+                say(&text);
                 Exit::Diverged
             }
         },
         (Err(why), _) | (_, Err(why)) => {
-            eprintln!("error: {why}; give two logs of events, or the folders of two runs");
+            note!("error: {why}; give two logs of events, or the folders of two runs");
             Exit::CouldNotStart
         }
     }
@@ -45,7 +46,10 @@ pub fn first_difference(a: &str, b: &str) -> Option<String> {
     }
     let (a, b): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
     let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let mut text = format!("line {} differs; before it, in both:\n", same + 1);
+    let mut text = match same {
+        0 => "line 1 differs already: other files, seeds or worlds have nothing in common; runs that were to be the same have\n".to_owned(),
+        _ => format!("line {} differs; before it, in both:\n", same + 1),
+    };
     for line in &a[same.saturating_sub(BEFORE)..same] {
         text.push_str(&format!("    {line}\n"));
     }
@@ -73,6 +77,9 @@ mod tests {
             text,
             "line 3 differs; before it, in both:\n    1\n    2\n  a 3\n  a 4\n  b x\n"
         );
+        let text = first_difference("1\n2\n", "2\n2\n").expect("they differ");
+        assert!(text.starts_with("line 1 differs already: other files, seeds"), "{text}");
+        assert!(text.ends_with("have\n  a 1\n  a 2\n  b 2\n  b 2\n"), "{text}");
         let text = first_difference("1\n", "1\n2\n").expect("they differ");
         assert!(text.contains("a ends here") && text.contains("b 2"), "{text}");
     }

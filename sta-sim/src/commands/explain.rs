@@ -1,6 +1,7 @@
 //! `sta-sim explain`: what a scenario can say, or what one will do.
 
 use crate::cli::ExplainArgs;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 use crate::scenario::load::{LoadError, Scenario};
 use crate::scenario::{explain, reference};
@@ -9,19 +10,16 @@ use crate::scenario::{explain, reference};
 #[must_use]
 pub fn main(args: &ExplainArgs) -> Exit {
     let Some(path) = &args.file else {
-        print!(
-            "{}",
-            if args.json_schema { reference::json_schema() } else { reference::annotated() }
-        );
+        say(&if args.json_schema { reference::json_schema() } else { reference::annotated() });
         return Exit::Done;
     };
     match Scenario::open(path).and_then(|scenario| of_file(&scenario, args)) {
         Ok(text) => {
-            print!("{text}");
+            say(&text);
             Exit::Done
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::CouldNotStart
         }
     }

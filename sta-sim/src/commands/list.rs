@@ -2,6 +2,7 @@
 
 use crate::cli::ListArgs;
 use crate::commands::files;
+use crate::commands::tell::{note, say};
 use crate::exit::Exit;
 use crate::scenario::capability;
 use crate::scenario::load::{LoadError, Scenario};
@@ -12,16 +13,16 @@ pub fn main(args: &ListArgs) -> Exit {
     let files = match files::expand(&args.files) {
         Ok(files) => files,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::CouldNotStart;
         }
     };
     let mut exit = Exit::Done;
     for path in &files {
         match Scenario::open(path).and_then(|scenario| lines(&scenario)) {
-            Ok(lines) => println!("{lines}"),
+            Ok(lines) => say(&lines),
             Err(error) => {
-                eprintln!("error: {error}\n");
+                note!("error: {error}\n");
                 exit = Exit::CouldNotStart;
             }
         }
@@ -39,7 +40,7 @@ fn lines(scenario: &Scenario) -> Result<String, LoadError> {
     };
     let fails = plan.must_fail.as_ref().map(|check| format!(", must fail: {check}"));
     Ok(format!(
-        "{}  ({} hosts, {}, {seeds} seeds{cells}{})\n    {}",
+        "{}  ({} hosts, {}, {seeds} seeds{cells}{})\n    {}\n",
         scenario.path().display(),
         plan.hosts.len(),
         worlds.join(" "),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::ReplayArgs;
 use crate::commands::deliver;
+use crate::commands::tell::note;
 use crate::execute::{Done, Job, exit_of};
 use crate::exit::Exit;
 use crate::scenario::load::Scenario;
@@ -17,7 +18,7 @@ pub fn main(args: &ReplayArgs) -> Exit {
     match replay(args) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::CouldNotStart
         }
     }
@@ -31,21 +32,17 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let delivered = deliver::write(&job, &done, &out)?;
     deliver::print(&done, &delivered, args.output.json)?;
     if !done.outcome.repeats {
-        eprintln!(
-            "the tcp world runs in real time: this was a run of its own, with the same faults"
-        );
+        note!("the tcp world runs in real time: this was a run of its own, with the same faults");
         return Ok(exit_of(done.outcome.verdict));
     }
     if came_to_the_same(&job, &done) {
-        eprintln!(
-            "the same as when the capsule was written: every event of every node and tracker"
-        );
+        note!("the same as when the capsule was written: every event of every node and tracker");
         return Ok(exit_of(done.outcome.verdict));
     }
     let Capsule { version, failed, evidence, .. } = capsule(&job.scenario)?;
-    eprintln!("NOT the same as when the capsule was written, by {version}:");
-    eprintln!("  then      {failed}: {evidence}");
-    eprintln!(
+    note!("NOT the same as when the capsule was written, by {version}:");
+    note!("  then      {failed}: {evidence}");
+    note!(
         "  If the program has changed since, that may be why: a capsule holds the faults, not the code."
     );
     Ok(Exit::Diverged)

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::RunArgs;
+use crate::commands::tell::note;
 use crate::commands::{deliver, files};
 use crate::execute::{Job, exit_of};
 use crate::exit::Exit;
-use crate::scenario::load::{LoadError, Scenario};
+use crate::scenario::load::LoadError;
 
 /// Runs what is asked, every cell of a matrix. Nothing runs if a file is wrong.
 #[must_use]
@@ -27,14 +28,13 @@ pub fn main(args: &RunArgs) -> Exit {
 }
 
 fn could_not_start(error: &dyn std::error::Error) -> Exit {
-    eprintln!("error: {error}");
+    note!("error: {error}");
     Exit::CouldNotStart
 }
 
 fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
     let mut jobs = Vec::new();
-    for path in files::expand(&args.files)? {
-        let scenario = Scenario::open(&path)?;
+    for scenario in files::open(&args.files)? {
         jobs.extend(Job::of(scenario, args.seed, args.output.world.map(Into::into)));
     }
     jobs.iter().try_for_each(|job| job.plan().map(drop))?;

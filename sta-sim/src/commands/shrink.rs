@@ -1,10 +1,12 @@
-//! `sta-sim shrink`: makes a capsule smaller that still fails in the same way.
+//! `sta-sim shrink`: makes a capsule smaller that still fails in the same way: with the same verdict, by the same check. The
+//! host may be another: there are fewer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::ShrinkArgs;
 use crate::commands::replay;
+use crate::commands::tell::{note, say};
 use crate::execute::{Done, Job};
 use crate::exit::Exit;
 use crate::outcome::Verdict;
@@ -19,7 +21,7 @@ pub fn main(args: &ShrinkArgs) -> Exit {
     match run(args) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::CouldNotStart
         }
     }
@@ -30,8 +32,14 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     if job.world == World::Tcp {
         return Err("a run of the tcp world does not repeat, so nothing can be taken out of it; use a capsule of another world".into());
     }
-    let Some(failed) = failure(&job.execute_alone()?) else {
-        eprintln!("{} does not fail any more: there is nothing to shrink", args.capsule.display());
+    let done = job.execute_alone()?;
+    let Some(failed) = failure(&done) else {
+        let path = args.capsule.display();
+        if replay::came_to_the_same(&job, &done) {
+            let why = "holds a run that passed: there is nothing to shrink; give the capsule of one that failed";
+            return Err(format!("{path} {why}").into());
+        }
+        note!("{path} does not fail any more: there is nothing to shrink");
         return Ok(Exit::Diverged);
     };
     let (mut runs, most) = (0, args.runs);
@@ -42,7 +50,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         };
         if fails {
             let [events, hosts, ..] = size(file);
-            eprintln!("run {runs}: {events} events, {hosts} hosts");
+            note!("run {runs}: {events} events, {hosts} hosts");
         }
         fails
     });
@@ -51,9 +59,17 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     std::fs::write(&out, small.capsule(&done)?)
         .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
     let [events, hosts, ..] = size(small.scenario.file());
-    println!("{}: {events} events, {hosts} hosts, after {runs} runs", out.display());
+    let path = out.display();
+    say(&format!("{path}: {events} events, {hosts} hosts, after {runs} runs\n"));
+    note!(
+        "it fails so: {}",
+        done.outcome.failures().first().map_or_else(
+            || done.outcome.cause().unwrap_or_default(),
+            |(check, finding)| format!("{check}: {}", finding.what),
+        )
+    );
     if runs == most {
-        eprintln!("stopped after {most} runs; more (--runs) may make it smaller still");
+        note!("stopped after {most} runs; more (--runs) may make it smaller still");
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,6 @@
 //! the sweep after the runs under way, and prints what was found so far; a second one ends it at once.
 //! So does the first failure, where that is asked for.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::SweepArgs;
+use crate::commands::tell::{note, say};
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, Job, wall_clock};
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::CouldNotStart;
         }
     };
@@ -64,21 +64,22 @@ pub fn main(args: &SweepArgs) -> Exit {
         bar.inc(1);
     });
     bar.finish_and_clear();
-    let text = summary(&tally, jobs.len() as u64, begin.elapsed());
+    let was_interrupted = interrupted.load(Ordering::Relaxed);
+    let why = if was_interrupted { "interrupted" } else { "ended at the first failure" };
+    let text = summary(&tally, (jobs.len() as u64, why), begin.elapsed());
     if args.output.json {
-        eprint!("{text}");
+        note!("{}", text.trim_end());
     } else {
-        print!("{text}");
+        say(&text);
     }
-    if interrupted.load(Ordering::Relaxed) { Exit::Interrupted } else { tally.exit() }
+    if was_interrupted { Exit::Interrupted } else { tally.exit() }
 }
 
 /// What there is to run. A world that is asked for leaves out the files that do not name it.
 fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
-    let (mut asked, mut left_out) = (Vec::new(), 0);
+    let (mut asked, mut left_out, mut more_worlds) = (Vec::new(), 0, 0);
     let wanted = args.output.world.map(World::from);
-    for path in files::expand(&args.files)? {
-        let scenario = Scenario::open(&path)?;
+    for scenario in files::open(&args.files)? {
         scenario.check()?;
         let worlds = scenario.worlds();
         let world = wanted.or_else(|| worlds.first().copied()).unwrap_or(World::Turmoil);
@@ -86,6 +87,7 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
             left_out += 1;
             continue;
         }
+        more_worlds += u32::from(wanted.is_none() && worlds.len() > 1);
         let seeds = args.seeds.clone().unwrap_or_else(|| scenario.seeds());
         asked.push(Asked { scenario: Arc::new(scenario), seeds, world });
     }
@@ -96,7 +98,13 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
                 "no file names the world in `worlds`; `sta-sim run` tries one there all the same";
             return Err(format!("{word}: {why}").into());
         }
-        eprintln!("{left_out} files left out: they do not name {word} in `worlds`");
+        note!("{left_out} files left out: they do not name {word} in `worlds`");
+    }
+    if more_worlds > 0 {
+        note!(
+            "{more_worlds} of {} files name more worlds than one: each is swept in its first; --world W asks for another",
+            asked.len()
+        );
     }
     Ok(asked)
 }
@@ -135,17 +143,17 @@ fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
         Some((check, finding)) => format!(", at {}: {check}: {}", finding.at, finding.what),
         None => format!(": {}", outcome.cause().unwrap_or_default()),
     };
-    eprintln!("seed {} of {}{what}", outcome.seed, outcome.scenario);
+    note!("seed {} of {}{what}", outcome.seed, outcome.scenario);
     match kept {
-        Ok(kept) => eprintln!("  {}", kept.delivered.replay),
-        Err(error) => eprintln!("  it could not be kept: {error}"),
+        Ok(kept) => note!("  {}", kept.delivered.replay),
+        Err(error) => note!("  it could not be kept: {error}"),
     }
 }
 
-/// The outcome on a line of its own. A reader that has gone away does not end the sweep.
+/// The outcome on a line of its own.
 fn print_json(done: &Done) {
     let line = serde_json::to_string(&done.outcome).expect("an outcome has no odd map keys");
-    let _ = writeln!(io::stdout(), "{line}");
+    say(&format!("{line}\n"));
 }
 
 fn progress(runs: u64) -> ProgressBar {
@@ -170,7 +178,7 @@ fn stop_at_ctrl_c(stop: &Arc<AtomicBool>) -> Arc<AtomicBool> {
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will not print what was found so far: {error}");
+        note!("warning: Ctrl-C will not print what was found so far: {error}");
     }
     interrupted
 }

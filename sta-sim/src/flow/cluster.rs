@@ -151,9 +151,10 @@ impl Cluster {
     fn add(&mut self, plan: &HostPlan, seed: Seed) {
         let mut machine = Machine::new(plan, seed);
         for take in &plan.takes {
-            let mut have = Bitfield::empty(self.contents[take.content].layout.pieces());
+            let layout = self.contents[take.content].layout;
+            let mut have = Bitfield::empty(layout.pieces());
             take.have.iter().for_each(|&range| have.insert_range(range, |_| {}));
-            machine.disk.hold(take.content, have);
+            machine.disk.hold(take.content, layout, have);
         }
         self.machines.push(machine);
         self.edges.push(Edge {
@@ -396,6 +397,8 @@ impl Cluster {
                 self.answer(host, at, Input::Checked { torrent, piece, result }, answers);
             }
             Output::Finish { torrent } => {
+                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                self.machines[host as usize].disk.settle(content);
                 let input = Input::Finished { torrent, result: Ok(()) };
                 self.answer(host, self.now, input, answers);
             }

@@ -1,17 +1,19 @@
 //! What a host keeps of contents, without a byte: which pieces, and which blocks of them are wrong.
 //!
 //! It survives the process. Writing and reading take their time one after the other, where the disk has a speed.
-//! What was verified is durable at once; a piece that was only in part here when the process died is forgotten.
+//! A power failure takes the pieces of the last writes ([`NotDurable`]); a piece that was only in part here when the
+//! process died is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sta_core::model::bitfield::Bitfield;
-use sta_core::model::layout::Block;
+use sta_core::model::layout::{Block, Layout};
 use sta_core::model::status::StoreError;
 use sta_core::model::time::Time;
 
 use crate::scenario::driver::DiskState;
 use crate::scenario::plan::ContentIx;
+use crate::world::durable::NotDurable;
 
 /// The disk of one host.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(super) struct Kept {
     pub rotten: BTreeSet<u32>,
     /// Wrong blocks of pieces that are being fetched.
     wrong: BTreeMap<u32, BTreeSet<u32>>,
+    layout: Layout,
+    not_durable: NotDurable,
 }
 
 impl Kept {
@@ -52,8 +56,10 @@ impl Disk {
     }
 
     /// There is room for a content of which `have` is here.
-    pub(super) fn hold(&mut self, content: ContentIx, have: Bitfield) {
-        self.kept.insert(content, Kept { have, rotten: BTreeSet::new(), wrong: BTreeMap::new() });
+    pub(super) fn hold(&mut self, content: ContentIx, layout: Layout, have: Bitfield) {
+        let (rotten, wrong) = (BTreeSet::new(), BTreeMap::new());
+        let not_durable = NotDurable::default();
+        self.kept.insert(content, Kept { have, rotten, wrong, layout, not_durable });
     }
 
     pub(super) fn kept(&self, content: ContentIx) -> Option<&Kept> {
@@ -103,6 +109,8 @@ impl Disk {
             if blocks.is_empty() {
                 kept.wrong.remove(&block.piece);
             }
+            let start = kept.layout.block_offset(block);
+            kept.not_durable.remember(start..start + u64::from(block.len));
         }
         (done, Ok(()))
     }
@@ -118,6 +126,28 @@ impl Disk {
         let Some(kept) = self.kept.get_mut(&content) else { return false };
         kept.rotten.remove(&piece);
         kept.have.insert(piece)
+    }
+
+    /// All that was written of a content is durable.
+    pub(super) fn settle(&mut self, content: ContentIx) {
+        if let Some(kept) = self.kept.get_mut(&content) {
+            kept.not_durable.settle();
+        }
+    }
+
+    /// The power fails. Says how many bytes are lost.
+    pub(super) fn lose_power(&mut self) -> u64 {
+        let mut lost = 0;
+        for kept in self.kept.values_mut() {
+            for range in kept.not_durable.lose(false) {
+                lost += range.end - range.start;
+                let piece = (range.start / u64::from(kept.layout.piece_bytes())) as u32;
+                kept.have.remove(piece);
+                kept.rotten.remove(&piece);
+            }
+        }
+        self.written = self.written.saturating_sub(lost);
+        lost
     }
 
     /// These pieces have other bytes from now on.
@@ -145,6 +175,46 @@ impl Disk {
             kept.have = Bitfield::empty(kept.have.len());
             kept.rotten.clear();
             kept.wrong.clear();
+            kept.not_durable.settle();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bitfield, Block, Disk, DiskState, Layout, Time};
+
+    const PIECE: u32 = 256 << 10;
+
+    /// A disk on which eight pieces were verified one after the other.
+    fn written() -> Disk {
+        let layout = Layout::new(8 * u64::from(PIECE), PIECE).expect("small");
+        let mut disk = Disk::new(DiskState::default(), None);
+        disk.hold(0, layout, Bitfield::empty(8));
+        for piece in 0..8 {
+            for offset in [0, PIECE / 2] {
+                let block = Block { piece, offset, len: PIECE / 2 };
+                disk.write(0, block, false, Time::ZERO).1.expect("there is room");
+            }
+            assert!(disk.keep(0, piece));
+        }
+        disk
+    }
+
+    #[test]
+    fn a_power_failure_takes_the_pieces_of_the_last_writes() {
+        let mut disk = written();
+        assert_eq!(disk.lose_power(), 1 << 20);
+        let have: Vec<u32> = disk.kept(0).expect("it is held").have.iter().collect();
+        assert_eq!(have, [0, 1, 2, 3], "the last 1 MiB was four pieces");
+        assert_eq!(disk.lose_power(), 0, "what survived one failure survives the next");
+    }
+
+    #[test]
+    fn what_was_made_durable_survives() {
+        let mut disk = written();
+        disk.settle(0);
+        assert_eq!(disk.lose_power(), 0);
+        assert_eq!(disk.kept(0).expect("it is held").have.count(), 8);
     }
 }

@@ -186,7 +186,7 @@ fn faults(plan: &Plan, outcome: &Outcome) -> Markup {
         .filter(|fault| !matches!(fault.origin, Origin::Host | Origin::Healed))
         .collect();
     html! {
-        @if !done.is_empty() {
+        @if !done.is_empty() || !outcome.never_began.is_empty() {
             section id="faults" {
                 h2 { "What was done to them" }
                 table {
@@ -202,6 +202,7 @@ fn faults(plan: &Plan, outcome: &Outcome) -> Markup {
                         }
                     }
                 }
+                @for id in &outcome.never_began { p.unasked { (id) " never began: it proved nothing" } }
                 @if done.len() > FAULTS_MAX { p.finding { "and " (done.len() - FAULTS_MAX) " more in report.json" } }
             }
         }

@@ -78,23 +78,31 @@ pub fn write(
     Ok(folder)
 }
 
-/// `flash-crowd-turmoil-7`: letters and digits of the name, the world, the cell and the seed.
+/// `flash-crowd-turmoil-7`: letters and digits of the name, the cell and the world, and the seed. What is too long for a
+/// folder ends in eight digits of its BLAKE3 instead.
 #[must_use]
 pub fn folder_name(outcome: &Outcome) -> String {
     let cell: String = outcome.cell.iter().map(|(_, value)| format!("-{value}")).collect();
-    let world = format!("{:?}", outcome.world);
+    let mut name = plain(&format!("{}{cell}-{:?}", outcome.scenario, outcome.world));
+    if name.len() > NAME_MAX {
+        let hash = blake3::hash(name.as_bytes()).to_hex();
+        name = format!("{}-{}", name[..NAME_MAX - 9].trim_end_matches('-'), &hash[..8]);
+    }
+    format!("{name}-{}", outcome.seed)
+}
+
+/// The letters and digits of `text` in lower case, and one hyphen for whatever stands between them.
+#[must_use]
+pub fn plain(text: &str) -> String {
     let mut name = String::new();
-    for c in format!("{}{cell}-{world}", outcome.scenario).to_lowercase().chars() {
+    for c in text.to_lowercase().chars() {
         if c.is_ascii_alphanumeric() {
             name.push(c);
         } else if !name.ends_with('-') && !name.is_empty() {
             name.push('-');
         }
-        if name.len() == NAME_MAX {
-            break;
-        }
     }
-    format!("{}-{}", name.trim_end_matches('-'), outcome.seed)
+    name.trim_end_matches('-').to_owned()
 }
 
 /// Writes every entry of a log as a line, and the hash of them all.

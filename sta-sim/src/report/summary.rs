@@ -83,18 +83,12 @@ fn broken(judgement: &Judgement) -> String {
 }
 
 fn idle(text: &mut String, outcome: &Outcome) {
-    for fault in outcome.idle_faults().take(IDLE_MAX) {
-        line(
-            text,
-            &format!(
-                "  idle      {} at {} touched nothing: it proved nothing",
-                fault.id, fault.began
-            ),
-        );
+    for what in outcome.idle().take(IDLE_MAX) {
+        line(text, &format!("  idle      {what}"));
     }
-    let more = outcome.idle_faults().count().saturating_sub(IDLE_MAX);
+    let more = outcome.idle().count().saturating_sub(IDLE_MAX);
     if more > 0 {
-        line(text, &format!("  idle      and {more} more faults that touched nothing"));
+        line(text, &format!("  idle      and {more} more faults that proved nothing"));
     }
 }
 

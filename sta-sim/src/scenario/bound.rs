@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::plan::{BoundPlan, ContentIx, ContentPlan, HostPlan};
+use super::plan::{BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, Take};
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +65,27 @@ pub fn of_one(
     bound(&alone, std::slice::from_ref(&contents[content]))
 }
 
+/// The least time in which one of `hosts` can have everything, whatever becomes of the other receivers.
+#[must_use]
+pub fn least(hosts: &[HostPlan], contents: &[ContentPlan], host: HostIx) -> Duration {
+    let own = part(&hosts[host], contents);
+    if own.missing == 0 {
+        return Duration::ZERO;
+    }
+    let down = own.down.and_then(|down| nanos(own.missing, down)).unwrap_or(0);
+    let lacks =
+        |take: &&Take| pieces(take).count() < contents[take.content].layout.pieces() as usize;
+    let lacked = hosts[host].takes.iter().filter(lacks);
+    let source = lacked.filter_map(|take| source_term(hosts, contents, take.content)).max();
+    Duration::from_nanos(own.join.saturating_add(down).max(source.unwrap_or(0)))
+}
+
+/// Bytes that a host lacks at its start.
+#[must_use]
+pub fn missing(host: &HostPlan, contents: &[ContentPlan]) -> u64 {
+    part(host, contents).missing
+}
+
 fn part(host: &HostPlan, contents: &[ContentPlan]) -> Part {
     let missing = host.takes.iter().map(|take| {
         let layout = contents[take.content].layout;
@@ -74,7 +95,7 @@ fn part(host: &HostPlan, contents: &[ContentPlan]) -> Part {
     Part { up: host.up, down: host.down, join: host.join.as_nanos(), missing: missing.sum() }
 }
 
-fn pieces(take: &super::plan::Take) -> impl Iterator<Item = u32> {
+fn pieces(take: &Take) -> impl Iterator<Item = u32> {
     take.have.iter().flat_map(|range| range.0..=range.1)
 }
 

@@ -89,6 +89,8 @@ pub struct Known<'a> {
     pub events: &'a [String],
     /// The kinds of events in the log.
     pub kinds: &'a [&'a str],
+    /// How many hosts are nodes.
+    pub nodes: usize,
 }
 
 /// Why a text is not a condition.
@@ -116,7 +118,14 @@ impl Condition {
             let found = signs.iter().find_map(|(sign, cmp)| Some((*cmp, rest.strip_prefix(sign)?)));
             let (cmp, number) = found.ok_or_else(form)?;
             let number = number.trim().parse().map_err(|_| form())?;
-            Expr::Count { of: steady(of, known.roster)?, cmp, number }
+            let of = steady(of, known.roster)?;
+            let most = of.most(known.nodes);
+            if cmp != Cmp::AtMost && number as usize > most {
+                return Err(ConditionError(format!(
+                    "{text:?} never holds: \"{of}\" are {most} hosts at most"
+                )));
+            }
+            Expr::Count { of, cmp, number }
         } else if let Some(rest) = text.strip_prefix("event(") {
             let (event, delay) = rest.split_once(')').ok_or_else(form)?;
             let delay = match delay.trim().strip_prefix('+') {
@@ -174,6 +183,7 @@ pub(super) fn named<'a>(
     }
     let hint = match nearest(name, known.clone()) {
         Some(near) => format!("did you mean {near:?}?"),
+        None if known.clone().next().is_none() => "there are none".to_owned(),
         None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
     };
     Err(ConditionError(format!("there is no {what} {name:?}; {hint}")))

@@ -26,6 +26,8 @@ use agenda::{Agenda, Task};
 use host::HostState;
 use sight::Sight;
 
+pub(super) use begin::{is_over_at_once, network_kind};
+
 mod agenda;
 mod begin;
 mod chance;

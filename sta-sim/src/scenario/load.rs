@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use super::capability;
+use super::complaint::{in_our_words, unknown};
 use super::matrix::{self, Cell};
 use super::mistake::{Located, Mistake, Place, Source};
 use super::plan::{Plan, World};
@@ -40,6 +41,7 @@ fn listed(mistakes: &[Located]) -> String {
 #[derive(Clone, Debug)]
 pub struct Scenario {
     path: PathBuf,
+    name: String,
     text: String,
     file: File,
     cells: Vec<Cell>,
@@ -75,7 +77,19 @@ impl Scenario {
             .map_err(|(key, why)| wrong(&Mistake::new(&Place::top("matrix").key(&key), why)))?;
         let seeds = text::seeds(file.seeds.as_deref().unwrap_or("0..1"))
             .map_err(|why| wrong(&Mistake::new(&Place::top("seeds"), why)))?;
-        Ok(Self { path: path.to_owned(), text, file, cells, seeds })
+        let name = file.name.clone();
+        Ok(Self { path: path.to_owned(), name, text, file, cells, seeds })
+    }
+
+    /// What its runs are called: as it calls itself, unless it was renamed.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls its runs otherwise. What it draws does not depend on it.
+    pub fn rename(&mut self, name: String) {
+        self.name = name;
     }
 
     /// Where it was read.
@@ -119,7 +133,7 @@ impl Scenario {
         let about = self.about();
         resolve::resolve(&file, &about, &run)
             .and_then(|plan| match capability::refused(&plan) {
-                refused if refused.is_empty() => Ok(plan),
+                refused if refused.is_empty() => Ok(Plan { name: self.name.clone(), ..plan }),
                 refused => Err(refused),
             })
             .map_err(|mistakes| self.wrong(&mistakes))
@@ -162,9 +176,13 @@ impl Scenario {
         let mut table: toml::Table =
             toml::from_str(&self.text).map_err(|error| refused("", error.message().to_owned()))?;
         for (key, value) in &self.cells[cell] {
-            matrix::set(&mut table, key, value).map_err(|why| refused(key, why))?;
+            let keys = matrix::set(&mut table, key, value).map_err(|why| refused(key, why))?;
             if let Err(error) = File::deserialize(table.clone()) {
-                return Err(refused(key, format!("{value} does not fit: {}", error.message())));
+                let why = in_our_words(error.message(), &keys);
+                let of_the_key =
+                    unknown(error.message()).is_some_and(|(typed, _)| keys.contains(&typed));
+                let why = if of_the_key { why } else { format!("{value} does not fit: {why}") };
+                return Err(refused(key, why));
             }
         }
         File::deserialize(table).map_err(|error| refused("", error.message().to_owned()))

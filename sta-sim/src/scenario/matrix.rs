@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::nearest::nearest;
+
 /// Most cells of a matrix: what a sweep over one seed can show in a table.
 const CELLS_MAX: usize = 1_000;
 
@@ -37,36 +39,66 @@ pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String
 }
 
 /// Writes `value` at `key` of a file: `group.leech.count`, `content.0.piece`, `clock.deadline`. The entry of an array
-/// is named by its `name`, its `id` or its number. The last key may be a new one.
+/// is named by its `name`, its `id` or its number. The last key may be a new one. Returns the keys that lead there, without
+/// the names of entries.
 ///
 /// # Errors
 /// If there is no such place.
-pub fn set(file: &mut Table, key: &str, value: &Value) -> Result<(), String> {
-    let mut steps: Vec<&str> = key.split('.').collect();
-    let Some(last) = steps.pop() else { return Err("is no key".to_owned()) };
-    let mut at = file;
-    let mut steps = steps.into_iter();
-    while let Some(step) = steps.next() {
-        at = match at.get_mut(step) {
-            Some(Value::Table(table)) => table,
-            Some(Value::Array(entries)) => {
-                let which = steps.next().ok_or_else(|| format!("does not say which {step}"))?;
-                entry(entries, which).ok_or_else(|| format!("there is no {step} {which:?}"))?
-            }
-            _ => return Err(format!("there is no {step:?} to write in")),
+pub fn set<'k>(file: &mut Table, key: &'k str, value: &Value) -> Result<Vec<&'k str>, String> {
+    let (mut at, mut rest, mut keys) = (file, key, Vec::new());
+    while let Some((step, after)) = rest.split_once('.') {
+        keys.push(step);
+        let known: Vec<String> = at.keys().cloned().collect();
+        (at, rest) = match at.get_mut(step) {
+            Some(Value::Table(table)) => (table, after),
+            Some(Value::Array(entries)) => entry(step, entries, after)?,
+            Some(_) => return Err(format!("{step:?} is no table to write in")),
+            None => return Err(nothing_called(step, "table", &known)),
         };
     }
-    at.insert(last.to_owned(), value.clone());
-    Ok(())
+    if let Some(Value::Array(_)) = at.get(rest).filter(|_| keys.is_empty() && !value.is_array()) {
+        return Err(format!("does not say which {rest}"));
+    }
+    keys.push(rest);
+    at.insert(rest.to_owned(), value.clone());
+    Ok(keys)
 }
 
-fn entry<'a>(entries: &'a mut [Value], which: &str) -> Option<&'a mut Table> {
-    let is = |table: &Table| {
-        ["name", "id"].iter().any(|key| table.get(*key).and_then(Value::as_str) == Some(which))
+/// The entry of `entries` that `rest` begins with, and what follows. A name may have dots: the longest that fits is meant.
+fn entry<'a, 'k>(
+    of: &str,
+    entries: &'a mut [Value],
+    rest: &'k str,
+) -> Result<(&'a mut Table, &'k str), String> {
+    let names = |entry: &Value| -> Vec<String> {
+        let name = |key: &&str| Some(entry.get(*key)?.as_str()?.to_owned());
+        ["name", "id"].iter().filter_map(name).collect()
     };
-    let by_name = entries.iter().position(|entry| entry.as_table().is_some_and(is));
-    let ix = by_name.or_else(|| which.parse().ok())?;
-    entries.get_mut(ix)?.as_table_mut()
+    let fits = entries.iter().enumerate().flat_map(|(ix, entry)| {
+        let after = |name: String| Some((name.len(), rest.strip_prefix(&name)?.strip_prefix('.')?));
+        names(entry).into_iter().filter_map(after).map(move |(len, after)| (len, ix, after))
+    });
+    let by_name = fits.max_by_key(|(len, ..)| *len).map(|(_, ix, after)| (ix, after));
+    let (which, after) = rest.split_once('.').ok_or_else(|| format!("does not say which {of}"))?;
+    let by_number = || Some((which.parse().ok().filter(|ix| *ix < entries.len())?, after));
+    match by_name.or_else(by_number) {
+        Some((ix, after)) => match entries[ix].as_table_mut() {
+            Some(table) => Ok((table, after)),
+            None => Err(format!("{of} holds no tables to write in")),
+        },
+        None => {
+            let known: Vec<String> = entries.iter().flat_map(names).collect();
+            Err(nothing_called(which, of, &known))
+        }
+    }
+}
+
+fn nothing_called(name: &str, what: &str, known: &[String]) -> String {
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    format!("there is no {what} {name:?}; {hint}")
 }
 
 #[cfg(test)]
@@ -88,14 +120,21 @@ mod tests {
     #[test]
     fn a_cell_is_written_where_its_key_points() {
         let mut file: Table =
-            toml::from_str("[clock]\n[[group]]\nname = 'seed'\n[[group]]\nname = 'leech'")
+            toml::from_str("[clock]\n[[group]]\nname = 'seed'\n[[group]]\nname = 'leech'\n[[content]]\nname = 'a.b'\n[[content]]\nname = 'a'")
                 .expect("TOML");
         for key in ["group.leech.count", "group.0.count", "clock.deadline", "name"] {
             set(&mut file, key, &7.into()).expect(key);
         }
         assert_eq!(file["group"][1]["count"].as_integer(), Some(7));
         assert_eq!(file["group"][0]["count"].as_integer(), Some(7));
-        for key in ["group.leach.count", "group.leech", "content.0.size", "clock.deadline.x"] {
+        let keys = set(&mut file, "content.a.b.piece", &8.into()).expect("a name with a dot");
+        assert_eq!(keys, ["content", "piece"]);
+        set(&mut file, "content.a.piece", &9.into()).expect("a name without");
+        assert_eq!(file["content"][0]["piece"].as_integer(), Some(8));
+        assert_eq!(file["content"][1]["piece"].as_integer(), Some(9));
+        for key in
+            ["group.leach.count", "group.leech", "group", "content.9.size", "clock.deadline.x"]
+        {
             set(&mut file, key, &7.into()).expect_err(key);
         }
     }

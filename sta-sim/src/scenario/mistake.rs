@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::complaint::{in_our_words, of_toml, unknown};
 use super::nearest::nearest;
 
 /// Mistakes of shape shown at once: more than a person mends before looking again.
@@ -39,6 +40,16 @@ impl Place {
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
         self.and(Step::Index(index))
+    }
+
+    /// The keys that lead there, without the numbers of entries.
+    fn keys(&self) -> Vec<&str> {
+        let steps = self.0.iter();
+        let keys = steps.filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        keys.collect()
     }
 
     fn and(&self, step: Step) -> Self {
@@ -111,13 +122,13 @@ impl<'a> Source<'a> {
     pub fn read(file: &'a str, text: &'a str) -> Result<Self, Box<Located>> {
         match DeTable::parse(text) {
             Ok(tree) => Ok(Self { file, text, tree }),
-            Err(error) => Err(Box::new(located(
-                file,
-                text,
-                error.span().unwrap_or(0..0),
-                "",
-                error.message(),
-            ))),
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                let start = text[..span.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
+                let line = text[start..].lines().next().unwrap_or_default();
+                let why = of_toml(error.message(), line);
+                Err(Box::new(located(file, text, span, "", &why)))
+            }
         }
     }
 
@@ -206,7 +217,7 @@ impl<'a> Source<'a> {
         let span = error.span().unwrap_or(0..0);
         let place = self.place_of(&span);
         let key = if place.0.is_empty() { String::new() } else { format!("{place}: ") };
-        located(self.file, self.text, span, &key, &in_our_words(error.message()))
+        located(self.file, self.text, span, &key, &in_our_words(error.message(), &place.keys()))
     }
 
     /// The innermost key whose name or value holds the span.
@@ -296,31 +307,4 @@ fn located(file: &str, text: &str, span: Range<usize>, key: &str, why: &str) -> 
         why: why.to_owned(),
         excerpt: format!("{number} | {shown}\n{pad} | {space}{marks}"),
     }
-}
-
-/// What was written and what is known there, of a message such as `unknown field `coutn`, expected one of ...`.
-fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
-    let is_one = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let typed = quoted.next().filter(|_| is_one)?;
-    Some((typed, quoted.collect()))
-}
-
-/// A message of serde's as something to act on.
-fn in_our_words(message: &str) -> String {
-    if let Some((typed, known)) = unknown(message) {
-        let what = if message.starts_with("unknown field") { "key" } else { "word" };
-        return match nearest(typed, known.iter().copied()) {
-            Some(near) => format!("unknown {what} {typed:?}; did you mean {near:?}?"),
-            None => format!("unknown {what} {typed:?}; known here: {}", known.join(", ")),
-        };
-    }
-    if let Some(field) = message.strip_prefix("missing field ") {
-        return format!("the key {} is missing", field.replace('`', "\""));
-    }
-    let bare_number = ["invalid type: integer", "invalid type: floating point"];
-    if bare_number.iter().any(|start| message.starts_with(start)) && message.contains("a string") {
-        return format!("{message}; a quantity is text with a unit, such as \"250ms\"");
-    }
-    message.to_owned()
 }

@@ -10,6 +10,7 @@
 pub mod bound;
 pub mod capability;
 pub mod capsule;
+mod complaint;
 pub mod condition;
 pub mod dist;
 pub mod driver;

@@ -46,6 +46,20 @@ fn schema() -> Value {
     schemars::schema_for!(File).into()
 }
 
+/// What the last of these keys holds, of which each but the first is a key of the table before it: `duration`, `number`,
+/// `tables`. `None` where there is no such key.
+#[must_use]
+pub fn holds(keys: &[&str]) -> Option<String> {
+    let root = schema();
+    let (last, tables) = keys.split_last()?;
+    let mut at = &root;
+    for key in tables {
+        at = table(&root, at.get("properties")?.get(*key)?)?.0;
+    }
+    let property = at.get("properties")?.get(*last)?;
+    Some(key(&root, at, last, property).kind)
+}
+
 /// Every key as it would stand in a file, with its meaning as a comment.
 #[must_use]
 pub fn annotated() -> String {

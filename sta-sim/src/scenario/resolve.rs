@@ -22,6 +22,7 @@ mod contents;
 mod expect;
 mod hosts;
 mod timeline;
+mod vain;
 
 /// What a file becomes a plan with.
 #[derive(Clone, Debug)]
@@ -64,6 +65,7 @@ pub fn resolve(file: &File, about: &str, run: &Run) -> Result<Plan, Vec<Mistake>
         roster: Roster::default(),
         deadline: Time::ZERO,
         healed: Time::ZERO,
+        healed_is_wrong: false,
         kinds: kinds(),
         mistakes: Vec::new(),
     };
@@ -78,6 +80,8 @@ struct Resolver<'a> {
     roster: Roster,
     deadline: Time,
     healed: Time,
+    /// What depends on `healed` is then not looked at: it would be told of the same mistake.
+    healed_is_wrong: bool,
     kinds: Vec<String>,
     mistakes: Vec<Mistake>,
 }
@@ -96,7 +100,7 @@ impl Resolver<'_> {
         let timeline = self.timeline();
         let faults = self.faults();
         let expectations = self.expectations(&hosts, &contents, &timeline);
-        self.cover(&expectations);
+        self.cover();
         for ix in 0..contents.len() {
             contents[ix].bound = bound::of_one(&hosts, &contents, ix);
         }
@@ -140,6 +144,7 @@ impl Resolver<'_> {
         let healed = self.file.clock.healed.as_ref();
         let healed = healed.map_or(deadline, |text| self.duration(text, &place.key("healed")));
         if healed > deadline {
+            self.healed_is_wrong = true;
             self.wrong(
                 &place.key("healed"),
                 "is after the deadline; nothing would be left to watch",
@@ -149,7 +154,7 @@ impl Resolver<'_> {
     }
 
     /// `cover` and `must-fail`.
-    fn cover(&mut self, expectations: &[super::plan::Expectation]) {
+    fn cover(&mut self) {
         for (ix, kind) in self.file.cover.iter().enumerate() {
             let place = Place::top("cover").index(ix);
             let known = self.kinds.clone();
@@ -160,7 +165,7 @@ impl Resolver<'_> {
         if let Some(check) = self.file.must_fail {
             let name = expect::name(check);
             let always = [Check::Integrity.name(), Check::Manners.name()];
-            if !always.contains(&name) && !expectations.iter().any(|e| e.check.name() == name) {
+            if !always.contains(&name) && !self.file.expect.iter().any(|e| e.that == check) {
                 self.wrong(
                     &Place::top("must-fail"),
                     format!("nothing evaluates {name:?}; add an [[expect]] with that = {name:?}"),
@@ -170,7 +175,10 @@ impl Resolver<'_> {
     }
 
     fn wrong(&mut self, place: &Place, why: impl fmt::Display) {
-        self.mistakes.push(Mistake::new(place, why));
+        let mistake = Mistake::new(place, why);
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// The value, or `None` and a mistake.

@@ -50,7 +50,7 @@ pub struct File {
     /// Random faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
-    /// What must hold. Integrity and manners are watched in every run, asked for or not.
+    /// What must hold. Integrity, manners and bounds are watched in every run, asked for or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expect>,
     /// Kinds of events (tags of the log, such as `piece-failed`) that must happen in at least one seed of a sweep.
@@ -60,7 +60,7 @@ pub struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub must_fail: Option<CheckName>,
     /// Keys and the values that each takes in turn; every combination is a run. `"group.leech.count" = [4, 16]`,
-    /// `"content.image.piece" = ["64 KiB", "1 MiB"]`.
+    /// `"content.image.bin.piece" = ["64 KiB", "1 MiB"]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub matrix: BTreeMap<String, Vec<toml::Value>>,
@@ -517,7 +517,8 @@ pub enum CheckName {
     Complete,
     /// Nothing unverified is stored as done, served, announced or reported complete.
     Integrity,
-    /// Payload received in vain is `at-most` this share of what was needed: `"2%"`.
+    /// Payload received in vain (twice, or with the wrong hash) is `at-most` this share of what was needed: `"2%"`. What is
+    /// fetched again because a disk lost it was needed again.
     Waste,
     /// The time to the last completion is `at-most` so many times the bound: `"1.25 bounds"`.
     Makespan,
@@ -527,7 +528,8 @@ pub enum CheckName {
     Fairness,
     /// No host that runs and lacks something goes longer without a verified piece: `at-most = "10s"`.
     Stall,
-    /// Each of `of` verifies a piece or is complete `within` so long of the end of the event `after`.
+    /// Each of `of` that had something to recover from verifies a piece or is complete `within` so long of the end of the
+    /// event `after`.
     Recovery,
     /// `of` together send `at-most` so many copies of what they are the sources of: `"1.1 copies"`.
     Copies,

@@ -68,6 +68,12 @@ impl Selector {
         self.expr.fixed()
     }
 
+    /// How many it can mean at most, where so many hosts are nodes.
+    #[must_use]
+    pub fn most(&self, nodes: usize) -> usize {
+        self.expr.most(nodes)
+    }
+
     /// Whether chance decides who they are.
     #[must_use]
     pub fn draws(&self) -> bool {
@@ -88,6 +94,17 @@ impl Expr {
             Self::Plus(a, b) => Some(union(&a.fixed()?, &b.fixed()?)),
             Self::Minus(a, b) => Some(without(&a.fixed()?, &b.fixed()?)),
             _ => None,
+        }
+    }
+
+    fn most(&self, nodes: usize) -> usize {
+        match self {
+            Self::Hosts(hosts) => hosts.len(),
+            Self::Any(count, of) => of.most(nodes).min(*count as usize),
+            Self::Share(_, of) => of.most(nodes),
+            Self::Complete | Self::Incomplete | Self::HoldersOfRarest => nodes,
+            Self::Plus(a, b) => a.most(nodes) + b.most(nodes),
+            Self::Minus(a, _) => a.most(nodes),
         }
     }
 

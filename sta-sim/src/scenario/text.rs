@@ -119,6 +119,14 @@ pub fn join(text: &str) -> Result<Join, TextError> {
         None => (false, text),
     };
     let Some(rest) = rest.strip_prefix("every ") else {
+        let form = || TextError::Form {
+            text: text.to_owned(),
+            what: "a moment to join",
+            forms: "\"3s\", \"every 500ms\", \"every 500ms from 3s\" or \"about every 2s from 3s\"",
+        };
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(form());
+        }
         return Ok(Join { first: units::duration(text)?, wait: Dist::ZERO });
     };
     let (wait, first) = match rest.split_once(" from ") {

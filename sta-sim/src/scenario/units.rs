@@ -40,7 +40,7 @@ pub enum UnitError {
         /// What to write, for instance.
         example: &'static str,
     },
-    /// Too fine or too large.
+    /// Too fine, too large or too small.
     #[error("{text:?} is {why}")]
     Range {
         /// What was given.
@@ -194,6 +194,12 @@ impl Kind {
         if rest.is_empty() {
             return Err(number());
         }
+        if rest.starts_with('-') {
+            return Err(out_of("less than nothing"));
+        }
+        if rest.contains(',') {
+            return Err(out_of("written with a comma; write a point"));
+        }
         while !rest.is_empty() {
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
             let (digits, after) = rest.split_at(end);
@@ -331,7 +337,7 @@ mod tests {
         for (got, expected) in [
             (said(duration("250")), "\"250\" has no unit; write \"250ms\" or \"1m30s\""),
             (said(duration("")), "\"\" is not a duration; write \"250ms\" or \"1m30s\""),
-            (said(duration("-1s")), "\"-1s\" is not a duration; write \"250ms\" or \"1m30s\""),
+            (said(duration("-1s")), "\"-1s\" is less than nothing"),
             (said(duration("1.s")), "\"1.s\" is not a duration; write \"250ms\" or \"1m30s\""),
             (said(duration("0.1ns")), "\"0.1ns\" is finer than the smallest unit"),
             (said(duration("999999999h")), "\"999999999h\" is too large"),

@@ -13,9 +13,9 @@ const SEEDS_MAX: usize = 8;
 /// Causes told in full; the others are counted.
 const CAUSES_MAX: usize = 12;
 
-/// The summary of a sweep that took `took`. `planned` runs were to be made.
+/// The summary of a sweep that took `took`. So many runs were `planned`; if they were not all made, why.
 #[must_use]
-pub fn summary(tally: &Tally, planned: u64, took: Duration) -> String {
+pub fn summary(tally: &Tally, planned: (u64, &str), took: Duration) -> String {
     let mut text = String::new();
     for (name, row) in &tally.rows {
         text += &scenario(name, row);
@@ -35,17 +35,20 @@ pub fn summary(tally: &Tally, planned: u64, took: Duration) -> String {
     text
 }
 
-/// `240 runs, 3 failed for 2 reasons, in 12.1 s: 19.8 a second, 310 times as fast as real time`
+/// `240 runs, 3 failed for 2 reasons, in 12.1 s: 19.8 a second, 310 times as fast as real time`; before it, of a sweep
+/// that did not make them all, `interrupted: 16 of 240 runs`.
 #[must_use]
-pub fn totals(tally: &Tally, planned: u64, took: Duration) -> String {
-    let of = if tally.runs < planned { format!(" of {planned}") } else { String::new() };
+pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> String {
+    let all = tally.runs == planned;
+    let (why, of) =
+        if all { Default::default() } else { (format!("{why}: "), format!(" of {planned}")) };
     let failed = match (tally.failed(), tally.causes.len() + tally.refused.len()) {
         (0, _) => "none failed".to_owned(),
         (failed, 1) => format!("{failed} failed for 1 reason"),
         (failed, reasons) => format!("{failed} failed for {reasons} reasons"),
     };
     format!(
-        "{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {:.0} times as fast as real time",
+        "{why}{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {:.0} times as fast as real time",
         tally.runs,
         took.as_secs_f64(),
         per_second(tally.runs as f64, took),
@@ -79,9 +82,8 @@ fn scenario(name: &str, row: &Row) -> String {
     for lack in row.lacks() {
         writeln!(text, "  LACKING: {lack}").expect("a String");
     }
-    for id in row.idle() {
-        writeln!(text, "  idle: {id} touched nothing in any run: it proved nothing")
-            .expect("a String");
+    for what in row.idle() {
+        writeln!(text, "  idle: {what}").expect("a String");
     }
     text
 }
@@ -129,7 +131,22 @@ fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
 
 #[cfg(test)]
 mod tests {
-    use super::quantiles;
+    use std::time::Duration;
+
+    use super::{quantiles, totals};
+    use crate::sweep::tally::Tally;
+
+    #[test]
+    fn a_sweep_that_was_cut_short_says_so() {
+        let tally = Tally { runs: 16, ..Tally::default() };
+        let said = |planned| totals(&tally, (planned, "interrupted"), Duration::from_secs(1));
+        assert!(
+            said(5_000).starts_with("interrupted: 16 of 5000 runs, none failed"),
+            "{}",
+            said(5_000)
+        );
+        assert!(said(16).starts_with("16 runs, none failed"), "{}", said(16));
+    }
 
     #[test]
     fn quantiles_are_samples() {

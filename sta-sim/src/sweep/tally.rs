@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 use crate::checks::{Finding, Held};
 use crate::exit::Exit;
 use crate::outcome::{Outcome, Verdict};
+use crate::scenario::capability;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::Plan;
 
@@ -163,6 +164,10 @@ impl Row {
                 self.unasked.remove(&judged.text);
             }
         }
+        let planned = plan.timeline.iter().map(|event| &event.id);
+        for id in planned.chain(plan.faults.iter().map(|fault| &fault.id)) {
+            self.bites.entry(id.clone()).or_default();
+        }
         for fault in &outcome.faults {
             let planned = match fault.origin {
                 Origin::Event(ix) => plan.timeline.get(ix).map(|event| &event.id),
@@ -185,14 +190,18 @@ impl Row {
         cover.chain(unasked.map(|text| format!("no seed put this to the test: {text}")))
     }
 
-    /// The events and faults that touched nothing in any run.
-    pub fn idle(&self) -> impl Iterator<Item = &String> {
-        self.bites.iter().filter(|(_, (_, bit))| *bit == 0).map(|(id, _)| id)
+    /// The events and faults that touched nothing in any run, each as a sentence.
+    pub fn idle(&self) -> impl Iterator<Item = String> + '_ {
+        self.bites.iter().filter(|(_, (_, bit))| *bit == 0).map(|(id, (began, _))| match began {
+            0 => format!("{id} never began in any run: it proved nothing"),
+            _ => format!("{id} touched nothing in any run: it proved nothing"),
+        })
     }
 }
 
-/// The scenario and the cell of its matrix.
+/// The scenario, its world and the cell of its matrix.
 fn row_name(outcome: &Outcome) -> String {
     let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
-    format!("{}{}", outcome.scenario, cell.collect::<String>())
+    let world = capability::name(outcome.world);
+    format!("{}, {world}{}", outcome.scenario, cell.collect::<String>())
 }

@@ -4,7 +4,7 @@
 //! Verifying compares with the computed content instead of hashing: bytes equal to it have its hash, and others do not,
 //! short of a collision. Invariant: the verdict is that of hashing the same bytes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,8 @@ use sta_core::model::bitfield::Bitfield;
 use sta_core::model::layout::Layout;
 
 use super::content::Content;
+use super::durable::NotDurable;
 use super::ranges::Ranges;
-
-/// Bytes written last, which a power failure takes: what a kernel has not brought to the disk yet.
-pub const NOT_DURABLE_BYTES: u64 = 1 << 20;
 
 /// A machine's disk, shared by all its stores.
 #[derive(Debug, Default)]
@@ -73,8 +71,7 @@ struct State {
     written: Ranges,
     /// By where they start: bytes that are not the content's. They do not overlap.
     wrong: BTreeMap<u64, Bytes>,
-    /// The last writes, oldest first, that a power failure takes.
-    not_durable: VecDeque<Range<u64>>,
+    not_durable: NotDurable,
 }
 
 impl SimStore {
@@ -128,11 +125,7 @@ impl SimStore {
     pub fn lose_power(&self, torn: bool) -> u64 {
         let mut state = self.lock();
         let mut lost = 0;
-        let last = state.not_durable.back().cloned();
-        let writes = std::mem::take(&mut state.not_durable);
-        let halves = last.filter(|_| torn).map(|last| (last.start + last.end) / 2..last.end);
-        let gone = if torn { halves.into_iter().collect() } else { writes };
-        for range in gone {
+        for range in state.not_durable.lose(torn) {
             lost += range.end - range.start;
             state.cut(&self.content, &range);
             state.written.remove(range);
@@ -253,16 +246,6 @@ impl State {
         let inside = self.wrong.range(range.clone());
         reaches.into_iter().chain(inside).map(|(start, bytes)| (*start, bytes.clone())).collect()
     }
-
-    /// Remembers a write until it is durable.
-    fn remember(&mut self, range: Range<u64>) {
-        self.not_durable.push_back(range);
-        let len = |range: &Range<u64>| range.end - range.start;
-        let mut bytes: u64 = self.not_durable.iter().map(len).sum();
-        while bytes > NOT_DURABLE_BYTES && self.not_durable.len() > 1 {
-            bytes -= self.not_durable.pop_front().as_ref().map_or(0, len);
-        }
-    }
 }
 
 impl PieceStore for SimStore {
@@ -283,7 +266,7 @@ impl PieceStore for SimStore {
         disk.used += new;
         drop(disk);
         state.put(&self.content, offset, data);
-        state.remember(range);
+        state.not_durable.remember(range);
         Ok(())
     }
 
@@ -314,7 +297,7 @@ impl PieceStore for SimStore {
     }
 
     fn finish(&self) -> Result<(), StoreError> {
-        self.lock().not_durable.clear();
+        self.lock().not_durable.settle();
         Ok(())
     }
 

@@ -22,7 +22,7 @@ fault = [
 
 [[expect]]
 that = "complete"
-within = "1s"
+within = "2200ms"
 "#;
 
 /// Runs `sta-sim` in `folder`: its exit code, and what it said on stdout and stderr.
@@ -100,4 +100,56 @@ fn a_capsule_shrinks_to_what_makes_it_fail() {
     let (code, said, why) = sta_sim(folder.path(), &["replay", "small.toml"]);
     assert_eq!(code, Some(3), "{said}{why}");
     assert!(why.contains("the same as when the capsule was written"), "{why}");
+}
+
+#[test]
+fn files_of_one_name_get_folders_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = TOO_SHORT.replace("2200ms", "50s");
+    std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
+    std::fs::write(folder.path().join("long.toml"), long).expect("it can be written");
+    let run = ["run", "short.toml", "long.toml", "--world", "flow"];
+    let (code, said, why) = sta_sim(folder.path(), &run);
+    assert_eq!(code, Some(3), "{said}{why}");
+    assert!(said.contains("PASSED  too short a promise (long.toml)"), "{said}");
+    let (again, same, why) = sta_sim(folder.path(), &replay_of(&said));
+    assert_eq!(again, Some(3), "the failure was not written over: {same}{why}");
+    let (_, said, _) = sta_sim(folder.path(), &["sweep", "short.toml", "long.toml"]);
+    for row in ["(short.toml), turmoil: 1 not live", "(long.toml), turmoil: 1 passed"] {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+}
+
+#[test]
+fn a_run_that_passed_has_nothing_to_shrink() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = TOO_SHORT.replace("2200ms", "50s");
+    std::fs::write(folder.path().join("long.toml"), long).expect("it can be written");
+    let run = ["run", "long.toml", "--world", "flow", "--out", "runs"];
+    let (code, said, why) = sta_sim(folder.path(), &run);
+    assert_eq!(code, Some(0), "{said}{why}");
+    let (code, _, why) = sta_sim(folder.path(), &["shrink", "runs/latest/capsule.toml"]);
+    assert!(code == Some(2) && why.contains("holds a run that passed"), "{code:?}: {why}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in 0..200 {
+        let text = TOO_SHORT.replace("too short", &format!("{name:0>900}"));
+        std::fs::write(folder.path().join(format!("{name}.toml")), text)
+            .expect("it can be written");
+    }
+    let alone = |arguments: &[&str]| {
+        let (out, err) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sta-sim"));
+        command.current_dir(folder.path()).args(arguments).stdout(out).stderr(err);
+        let mut child = command.spawn().expect("the binary was built");
+        drop((child.stdout.take(), child.stderr.take()));
+        child.wait().expect("it ends").code()
+    };
+    assert_eq!(alone(&["list", "."]), Some(0));
+    assert_eq!(alone(&["check", "."]), Some(0));
+    assert_eq!(alone(&["check", "nowhere.toml"]), Some(2), "nobody reads why");
+    assert_eq!(alone(&["run", "0.toml", "--world", "flow"]), Some(3));
 }

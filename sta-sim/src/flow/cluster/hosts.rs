@@ -68,11 +68,14 @@ impl Cluster {
         }
     }
 
-    /// The machine goes silent.
+    /// The machine goes silent. What was not durable is lost.
     pub fn power_off(&mut self, host: HostIx) {
         self.end_process(host);
         self.machines[host as usize].was_off = true;
         self.net.silence(host);
+        if self.machines[host as usize].disk.lose_power() > 0 {
+            self.count_progress(host);
+        }
     }
 
     /// Nothing is on the disk of `host`, whose process does not run.

@@ -50,7 +50,7 @@ impl Cluster {
         }
     }
 
-    /// A piece was verified: it is on the disk for good.
+    /// A piece was verified.
     pub(super) fn keep(&mut self, host: HostIx, torrent: InfoHash, piece: u32) {
         let Some(&content) = self.by_hash.get(&torrent) else { return };
         if self.machines[host as usize].disk.keep(content, piece) {

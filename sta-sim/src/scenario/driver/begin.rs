@@ -169,9 +169,20 @@ impl Driver {
     /// Starts a process that does not run. To be undone is no effect: an ending does not count.
     pub(super) fn start(&mut self, cause: OccurrenceIx, host: HostIx) {
         if !self.hosts[host].runs() {
-            self.hosts[host].process = Process::Running;
+            let was = std::mem::replace(&mut self.hosts[host].process, Process::Running);
             self.log[cause].touched += u64::from(self.log[cause].ended.is_none());
             self.out.push(Action { cause, host, what: Do::Start });
+            if let Process::Down(by) = was {
+                self.undone(cause, by);
+            }
+        }
+    }
+
+    /// What had stopped a host is over once something else has started all its hosts.
+    fn undone(&mut self, cause: OccurrenceIx, by: OccurrenceIx) {
+        let still = self.hosts.iter().any(|host| host.process == Process::Down(by));
+        if by != cause && !still && self.log[by].ended.is_none() {
+            self.mark_ended(self.log[cause].ended.unwrap_or(self.log[cause].began), by);
         }
     }
 
@@ -224,7 +235,7 @@ impl Driver {
 }
 
 /// The network fault that a verb is, if it is one that lasts.
-pub(super) fn network_kind(verb: &Verb) -> Option<Kind> {
+pub(in crate::scenario) fn network_kind(verb: &Verb) -> Option<Kind> {
     match verb {
         Verb::Cut | Verb::CutOneway | Verb::Flap(_) => Some(Kind::Cut),
         Verb::Hold => Some(Kind::Hold),
@@ -246,7 +257,7 @@ const fn cannot_last(verb: &Verb) -> bool {
 }
 
 /// Verbs that have no end: what follows an event of this kind follows its beginning.
-const fn is_over_at_once(verb: &Verb) -> bool {
+pub(in crate::scenario) const fn is_over_at_once(verb: &Verb) -> bool {
     matches!(
         verb,
         Verb::Reset

@@ -131,6 +131,18 @@ fn a_cut_stalls_one_link_and_heals() {
 }
 
 #[test]
+fn what_stopped_hosts_ends_when_the_last_of_them_is_started_again() {
+    let off = "[[event]]\nid='off'\nat='1s'\ndo='power-off'\non='leech[0..2]'\n[[event]]\nat='3s'\ndo='restart'\non='leech[0]'\n[[event]]\nat='5s'\ndo='join'\non='leech[1]'\n[[event]]\nid='next'\nwhen='event(off) + 1s'\ndo='cut'\non='seed'\nfor='1s'";
+    let mut story = Story::of(off, 0);
+    let ended = |story: &Story| story.log_of("off")[0].ended;
+    story.until(4_900);
+    assert_eq!(ended(&story), None, "one is still down");
+    story.until(7_000);
+    assert_eq!(ended(&story), Some(Time::from_nanos(5_000_000_000)));
+    assert_eq!(story.log_of("next")[0].began, Time::from_nanos(6_000_000_000));
+}
+
+#[test]
 fn a_link_under_two_cuts_is_whole_when_both_have_ended() {
     let cuts = "[[event]]\nat='1s'\ndo='cut'\non='leech[0]'\nfor='4s'\n[[event]]\nat='2s'\ndo='cut-oneway'\non='seed'\nagainst='leech'\nfor='9s'";
     let mut story = Story::of(cuts, 0);

@@ -61,7 +61,8 @@ impl Resolver<'_> {
             self.wrong(&Place::top("expect"), "nothing is expected, so nothing is proved; add an [[expect]] with that = \"complete\"");
         }
         let sources: Vec<bool> = hosts.iter().map(|host| is_source(host, contents)).collect();
-        let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+        let ids = self.event_ids();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut all = Vec::new();
         for (ix, expect) in file.expect.iter().enumerate() {
             let place = Place::top("expect").index(ix);
@@ -69,6 +70,7 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(check) = self.what(expect, (hosts, &sources), &ids, &place) else { continue };
+            self.proves_something(expect, &check, (hosts, contents, &sources), events, &place);
             let text = said(expect);
             all.push(Expectation {
                 text,
@@ -128,7 +130,6 @@ impl Resolver<'_> {
             CheckName::Manners => Check::Manners,
             CheckName::Complete => {
                 let since = self.since(expect, ids, place)?;
-                self.in_time(&since, within, place);
                 Check::Complete { hosts: of, within, since }
             }
             CheckName::Waste => {
@@ -172,6 +173,40 @@ impl Resolver<'_> {
             }
             CheckName::Happens => self.happens(expect, place)?,
         })
+    }
+
+    /// Nothing is asked that the file itself answers.
+    fn proves_something(
+        &mut self,
+        expect: &Expect,
+        check: &Check,
+        (hosts, contents, sources): (&[HostPlan], &[ContentPlan], &[bool]),
+        events: &[PlannedEvent],
+        place: &Place,
+    ) {
+        match check {
+            Check::Complete { hosts: of, within, since } => {
+                if let Since::Event(id) = since {
+                    self.has_an_end(id, events, &place.key("since"));
+                }
+                self.has_room(expect, (of, hosts, contents));
+                if self.in_time(since, *within, place) {
+                    self.is_attainable(expect, (of, hosts, contents), (*within, since), place);
+                }
+            }
+            Check::Recovery { hosts: of, after, .. } => {
+                self.has_an_end(after, events, &place.key("after"));
+                self.can_recover(of, sources, place);
+            }
+            Check::Makespan { .. } => {
+                self.is_bounded(hosts, contents, place);
+                let all: Vec<HostIx> = (0..hosts.len()).collect();
+                let until = (Duration::MAX, &Since::Start);
+                self.has_room(expect, (&all, hosts, contents));
+                self.is_attainable(expect, (&all, hosts, contents), until, place);
+            }
+            _ => {}
+        }
     }
 
     fn happens(&mut self, expect: &Expect, place: &Place) -> Option<Check> {
@@ -237,6 +272,7 @@ impl Resolver<'_> {
             None | Some("start") => Some(Since::Start),
             Some("join") => Some(Since::Join),
             Some("healed") if self.healed < self.deadline => Some(Since::Healed),
+            Some("healed") if self.healed_is_wrong => None,
             Some("healed") => {
                 self.wrong(
                     &place,
@@ -256,16 +292,18 @@ impl Resolver<'_> {
         }
     }
 
-    /// An expectation that the deadline cuts off would never be evaluated to its end.
-    fn in_time(&mut self, since: &Since, within: Duration, place: &Place) {
+    /// An expectation that the deadline cuts off would never be evaluated to its end. Returns whether it is.
+    fn in_time(&mut self, since: &Since, within: Duration, place: &Place) -> bool {
         let from = match since {
             Since::Healed => self.healed,
             _ => sta_core::model::time::Time::ZERO,
         };
-        if from + within > self.deadline && place_has_within(self.file, place) {
+        let cut_off = from + within > self.deadline && place_has_within(self.file, place);
+        if cut_off {
             let why = format!("ends at {}, after the deadline of {}", from + within, self.deadline);
             self.wrong(&place.key("within"), why);
         }
+        !cut_off
     }
 }
 

@@ -56,11 +56,7 @@ pub(super) fn word<T: serde::Serialize>(name: T) -> String {
 impl Resolver<'_> {
     /// Every event, under its id.
     pub(super) fn timeline(&mut self) -> Vec<PlannedEvent> {
-        let events = &self.file.event;
-        let id = |(ix, event): (usize, &Event)| {
-            event.id.clone().unwrap_or_else(|| format!("event#{}", ix + 1))
-        };
-        let ids: Vec<String> = events.iter().enumerate().map(id).collect();
+        let (events, ids) = (&self.file.event, self.event_ids());
         let mut planned = Vec::new();
         for (ix, event) in events.iter().enumerate() {
             let place = Place::top("event").index(ix);
@@ -70,6 +66,14 @@ impl Resolver<'_> {
             planned.extend(self.event(event, &ids, ix, &place));
         }
         planned
+    }
+
+    /// What the events are called, those too that are wrong.
+    pub(super) fn event_ids(&self) -> Vec<String> {
+        let id = |(ix, event): (usize, &Event)| {
+            event.id.clone().unwrap_or_else(|| format!("event#{}", ix + 1))
+        };
+        self.file.event.iter().enumerate().map(id).collect()
     }
 
     fn event(
@@ -114,7 +118,9 @@ impl Resolver<'_> {
             }
             self.selector(text, &place.key("against"))
         });
-        Some(PlannedEvent { id: ids[ix].clone(), start, every, lasts, verb, on, against })
+        let planned = PlannedEvent { id: ids[ix].clone(), start, every, lasts, verb, on, against };
+        self.event_in_vain(&planned, place);
+        Some(planned)
     }
 
     fn start(&mut self, event: &Event, ids: &[String], own: &str, place: &Place) -> Option<Start> {
@@ -133,7 +139,10 @@ impl Resolver<'_> {
             (None, Some(when)) => {
                 let kinds = self.kinds.clone();
                 let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
-                let known = Known { roster: &self.roster, events: ids, kinds: &kinds };
+                let is_node = |group: &&Group| role_of(group) != Some(RoleName::Tracker);
+                let nodes = self.file.group.iter().filter(is_node);
+                let nodes = nodes.map(|group| group.count as usize).sum();
+                let known = Known { roster: &self.roster, events: ids, kinds: &kinds, nodes };
                 let read = Condition::parse(when, known);
                 let condition = self.check(read, &place.key("when"))?;
                 if condition.event() == Some(own) {
@@ -290,7 +299,7 @@ impl Resolver<'_> {
             let place = Place::top("fault").index(ix);
             plans.extend(self.fault(fault, id, &place));
         }
-        if !plans.is_empty() && self.healed >= self.deadline {
+        if !plans.is_empty() && self.healed >= self.deadline && !self.healed_is_wrong {
             let why = "with a [[fault]] write when faults end: healed = \"30s\", some time before the deadline";
             self.wrong(&Place::top("clock").key("healed"), why);
         }

@@ -168,7 +168,13 @@ impl<'a> Parser<'a> {
                 if count == 0 {
                     return Err(SelectorError { why: format!("{:?} draws nobody", self.text) });
                 }
-                Ok(Expr::Any(count, self.drawn_from()?))
+                let from = self.drawn_from()?;
+                let there = from.fixed().map_or(self.roster.len(), |hosts| hosts.len());
+                if count as usize > there {
+                    let why = format!("{:?} draws {count} of {there} hosts", self.text);
+                    return Err(SelectorError { why });
+                }
+                Ok(Expr::Any(count, from))
             }
             "share" => {
                 self.expect("(")?;
@@ -224,7 +230,17 @@ impl<'a> Parser<'a> {
             (from, to)
         };
         self.expect("]")?;
-        if to > count || from >= to {
+        if count == 0 {
+            return Err(SelectorError { why: format!("{group:?} has no host") });
+        }
+        if from >= to {
+            let why = format!(
+                "{:?} is an empty range: the first number belongs to it, the last does not; {group}[2..4] is two hosts",
+                self.text
+            );
+            return Err(SelectorError { why });
+        }
+        if to > count {
             return Err(SelectorError {
                 why: format!(
                     "{:?} is not there: {group} has {count} hosts, {group}[0] to {group}[{}]",

@@ -14,11 +14,17 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
     let table: &[(&str, &str, &str)] = &[
         // What is written, what is written instead, what is said.
         ("count = 6", "coutn = 6", "test.toml:18:1: group[2].coutn: unknown key \"coutn\"; did you mean \"count\"?"),
-        ("count = 6", "count = \"6\"", "test.toml:18:9: group[2].count: invalid type: string \"6\", expected u32"),
+        ("count = 6", "count = \"6\"", "test.toml:18:9: group[2].count: holds a whole number of 0 or more, not the text \"6\"; write count = 6"),
+        ("count = 6", "count = -6", "group[2].count: holds a whole number of 0 or more, not -6; write count = 6"),
+        ("count = 6", "count = 2.5", "group[2].count: holds a whole number of 0 or more, not 2.5; write count = 2"),
+        ("count = 6", "count = ", "test.toml:18:9: the key \"count\" has no value"),
+        ("count = 6", "down = 50 Mbit/s # fast", "text stands in quotes; write down = \"50 Mbit/s\""),
         ("count = 6", "count = 0", "the group \"leech\" has no host; write count = 1 or more"),
+        ("count = 6", "count = 6\ndown = \"1,5 MB/s\"", "\"1,5 MB/s\" is written with a comma; write a point"),
         ("count = 6", "count = 63", "65 hosts are more than the turmoil world takes (64)"),
         ("count = 6", "up = 8000", "test.toml:19:1: duplicate key"),
-        ("deadline = \"60s\"", "deadline = 60", "clock.deadline: invalid type: integer `60`, expected a string; a quantity is text with a unit"),
+        ("deadline = \"60s\"", "deadline = 60", "clock.deadline: holds text (duration), not 60; write deadline = \"10s\""),
+        ("deadline = \"60s\"", "", "clock: the key \"deadline\" is missing; write deadline = \"10s\""),
         ("deadline = \"60s\"", "deadline = \"60\"", "test.toml:6:12: clock.deadline: \"60\" has no unit; write \"250ms\" or \"1m30s\""),
         ("deadline = \"60s\"", "deadline = \"60 MiB\"", "\"MiB\" is not a unit of a duration"),
         ("deadline = \"60s\"", "deadline = \"0s\"", "a run that ends at once proves nothing"),
@@ -32,18 +38,26 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("name = \"tracker\"", "name = \"tracker\"\nbehaviour = \"free-rider\"", "a tracker has no behaviour"),
         ("count = 6", "count = 6\nlatency = \"10us\"", "no delay below 1ms"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"0 Mbit/s\"", "group[1].up: a rate of zero never ends"),
+        ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"-8 Mbit/s\"", "\"-8 Mbit/s\" is less than nothing"),
+        ("name = \"seed\"", "name = \"seed\"\njoin = \"at 3s\"", "\"at 3s\" is not a moment to join; write \"3s\", \"every 500ms\""),
+        ("count = 6", "count = 6\ndisk = { capacity = \"64 KiB\" }", "group[2].disk.capacity: leech[0] is to have everything, and only 64 KiB of 1 MiB fit"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"8 Mbit\"", "\"Mbit\" is not a unit of a rate"),
         ("name = \"seed\"", "name = \"source\"\nrole = \"leech\"", "nobody starts with 8 of the 8 pieces of \"image.bin\""),
         ("name = \"seed\"", "name = \"seed\"\nrole = \"sead\"", "group[1].role: unknown word \"sead\"; did you mean \"seed\"?"),
         ("name = \"seed\"", "name = \"seed\"\njoin = \"61s\"", "seed[0] joins after the deadline, at 61.000s"),
         ("name = \"seed\"", "name = \"seed\"\nengine = { uplod-slots = 2 }", "engine.uplod-slots: the engine has no knob \"uplod-slots\"; did you mean \"upload-slots\"?"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\nfiles = []\ninitial = { \"leach\" = \"5%\" }", "there is no group \"leach\"; did you mean \"leech\"?"),
+        ("[[event]]", "[event]", "event: holds a list, not a table; write [[event]]"),
+        ("[clock]", "[[clock]]", "clock[0]: holds a table, not a list; write [clock] with deadline = \"60s\""),
         ("size = \"1 MiB\"", "", "write either size = \"8 MiB\" or files"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"seed\"", "has one node and nobody to give it to"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"any(2, leech)\"", "depends on the run; name groups or hosts here"),
         ("piece = \"128 KiB\"", "piece = \"128 B\"", "content[0].piece: a piece of 128 bytes is outside"),
         ("name = \"image.bin\"", "name = \"../image.bin\"", "is no name for a file"),
         ("on = \"leech[0..2]\"", "on = \"leech[4..9]\"", "\"leech[4..9]\" is not there: leech has 6 hosts, leech[0] to leech[5]"),
+        ("on = \"leech[0..2]\"", "on = \"leech[4..1]\"", "\"leech[4..1]\" is an empty range"),
+        ("on = \"leech[0..2]\"", "on = \"any(9, leech)\"", "\"any(9, leech)\" draws 9 of 6 hosts"),
+        ("on = \"leech[0..2]\"", "on = \"leech[1]\"\nagainst = \"leech[1]\"", "event[0].against: \"leech[1]\" is \"on\" itself"),
         ("on = \"leech[0..2]\"", "on = \"leech - leech\"", "\"leech - leech\" matches no host"),
         ("on = \"leech[0..2]\"", "on = \"leech[\"", "at character 7 stands the end where a number belongs"),
         ("on = \"leech[0..2]\"", "on = \"share(20, leech)\"", "\"20\" has no unit; write \"2%\""),
@@ -58,6 +72,8 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("at = \"5s\"", "at = \"35s\"", "event[0].at: 35.000s is not before 30.000s, when faults are over"),
         ("at = \"5s\"", "at = \"5s\"\nwhen = \"count(complete) >= 1\"", "write either at = \"5s\" or when"),
         ("at = \"5s\"", "when = \"progress of leech > 5%\"", "is not a condition; write \"progress of leech[*] >= 50%\""),
+        ("at = \"5s\"", "when = \"count(complete) >= 8\"", "\"count(complete) >= 8\" never holds: \"complete\" are 7 hosts at most"),
+        ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 hosts at most"),
         ("at = \"5s\"", "when = \"count(any(2, leech)) >= 1\"", "draws hosts, and a condition must not"),
         ("at = \"5s\"", "when = \"event(cot) + 5s\"", "there is no event \"cot\"; did you mean \"cut\"?"),
         ("at = \"5s\"", "when = \"event(cut) + 5s\"", "the event waits for itself"),
@@ -74,10 +90,17 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("within = \"20s\"", "within = \"20s\"\nof = \"tracker\"", "has no node; nothing would be evaluated"),
         ("since = \"healed\"", "since = \"event(cot)\"", "there is no event \"cot\""),
         ("since = \"healed\"", "since = \"yesterday\"", "\"yesterday\" is no moment"),
+        ("within = \"20s\"\nsince = \"healed\"", "within = \"1s\"", "expect[0].within: leech[0] cannot have everything before 1.048s, and is to have it at 1.000s"),
+        ("within = \"20s\"\nsince = \"healed\"", "within = \"0s\"\nsince = \"join\"", "expect[0].within: leech[0] cannot have everything before"),
         ("that = \"complete\"", "that = \"compleet\"", "expect[0].that: unknown word \"compleet\"; did you mean \"complete\"?"),
-        ("[[expect]]", "[matrix]\n\"group.leach.count\" = [3]\n[[expect]]", "matrix.group.leach.count: there is no group \"leach\""),
-        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "does not fit: invalid type"),
+        ("[[expect]]", "[matrix]\n\"group.leach.count\" = [3]\n[[expect]]", "matrix.group.leach.count: there is no group \"leach\"; did you mean \"leech\"?"),
+        ("[[expect]]", "[matrix]\n\"grop.leech.count\" = [3]\n[[expect]]", "there is no table \"grop\"; did you mean \"group\"?"),
+        ("[[expect]]", "[matrix]\n\"group.leech.cuont\" = [3, 4]\n[[expect]]", "matrix.group.leech.cuont: unknown key \"cuont\"; did you mean \"count\"?"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = 3\n[[expect]]", "holds a list, not 3; write \"group.leech.count\" = [3]"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "matrix.group.leech.count: \"3\" does not fit: holds a whole number of 0 or more, not the text \"3\"; write count = 3"),
         ("[[expect]]", "[matrix]\n\"group.leech.count\" = []\n[[expect]]", "has no value"),
+        ("name = \"right\"", "name = \"right\"\nworlds = \"flow\"", "worlds: holds a list, not the text \"flow\"; write worlds = [\"flow\"]"),
+        ("name = \"right\"", "name = \"right\"\nseeds = 20", "seeds: holds text (seeds), not 20; write seeds = \"0..20\""),
         ("name = \"right\"", "name = \"right\"\nseeds = \"5..5\"", "the range of seeds \"5..5\" is empty"),
         ("name = \"right\"", "name = \"right\"\nmust-fail = \"waste\"", "nothing evaluates \"waste\"; add an [[expect]]"),
         ("name = \"right\"", "name = \"right\"\ncover = [\"piece-fialed\"]", "did you mean \"piece-failed\"?"),
@@ -120,7 +143,7 @@ fn every_unknown_key_is_shown_from_top_to_bottom() {
             .replace("within = \"20s\"", "whithin = \"20s\"")
             .replace("do = \"cut\"", "do = \"cat\""),
     );
-    let mistakes = ["deadlnie", "coutn", "down: invalid type", "\"cat\"", "whithin"];
+    let mistakes = ["deadlnie", "coutn", "down: holds text (rate", "\"cat\"", "whithin"];
     let places: Vec<Option<usize>> = mistakes.iter().map(|mistake| said.find(mistake)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {said}");
 }
@@ -130,4 +153,80 @@ fn a_mistake_is_shown_with_its_line() {
     let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
     assert!(said.starts_with("test.toml:6:12: clock.deadline: "), "{said}");
     assert!(said.contains("\n6 | deadline = \"60\"\n  |            ^^^^"), "{said}");
+}
+
+/// A file of a single receiver, without a phase of faults.
+const SHORT: &str = r#"
+schema = 1
+name = "short"
+[clock]
+deadline = "60s"
+[[group]]
+name = "tracker"
+[[group]]
+name = "seed"
+UP
+[[group]]
+name = "leech"
+[[content]]
+name = "image.bin"
+size = "1 MiB"
+[[event]]
+id = "off"
+at = "5s"
+EVENT
+[[expect]]
+EXPECT
+"#;
+
+#[test]
+fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
+    #[rustfmt::skip]
+    let table = [
+        // The event, the expectation, what is said; nothing if it is right.
+        ("do = 'power-off'\non = 'leech'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'", "expect[0].after: \"off\" never ends, so nothing counts from its end: power-off lasts"),
+        ("do = 'power-off'\non = 'leech'\n[[event]]\nat = '8s'\ndo = 'restart'\non = 'leech'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'", ""),
+        ("do = 'power-off'\non = 'leech'\nfor = '2s'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'", ""),
+        ("do = 'reset'\non = 'leech'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'", ""),
+        ("do = 'cut'\non = 'leech'", "that = 'complete'\nsince = 'event(off)'", "expect[0].since: \"off\" never ends"),
+        ("do = 'cut'\non = 'leech'\n[[event]]\nat = '8s'\ndo = 'heal'\non = 'leech'", "that = 'complete'\nsince = 'event(off)'", ""),
+        ("do = 'crash'\non = 'seed'\nfor = '2s'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'\nof = 'seed'", "expect[0].of: these have everything from the start"),
+        ("do = 'wipe'\non = 'seed'\nfor = '2s'", "that = 'recovery'\nafter = 'off'\nwithin = '5s'\nof = 'seed'", ""),
+        ("do = 'crash'\non = 'seed'\nfor = '55s'", "that = 'complete'", ""),
+        ("do = 'crash'\non = 'seed'\nfor = '56s'", "that = 'complete'", "event[0].for: lasts until 61.000s, and the run ends at 60.000s"),
+        ("do = 'heal'\non = '*'", "that = 'makespan'\nat-most = '2 bounds'", "expect[0]: there is no bound to hold it against"),
+    ];
+    let capsule = "[capsule]\nversion = 'x'\nscenario = 'x'\nseed = 3\nworld = 'turmoil'\nfailed = 'x'\nevidence = ''\nlog-hash = ''\n";
+    for (event, expect, expected) in table {
+        let text = SHORT.replace("UP", "").replace("EVENT", event).replace("EXPECT", expect);
+        let said = said_of(&text);
+        let right = if expected.is_empty() { said.is_empty() } else { said.contains(expected) };
+        assert!(right, "{event}\n{expect}\n{said}");
+        assert_eq!(said_of(&format!("{text}{capsule}")), "", "{event}");
+    }
+    let slow = SHORT.replace("UP", "up = '0.1 Mbit/s'").replace("EVENT", "do = 'heal'\non = '*'");
+    let said = said_of(&slow.replace("EXPECT", "that = 'complete'"));
+    assert!(
+        said.contains("clock.deadline: leech[0] cannot have everything before 83.886s"),
+        "{said}"
+    );
+    let leaves = slow.replace("name = \"leech\"", "name = \"leech\"\nleave = \"at 9s\"");
+    assert_eq!(said_of(&leaves.replace("EXPECT", "that = 'complete'")), "", "it is not asked");
+    let must = slow.replace("schema = 1", "schema = 1\nmust-fail = 'complete'");
+    assert_eq!(said_of(&must.replace("EXPECT", "that = 'complete'")), "");
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for text in [
+        with("on = \"leech[0..2]\"", "on = \"leach[0..2]\"")
+            .replace("since = \"healed\"", "since = \"event(cut)\""),
+        with("healed = \"30s\"", "healed = \"90s\""),
+        with("[[expect]]", "[matrix]\n\"group.leech.cuont\" = [3, 4]\n[[expect]]"),
+        with("name = \"right\"", "name = \"right\"\nmust-fail = \"complete\"")
+            .replace("within = \"20s\"", "within = \"20\""),
+    ] {
+        let said = said_of(&text);
+        assert_eq!(said.matches("test.toml:").count(), 1, "{said}");
+    }
 }

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use sta_core::io::store::{Body, PieceStore};
 use sta_core::model::layout::Layout;
 
-use super::{Disk, NOT_DURABLE_BYTES, SimStore};
+use super::{Disk, SimStore};
 use crate::world::content::Content;
+use crate::world::durable::NOT_DURABLE_BYTES;
 
 const PIECE: u32 = 16 << 10;
 /// Three pieces and a bit.

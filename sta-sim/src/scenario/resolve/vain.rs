@@ -1,0 +1,196 @@
+//! What can prove nothing, whatever happens in a run: the file alone decides it, with no draw.
+//!
+//! A capsule may have it all the same: it says what was run.
+
+use std::fmt;
+use std::time::Duration;
+
+use sta_core::model::time::Time;
+
+use super::Resolver;
+use crate::runlog::verb_name;
+use crate::scenario::bound;
+use crate::scenario::driver::{is_over_at_once, network_kind};
+use crate::scenario::mistake::Place;
+use crate::scenario::plan::{
+    Behaviour, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Since, Start, Verb,
+};
+use crate::scenario::schema::{Event, Expect, VerbName};
+use crate::scenario::text::{self, Quantity};
+use crate::scenario::units::{self, show_size};
+
+impl Resolver<'_> {
+    fn in_vain(&mut self, place: &Place, why: impl fmt::Display) {
+        if self.file.capsule.is_none() {
+            self.wrong(place, why);
+        }
+    }
+
+    /// An event that lasts beyond the end of the run, or is between a host and itself.
+    pub(super) fn event_in_vain(&mut self, event: &PlannedEvent, place: &Place) {
+        let begins = match event.start {
+            Start::At(at) => at,
+            Start::When(_) => Time::ZERO,
+        };
+        let ends = event.lasts.and_then(|lasts| lasts.constant());
+        let ends = ends.map(|nanos| begins + Duration::from_nanos(nanos));
+        if let Some(ends) = ends.filter(|ends| *ends > self.deadline && self.never_heals()) {
+            let why = format!(
+                "lasts until {ends}, and the run ends at {}; leave the key out if nothing is to undo it",
+                self.deadline
+            );
+            self.in_vain(&place.key("for"), why);
+        }
+        let sides = event.on.fixed().zip(event.against.as_ref().and_then(|other| other.fixed()));
+        if let Some((on, against)) = sides
+            && on == against
+            && on.len() == 1
+        {
+            let why = format!(
+                "\"{}\" is \"on\" itself: nothing is between one host and itself",
+                event.on
+            );
+            self.in_vain(&place.key("against"), why);
+        }
+    }
+
+    const fn never_heals(&self) -> bool {
+        self.healed.as_nanos() >= self.deadline.as_nanos()
+    }
+
+    /// What counts from the end of the event `id` needs one.
+    pub(super) fn has_an_end(&mut self, id: &str, events: &[PlannedEvent], place: &Place) {
+        let Some(event) = events.iter().find(|event| event.id == id) else { return };
+        let verb = &event.verb;
+        let another = |wanted: fn(&Verb) -> bool| events.iter().any(|other| wanted(&other.verb));
+        let by_itself =
+            event.lasts.is_some() || is_over_at_once(verb) || *verb == Verb::TrackerAmnesia;
+        let undone = match verb {
+            Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause => !self.never_heals(),
+            verb if network_kind(verb).is_some() => {
+                !self.never_heals() || another(|other| matches!(other, Verb::Heal))
+            }
+            _ => another(|other| matches!(other, Verb::Restart | Verb::Join)),
+        };
+        if !by_itself && !undone {
+            let why = format!(
+                "{id:?} never ends, so nothing counts from its end: {} lasts until something undoes it; write for = \"5s\" in that event",
+                verb_name(verb)
+            );
+            self.in_vain(place, why);
+        }
+    }
+
+    /// Who has everything from the start, and keeps it, has nothing to recover from.
+    pub(super) fn can_recover(&mut self, of: &[HostIx], sources: &[bool], place: &Place) {
+        let takes = |verb| matches!(verb, VerbName::Wipe | VerbName::CorruptDisk);
+        let (events, faults) = (self.file.event.iter(), self.file.fault.iter());
+        let lost = events.map(|event| event.verb).chain(faults.map(|fault| fault.verb)).any(takes);
+        if !lost && !of.is_empty() && of.iter().all(|&host| sources[host]) {
+            let why = "these have everything from the start, and nothing takes it from them: there is nothing to recover; name those that lack something";
+            self.in_vain(&place.key("of"), why);
+        }
+    }
+
+    /// Makespan is held against the bound.
+    pub(super) fn is_bounded(
+        &mut self,
+        hosts: &[HostPlan],
+        contents: &[ContentPlan],
+        place: &Place,
+    ) {
+        let bound = bound::bound(hosts, contents);
+        // Without a content there is another mistake.
+        if !contents.is_empty() && bound.is_none_or(|bound| bound.best().is_zero()) {
+            let why = "there is no bound to hold it against: no rate limits anything; write up = \"8 Mbit/s\" in the groups";
+            self.in_vain(place, why);
+        }
+    }
+
+    /// What `of` lack fits on their disks.
+    pub(super) fn has_room(
+        &mut self,
+        expect: &Expect,
+        (of, hosts, contents): (&[HostIx], &[HostPlan], &[ContentPlan]),
+    ) {
+        if self.file.must_fail == Some(expect.that) {
+            return;
+        }
+        let too_small = |&host: &HostIx| {
+            let missing = bound::missing(&hosts[host], contents);
+            let capacity = hosts[host].disk.capacity.filter(|most| *most < missing)?;
+            Some((&hosts[host], show_size(capacity), show_size(missing)))
+        };
+        let mut staying = of.iter().filter(|host| self.stays(&hosts[**host]));
+        if let Some((host, fits, needs)) = staying.find_map(too_small) {
+            let group = self.file.group.iter().position(|group| group.name == host.group);
+            let place = Place::top("group").index(group.unwrap_or(0)).key("disk").key("capacity");
+            let name = &host.name;
+            let why = format!(
+                "{name} is to have everything, and only {fits} of {needs} fit; allow more, or do not expect it of {name}"
+            );
+            self.in_vain(&place, why);
+        }
+    }
+
+    /// `of` can be complete so long after `since`, and by the deadline.
+    pub(super) fn is_attainable(
+        &mut self,
+        expect: &Expect,
+        (of, hosts, contents): (&[HostIx], &[HostPlan], &[ContentPlan]),
+        (within, since): (Duration, &Since),
+        place: &Place,
+    ) {
+        let counts = matches!(since, Since::Start | Since::Join);
+        if !counts || self.file.must_fail == Some(expect.that) || self.draws() {
+            return;
+        }
+        let place = match expect.within {
+            Some(_) => place.key("within"),
+            None => Place::top("clock").key("deadline"),
+        };
+        let too_soon = |&host: &HostIx| {
+            let from = if *since == Since::Join { hosts[host].join } else { Time::ZERO };
+            let due = (from + within).min(self.deadline);
+            let least = Time::ZERO + bound::least(hosts, contents, host);
+            let lacks = bound::missing(&hosts[host], contents) > 0;
+            (lacks && (least > due || due == from)).then_some((&hosts[host].name, least, due))
+        };
+        let mut staying = of.iter().filter(|host| self.stays(&hosts[**host]));
+        if let Some((name, least, due)) = staying.find_map(too_soon) {
+            let why = format!(
+                "{name} cannot have everything before {least}, and is to have it at {due}; allow more time"
+            );
+            self.in_vain(&place, why);
+        }
+    }
+
+    /// Whether a host is sure to come when its group says so and to be there at the end: who is away for good is asked
+    /// nothing.
+    fn stays(&self, host: &HostPlan) -> bool {
+        use VerbName::{Crash, Join, Leave, PowerOff, Restart, TornWrite, Wipe};
+        let otherwise = |event: &Event| match event.verb {
+            Crash | Leave | PowerOff | TornWrite | Wipe => event.lasts.is_none(),
+            verb => matches!(verb, Join | Restart),
+        };
+        host.leave == LeavePlan::Stay
+            && !matches!(host.behaviour, Behaviour::Churner { .. })
+            && !self.file.event.iter().any(otherwise)
+    }
+
+    /// Whether seeds differ in what bounds a run.
+    fn draws(&self) -> bool {
+        let drawn = |text: &Option<String>, quantity: Quantity| {
+            let dist = text.as_ref().and_then(|text| text::dist(text, quantity).ok());
+            dist.is_some_and(|dist| dist.constant().is_none())
+        };
+        let joins = |text: &Option<String>| {
+            let join = text.as_ref().and_then(|text| text::join(text).ok());
+            join.is_some_and(|join| join.wait.constant().is_none())
+        };
+        let groups = self.file.group.iter().any(|group| {
+            drawn(&group.up, units::rate) || drawn(&group.down, units::rate) || joins(&group.join)
+        });
+        groups || self.file.content.iter().any(|content| !content.initial.is_empty())
+    }
+}
