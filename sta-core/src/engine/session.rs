@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::pipeline::Pipeline;
 use super::rate::Rate;
@@ -21,6 +22,9 @@ use crate::model::layout::{Block, Layout};
 use crate::model::limits;
 use crate::model::time::Time;
 use crate::wire::peer::RejectReason;
+
+/// A peer of good will serves us as soon as it has said hello; after so long it does not mean to.
+const WITHHOLDS: Duration = Duration::from_secs(1);
 
 /// What a peer did that ends its session. It is the peer's fault; the others go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,8 +72,8 @@ pub struct Session {
     pub remote: SocketAddr,
     /// What it says it has.
     pub have: Bitfield,
-    /// It does not serve us.
-    pub choked_by_it: bool,
+    /// Since when it does not serve us, if it does not.
+    pub choked_since: Option<Time>,
     /// We do not serve it.
     pub choking: bool,
     /// It was asked, and nothing came for long; until an answer does, it is asked for nothing.
@@ -99,7 +103,7 @@ impl Session {
             node,
             remote,
             have: Bitfield::empty(layout.pieces()),
-            choked_by_it: true,
+            choked_since: Some(now),
             choking: true,
             stalled: false,
             pipeline: Pipeline::default(),
@@ -218,6 +222,12 @@ impl Session {
     pub fn silent_since(&self) -> Option<Time> {
         let oldest = self.asked.values().next()?.at;
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
+    }
+
+    /// Whether it has not served us for so long that this cannot be the greeting's delay.
+    #[must_use]
+    pub fn withholds(&self, now: Time) -> bool {
+        self.choked_since.is_some_and(|since| now.since(since) >= WITHHOLDS)
     }
 
     // What it asks for.

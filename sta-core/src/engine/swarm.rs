@@ -1,13 +1,16 @@
 //! All a node knows of one torrent and its peers: composes picker, assembly, sessions, uploads, choker and
 //! neighbours.
 //!
-//! Inputs are method calls, outputs are polled. `swarm/fetch.rs` decides what to ask of whom, `swarm/storage.rs`
-//! what a stored and a checked piece mean; this file holds the state, the sessions and the clockwork.
+//! Inputs are method calls, outputs are polled. `swarm/peers.rs` decides with whom to have sessions, `swarm/fetch.rs` what to
+//! ask of whom, `swarm/serve.rs` whom to serve, `swarm/storage.rs` what a stored and a checked piece mean; this file holds
+//! the state, the sessions and the clockwork.
 //!
 //! Invariants: a piece is announced, served and counted as had only after its hash was right. Every block under
 //! way is asked of a session that stands.
 
 mod fetch;
+mod peers;
+mod serve;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,14 +18,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::assembly::Assembly;
-use super::choker::{Candidate, Choker};
+use super::choker::Choker;
 use super::interface::{ConnId, Output, Torrent};
 use super::neighbours::Neighbours;
 use super::picker::Picker;
 use super::rate::Rate;
 use super::session::{Misbehaviour, Session, Wish};
 use super::uploads::Uploads;
-use crate::model::address::Address;
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
 use crate::model::event::Event;
@@ -39,14 +41,8 @@ use crate::wire::tracker::TransferEvent;
 const TICK: Duration = Duration::from_millis(500);
 /// How long a source is not asked again for a piece that it has just given to somebody else.
 const AVOID: Duration = Duration::from_secs(2);
-/// Least time between two wishes for more peers; grows while they are in vain.
-const WANT_FIRST: Duration = Duration::from_secs(2);
-/// Longest time between two wishes for more peers.
-const WANT_MAX: Duration = Duration::from_secs(60);
 /// How often payload totals are told to the tracker.
 const STATS_EVERY: Duration = Duration::from_secs(5);
-/// A peer that took this many pieces more than four times what it gave is served after the others.
-const TAKER_PIECES: u64 = 16;
 
 /// What a tracker is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +110,10 @@ pub struct Swarm {
     next_stats: Time,
     next_want: Time,
     want_wait: Duration,
+    /// Neighbours wanted besides those that the configuration names.
+    extra: usize,
+    /// When a peer that serves us was last sent something.
+    giver_served: Time,
     told: (u64, u64),
     outputs: VecDeque<Output>,
     news: VecDeque<News>,
@@ -156,8 +156,10 @@ impl Swarm {
             next_tick: now + TICK,
             next_choke: now + config.choke_interval,
             next_stats: now + STATS_EVERY,
-            next_want: now + WANT_FIRST,
-            want_wait: WANT_FIRST,
+            next_want: now + peers::WANT_FIRST,
+            want_wait: peers::WANT_FIRST,
+            extra: 0,
+            giver_served: Time::ZERO,
             told: (0, 0),
             outputs: VecDeque::new(),
             news: VecDeque::new(),
@@ -203,66 +205,6 @@ impl Swarm {
         self.config.peers_wanted
     }
 
-    /// A tracker names peers.
-    pub fn learned(&mut self, peers: Vec<(Address, NodeId)>, now: Time) {
-        let count = peers.len() as u32;
-        for (addr, node) in peers {
-            if node != self.own_node && self.neighbours.learn(addr, Some(node), now) {
-                self.want_wait = WANT_FIRST;
-            }
-        }
-        self.event(Event::PeersLearned { torrent: self.info_hash, count });
-    }
-
-    /// The next address to dial, if there is room for another neighbour. `conn` becomes its number.
-    pub fn next_dial(&mut self, conn: ConnId, now: Time) -> Option<Address> {
-        let dialling = self.neighbours.engaged();
-        let accepted = self.sessions.keys().filter(|c| matches!(c, ConnId::Accepted(_))).count();
-        if dialling + accepted >= self.config.peers_wanted as usize {
-            return None;
-        }
-        let sessions = &self.sessions;
-        let connected = |node: &NodeId| sessions.values().any(|session| session.node == *node);
-        let addr = self.neighbours.due(now, connected)?;
-        self.neighbours.dialling(&addr, conn);
-        Some(addr)
-    }
-
-    /// Whether a session with `node`, which has said hello, may begin on `conn`; else why not.
-    ///
-    /// # Errors
-    /// The reason, for the peer's user to read.
-    pub fn admits(&self, conn: ConnId, node: &NodeId) -> Result<(), &'static str> {
-        if *node == self.own_node {
-            return Err("this is myself, or another node with my id");
-        }
-        if self.neighbours.is_banned(node) {
-            return Err("this node is banned here: it sent wrong data");
-        }
-        let other = self.sessions.iter().find(|(_, session)| session.node == *node);
-        if let Some((&standing, _)) = other
-            && !self.replaces(conn, standing, node)
-        {
-            return Err("a session with this node stands already");
-        }
-        if other.is_none() && self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX {
-            return Err("too many peers");
-        }
-        Ok(())
-    }
-
-    /// Of two connections with one node, the one to keep. When both have dialled at the same time both ends must
-    /// come to the same answer: the dial of the smaller id stays. A second one from the same end
-    /// means that the first was lost there.
-    fn replaces(&self, new: ConnId, standing: ConnId, node: &NodeId) -> bool {
-        match (new, standing) {
-            (ConnId::Dialled(_), ConnId::Accepted(_)) => self.own_node < *node,
-            (ConnId::Accepted(_), ConnId::Dialled(_)) => *node < self.own_node,
-            (ConnId::Accepted(_), ConnId::Accepted(_)) => true,
-            (ConnId::Dialled(_), ConnId::Dialled(_)) => false,
-        }
-    }
-
     /// Both sides have said hello on `conn`, and [`Self::admits`] had nothing against it.
     pub fn connected(&mut self, conn: ConnId, node: NodeId, remote: SocketAddr, now: Time) {
         let standing = self.sessions.iter().find(|(_, s)| s.node == node).map(|(&c, _)| c);
@@ -287,14 +229,14 @@ impl Swarm {
         let result = match message {
             PeerMessage::Have { p } => session.gained(&p).map(|new| self.gained(conn, &new, now)),
             PeerMessage::Choke => {
-                session.choked_by_it = true;
+                session.choked_since = Some(now);
                 session.stalled = false;
                 session.void_asked();
                 self.abandon(conn, now);
                 Ok(())
             }
             PeerMessage::Unchoke => {
-                session.choked_by_it = false;
+                session.choked_since = None;
                 self.fill(conn, now);
                 Ok(())
             }
@@ -383,6 +325,7 @@ impl Swarm {
         }
         self.tell_totals(now);
         self.want_more(now);
+        self.fit_slots(now);
         self.finish_if_due(now);
         self.fill_all(now);
         self.serve(now);
@@ -431,52 +374,6 @@ impl Swarm {
         }
     }
 
-    /// Hands waiting requests to connections that have room.
-    fn serve(&mut self, now: Time) {
-        let seeding = self.have.is_full();
-        let allowance = TAKER_PIECES * u64::from(self.layout.piece_bytes());
-        let taker = |s: &Session| !seeding && s.up.total() > allowance + 4 * s.pipeline.total();
-        while let Some(service) = self.uploads.next(&mut self.sessions, seeding, taker) {
-            let Wish { id, block } = service.wish;
-            if let Some(session) = self.sessions.get_mut(&service.conn) {
-                session.handed(block);
-                session.said = now;
-            }
-            let (conn, torrent) = (service.conn, self.info_hash);
-            self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
-            for (conn, Wish { id, .. }) in service.elsewhere {
-                self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
-            }
-        }
-    }
-
-    fn choke_round(&mut self, now: Time) {
-        let gives = |s: &Session| s.pipeline.rate(now);
-        let candidates: Vec<_> = self
-            .sessions
-            .iter()
-            .map(|(&conn, session)| Candidate { conn, gives: gives(session) })
-            .collect();
-        let unchoked = self.choker.round(&candidates);
-        for Candidate { conn, .. } in candidates {
-            let Some(session) = self.sessions.get_mut(&conn) else { continue };
-            let choke = !unchoked.contains(&conn);
-            if session.choking == choke {
-                continue;
-            }
-            session.choking = choke;
-            let (torrent, peer) = (self.info_hash, session.node.clone());
-            if choke {
-                session.void_waiting();
-                self.event(Event::Choked { torrent, peer });
-                self.send(conn, PeerMessage::Choke, now);
-            } else {
-                self.event(Event::Unchoked { torrent, peer });
-                self.send(conn, PeerMessage::Unchoke, now);
-            }
-        }
-    }
-
     /// Ends sessions that have gone silent, greets those that might think so of us, and takes back what a stalled
     /// peer was asked for.
     fn check_sessions(&mut self, now: Time) {
@@ -502,18 +399,6 @@ impl Swarm {
         for conn in stalled {
             self.give_up_all(conn, now);
         }
-    }
-
-    fn want_more(&mut self, now: Time) {
-        let engaged = self.sessions.len();
-        let few = (self.config.peers_wanted as usize).div_ceil(2);
-        if self.phase != Phase::Fetching || engaged >= few || now < self.next_want {
-            return;
-        }
-        self.next_want = now + self.want_wait;
-        self.want_wait = (self.want_wait * 2).min(WANT_MAX);
-        let missing = self.config.peers_wanted.saturating_sub(engaged as u32);
-        self.news.push_back(News::Want(missing));
     }
 
     fn tell_totals(&mut self, now: Time) {

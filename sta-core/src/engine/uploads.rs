@@ -5,11 +5,10 @@
 //! with few slots some downlinks get too many of the fat uploads and others none, and a third of the network idles. What
 //! comes first, and who gets the slots when there are more peers:
 //!
-//! 1. peers that give something; those that only take are served while nobody else is;
-//! 2. a piece that has begun to go to a peer before another one;
-//! 3. for a source that has not sent everything once: pieces that were sent least, then the peer that has least; for
+//! 1. a piece that has begun to go to a peer before another one;
+//! 2. for a source that has not sent everything once: pieces that were sent least, then the peer that has least; for
 //!    everybody else the peer that has least, then pieces that were sent least;
-//! 4. the peer that was served longest ago.
+//! 3. the peer that was served longest ago.
 //!
 //! Nothing ever waits for a better request: a free slot takes the best there is. It knows nothing of time.
 
@@ -69,6 +68,11 @@ impl Uploads {
         Self { slots, active: Vec::new(), copies, seen, last: BTreeMap::new(), turn: 0 }
     }
 
+    /// From now on `slots` peers are served at the same time; what has begun is finished.
+    pub const fn set_slots(&mut self, slots: usize) {
+        self.slots = slots;
+    }
+
     /// How often `piece` has begun to go out.
     #[must_use]
     pub fn copies(&self, piece: u32) -> u16 {
@@ -95,20 +99,21 @@ impl Uploads {
     }
 
     /// The next request to hand to a connection, taken from its session; `None` if every slot is busy or nothing
-    /// waits. `only_source` says that this node has every piece; `taker` names peers that only take.
+    /// waits. `only_source` says that this node has every piece; who is not `served` has to wait.
     pub fn next(
         &mut self,
         sessions: &mut BTreeMap<ConnId, Session>,
         only_source: bool,
-        taker: impl Fn(&Session) -> bool,
+        served: impl Fn(&Session) -> bool,
     ) -> Option<Service> {
         self.active.retain(|slot| {
-            sessions.get(&slot.conn).is_some_and(|s| s.ahead() > 0 || s.waits_for(slot.piece))
+            let goes_on = |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece));
+            sessions.get(&slot.conn).is_some_and(goes_on)
         });
-        if let Some(service) = self.continue_slot(sessions) {
+        if let Some(service) = self.continue_slot(sessions, &served) {
             return Some(service);
         }
-        let slot = self.best(sessions, only_source && !self.seen.is_full(), taker)?;
+        let slot = self.best(sessions, only_source && !self.seen.is_full(), served)?;
         let held = self.active.iter().position(|held| held.conn == slot.conn);
         if held.is_none() && self.active.len() >= self.slots {
             // Its turn comes when a slot has drained; until then nobody else begins anything.
@@ -133,9 +138,14 @@ impl Uploads {
     }
 
     /// The next block of a piece that is going out.
-    fn continue_slot(&self, sessions: &mut BTreeMap<ConnId, Session>) -> Option<Service> {
+    fn continue_slot(
+        &self,
+        sessions: &mut BTreeMap<ConnId, Session>,
+        served: impl Fn(&Session) -> bool,
+    ) -> Option<Service> {
         self.active.iter().find_map(|slot| {
-            let session = sessions.get_mut(&slot.conn).filter(|s| s.ahead() < AHEAD_MAX)?;
+            let session =
+                sessions.get_mut(&slot.conn).filter(|s| s.ahead() < AHEAD_MAX && served(s))?;
             let wish = session.take_waiting(slot.piece)?;
             Some(Service { conn: slot.conn, wish, elsewhere: Vec::new() })
         })
@@ -145,13 +155,11 @@ impl Uploads {
         &self,
         sessions: &BTreeMap<ConnId, Session>,
         spreading: bool,
-        taker: impl Fn(&Session) -> bool,
+        served: impl Fn(&Session) -> bool,
     ) -> Option<Slot> {
-        let gives = |slot: &Slot| sessions.get(&slot.conn).is_some_and(|session| !taker(session));
-        let giver_is_served = self.active.iter().any(gives);
         let mut best = None;
         for (&conn, session) in sessions {
-            if session.ahead() >= AHEAD_MAX || (giver_is_served && taker(session)) {
+            if session.ahead() >= AHEAD_MAX || !served(session) {
                 continue;
             }
             let last = self.last.get(&conn);
@@ -165,7 +173,7 @@ impl Uploads {
                 let (copies, has) = (u32::from(self.copies(piece)), session.have.count());
                 let most_wanted = if spreading { (copies, has) } else { (has, copies) };
                 let turn = last.map_or(0, |served| served.turn);
-                let key = (taker(session), Reverse(begun), most_wanted, turn);
+                let key = (Reverse(begun), most_wanted, turn);
                 if best.as_ref().is_none_or(|(least, _)| key < *least) {
                     best = Some((key, Slot { conn, piece }));
                 }

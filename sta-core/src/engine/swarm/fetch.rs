@@ -21,7 +21,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 /// A node asks for twice as much at a time when it has so many pieces fewer than its neighbours.
-const BEHIND_PIECES: u64 = 8;
+pub(super) const BEHIND_PIECES: u64 = 8;
 /// And for no more than so many times as much.
 const BEHIND_MAX: u64 = 4;
 
@@ -50,7 +50,7 @@ impl Swarm {
         loop {
             let Some(session) = self.sessions.get(&conn) else { return };
             let window = Self::window(session, now) * behind / BEHIND_PIECES;
-            if session.choked_by_it || session.asked_bytes() >= window {
+            if session.choked_since.is_some() || session.asked_bytes() >= window {
                 return;
             }
             let Some(block) = self.next_block(conn, now) else { return };
@@ -113,7 +113,7 @@ impl Swarm {
     /// Who asks for little at a time gets less of an uplink than others do whenever its requests are late (they wait behind
     /// its own uploads), and by that asks for still less. So who falls behind its neighbours asks for more, and
     /// catches up: without this one node in twenty ended a tenth later than the rest.
-    fn behind(&self) -> u64 {
+    pub(super) fn behind(&self) -> u64 {
         let fetching = || self.sessions.values().filter(|session| !session.have.is_full());
         let theirs: u64 = fetching().map(|session| u64::from(session.have.count())).sum();
         let mean = theirs.checked_div(fetching().count() as u64).unwrap_or_default();

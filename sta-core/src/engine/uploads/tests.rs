@@ -42,7 +42,7 @@ fn sessions(wishes: &[&[u32]]) -> Sessions {
 /// Serves until nothing is left or every slot waits for its connection: who got which piece.
 fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
     let mut served = Vec::new();
-    while let Some(Service { conn, wish, .. }) = uploads.next(sessions, false, |_| false) {
+    while let Some(Service { conn, wish, .. }) = uploads.next(sessions, false, |_| true) {
         let ConnId::Accepted(number) = conn else { panic!("a peer that connected") };
         sessions.get_mut(&conn).expect("it is there").handed(wish.block);
         served.push((number, wish.block.piece));
@@ -107,49 +107,48 @@ fn a_peer_in_need_gets_the_slot_of_one_that_has_more_once_that_has_drained() {
 }
 
 #[test]
-fn who_only_takes_is_not_served_beside_one_that_gives() {
-    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6]]));
-    let taker = |session: &Session| session.node.as_str() == "peer-0";
+fn who_has_to_wait_holds_no_slot_and_goes_on_later() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
+    assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5)]);
+    let waits = |session: &Session| session.node.as_str() != "peer-0";
     for _ in 0..2 {
-        let service = uploads.next(&mut sessions, false, taker).expect("a wish waits");
+        let service = uploads.next(&mut sessions, false, waits).expect("a wish waits");
         assert_eq!(service.conn, conn(1));
         sessions.get_mut(&conn(1)).expect("it is there").handed(service.wish.block);
-        assert_eq!(uploads.next(&mut sessions, false, taker), None, "a free slot is not for it");
+        assert_eq!(uploads.next(&mut sessions, false, waits), None, "nothing for the other");
         all_sent(&mut sessions);
     }
-    let service = uploads.next(&mut sessions, false, taker).expect("nobody else wants anything");
-    assert_eq!(service.conn, conn(0));
+    assert_eq!(uploads.next(&mut sessions, false, waits), None, "nor when nobody else asks");
+    assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5)], "the rest of its piece");
 }
 
 #[test]
-fn who_only_takes_comes_last_but_comes() {
-    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
-    let taker = |session: &Session| session.node.as_str() == "peer-0";
-    let mut order = Vec::new();
-    while let Some(service) = uploads.next(&mut sessions, false, taker) {
-        order.push(service.conn);
-    }
-    assert_eq!(order, [conn(1), conn(1), conn(0), conn(0)]);
+fn with_fewer_slots_what_has_begun_is_finished() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5, 7], &[6, 7]]));
+    assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5), (1, 6)]);
+    uploads.set_slots(1);
+    assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5), (1, 6)]);
+    assert_eq!(in_turns(2, &mut uploads, &mut sessions), [(0, 7), (0, 7)], "one at a time");
 }
 
 #[test]
 fn the_only_source_sends_the_others_elsewhere_while_something_is_unsent() {
     let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0], &[0]]));
-    let first = uploads.next(&mut sessions, true, |_| false).expect("a wish waits");
+    let first = uploads.next(&mut sessions, true, |_| true).expect("a wish waits");
     assert_eq!((first.conn, first.wish.block.piece), (conn(0), 0));
     let sent_away: Vec<ConnId> = first.elsewhere.iter().map(|(conn, _)| *conn).collect();
     assert_eq!(sent_away, [conn(1), conn(1), conn(2), conn(2)], "piece 1 is still unsent");
     let (mut uploads, mut sessions) = (Uploads::new(1, 4), self::sessions(&[&[0], &[0]]));
-    let last = uploads.next(&mut sessions, true, |_| false).expect("a wish waits");
+    let last = uploads.next(&mut sessions, true, |_| true).expect("a wish waits");
     assert!(last.elsewhere.is_empty(), "everything is out once: a second copy is welcome");
 }
 
 #[test]
 fn a_session_that_ends_frees_its_slot() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
-    uploads.next(&mut sessions, false, |_| false).expect("a wish waits");
+    uploads.next(&mut sessions, false, |_| true).expect("a wish waits");
     sessions.remove(&conn(0));
     uploads.forget(conn(0));
-    let next = uploads.next(&mut sessions, false, |_| false).expect("a wish waits");
+    let next = uploads.next(&mut sessions, false, |_| true).expect("a wish waits");
     assert_eq!(next.conn, conn(1));
 }

@@ -1,0 +1,102 @@
+//! With whom to have sessions: whom to dial, whom to admit, and when to ask the tracker for others.
+
+use std::time::Duration;
+
+use super::fetch::BEHIND_PIECES;
+use super::{News, Phase, Swarm};
+use crate::engine::interface::ConnId;
+use crate::model::address::Address;
+use crate::model::event::Event;
+use crate::model::ids::NodeId;
+use crate::model::limits;
+use crate::model::time::Time;
+
+/// Least time between two wishes for more peers; grows while they are in vain.
+pub(super) const WANT_FIRST: Duration = Duration::from_secs(1);
+/// Longest time between two wishes for more peers.
+const WANT_MAX: Duration = Duration::from_secs(60);
+/// How many neighbours more a node wants each time that it finds itself behind those it has.
+const EXTRA_STEP: usize = 2;
+
+impl Swarm {
+    /// A tracker names peers.
+    pub fn learned(&mut self, peers: Vec<(Address, NodeId)>, now: Time) {
+        let count = peers.len() as u32;
+        for (addr, node) in peers {
+            if node != self.own_node && self.neighbours.learn(addr, Some(node), now) {
+                self.want_wait = WANT_FIRST;
+            }
+        }
+        self.event(Event::PeersLearned { torrent: self.info_hash, count });
+    }
+
+    /// The next address to dial, if there is room for another neighbour. `conn` becomes its number.
+    pub fn next_dial(&mut self, conn: ConnId, now: Time) -> Option<Address> {
+        let dialling = self.neighbours.engaged();
+        let accepted = self.sessions.keys().filter(|c| matches!(c, ConnId::Accepted(_))).count();
+        if dialling + accepted >= self.config.peers_wanted as usize + self.extra {
+            return None;
+        }
+        let sessions = &self.sessions;
+        let connected = |node: &NodeId| sessions.values().any(|session| session.node == *node);
+        let addr = self.neighbours.due(now, connected)?;
+        self.neighbours.dialling(&addr, conn);
+        Some(addr)
+    }
+
+    /// Whether a session with `node`, which has said hello, may begin on `conn`; else why not.
+    ///
+    /// # Errors
+    /// The reason, for the peer's user to read.
+    pub fn admits(&self, conn: ConnId, node: &NodeId) -> Result<(), &'static str> {
+        if *node == self.own_node {
+            return Err("this is myself, or another node with my id");
+        }
+        if self.neighbours.is_banned(node) {
+            return Err("this node is banned here: it sent wrong data");
+        }
+        let other = self.sessions.iter().find(|(_, session)| session.node == *node);
+        if let Some((&standing, _)) = other
+            && !self.replaces(conn, standing, node)
+        {
+            return Err("a session with this node stands already");
+        }
+        if other.is_none() && self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX {
+            return Err("too many peers");
+        }
+        Ok(())
+    }
+
+    /// Of two connections with one node, the one to keep. When both have dialled at the same time both ends must
+    /// come to the same answer: the dial of the smaller id stays. A second one from the same end
+    /// means that the first was lost there.
+    fn replaces(&self, new: ConnId, standing: ConnId, node: &NodeId) -> bool {
+        match (new, standing) {
+            (ConnId::Dialled(_), ConnId::Accepted(_)) => self.own_node < *node,
+            (ConnId::Accepted(_), ConnId::Dialled(_)) => *node < self.own_node,
+            (ConnId::Accepted(_), ConnId::Accepted(_)) => true,
+            (ConnId::Dialled(_), ConnId::Dialled(_)) => false,
+        }
+    }
+
+    /// Asks the tracker for others: when half of the neighbours are gone, for each that serves nobody here, and when all of them
+    /// have more than we, who then have drawn neighbours with little to give.
+    pub(super) fn want_more(&mut self, now: Time) {
+        if self.phase != Phase::Fetching || now < self.next_want {
+            return;
+        }
+        let wanted = self.config.peers_wanted as usize;
+        let withholding = self.sessions.values().filter(|session| session.withholds(now)).count();
+        let lags = self.behind() >= 2 * BEHIND_PIECES;
+        let for_lag = self.extra.saturating_sub(withholding) + if lags { EXTRA_STEP } else { 0 };
+        self.extra = (for_lag + withholding).min(wanted);
+        let few = if lags || withholding > 0 { wanted + self.extra } else { wanted.div_ceil(2) };
+        if self.sessions.len() >= few {
+            return;
+        }
+        self.next_want = now + self.want_wait;
+        self.want_wait = (self.want_wait * 2).min(WANT_MAX);
+        let missing = (wanted + self.extra).saturating_sub(self.sessions.len());
+        self.news.push_back(News::Want(missing as u32));
+    }
+}

@@ -1,0 +1,86 @@
+//! Whom to serve: who may ask at all, how many at a time, and who has to wait.
+
+use std::time::Duration;
+
+use super::Swarm;
+use crate::engine::choker::Candidate;
+use crate::engine::interface::Output;
+use crate::engine::session::{Session, Wish};
+use crate::model::event::Event;
+use crate::model::time::Time;
+use crate::wire::peer::{PeerMessage, RejectReason};
+
+/// A peer that serves nobody here is sent more than a piece only when nobody else was sent anything for so long: kernels hold what
+/// others asked for, so that no request of theirs waits, while the uplink is busy with them.
+const TAKERS_WAIT: Duration = Duration::from_millis(250);
+
+impl Swarm {
+    /// Hands waiting requests to connections that have room.
+    pub(super) fn serve(&mut self, now: Time) {
+        let seeding = self.have.is_full();
+        let allowance = u64::from(self.layout.piece_bytes());
+        let taker = |s: &Session| s.choked_since.is_some() && s.up.total() > allowance;
+        loop {
+            let takers_wait = now.since(self.giver_served) < TAKERS_WAIT;
+            let served = |session: &Session| !(takers_wait && taker(session));
+            let Some(service) = self.uploads.next(&mut self.sessions, seeding, served) else {
+                return;
+            };
+            let Wish { id, block } = service.wish;
+            if let Some(session) = self.sessions.get_mut(&service.conn) {
+                if !taker(session) {
+                    self.giver_served = now;
+                }
+                session.handed(block);
+                session.said = now;
+            }
+            let (conn, torrent) = (service.conn, self.info_hash);
+            self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
+            for (conn, Wish { id, .. }) in service.elsewhere {
+                self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
+            }
+        }
+    }
+
+    pub(super) fn choke_round(&mut self, now: Time) {
+        let gives = |s: &Session| s.pipeline.rate(now);
+        let candidates: Vec<_> = self
+            .sessions
+            .iter()
+            .map(|(&conn, session)| Candidate { conn, gives: gives(session) })
+            .collect();
+        let unchoked = self.choker.round(&candidates);
+        for Candidate { conn, .. } in candidates {
+            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            let choke = !unchoked.contains(&conn);
+            if session.choking == choke {
+                continue;
+            }
+            session.choking = choke;
+            let (torrent, peer) = (self.info_hash, session.node.clone());
+            if choke {
+                session.void_waiting();
+                self.event(Event::Choked { torrent, peer });
+                self.send(conn, PeerMessage::Choke, now);
+            } else {
+                self.event(Event::Unchoked { torrent, peer });
+                self.send(conn, PeerMessage::Unchoke, now);
+            }
+        }
+    }
+
+    /// As many slots as the uplink can fill at the rate at which this node is itself served by its peers, which is what a peer
+    /// can expect of another. A slow uplink thus serves few peers, and what it gives is soon complete and can be passed on.
+    pub(super) fn fit_slots(&mut self, now: Time) {
+        let most = self.config.upload_slots as usize;
+        let rates = self.sessions.values().map(|session| session.pipeline.rate(now));
+        let (givers, sum) = rates
+            .filter(|rate| *rate > 0)
+            .fold((0, 0), |(givers, sum), rate| (givers + 1, sum + rate));
+        let up = self.up.per_second(now);
+        if !self.have.is_full() && up > 0 && sum > 0 {
+            let slots = (up * givers).div_ceil(sum);
+            self.uploads.set_slots(usize::try_from(slots).map_or(most, |slots| slots.min(most)));
+        }
+    }
+}
