@@ -2,7 +2,7 @@
 //!
 //! A lease is expected of every node that runs and has a torrent, from `within` after it could first have reached the
 //! tracker; and none from `within` after a node went, in order or not. "Could have reached": both run, and no fault has
-//! been in force upon either since. What a tracker remembered across its own restart it says with `restored`.
+//! been in force upon either since. (The dead are to be forgotten whatever befell them.) What a tracker remembered across its own restart it says with `restored`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -122,7 +122,9 @@ impl Registry {
             let tracker = &pair.0;
             let (since, shown) = *known.wrong.entry(pair.clone()).or_insert((now, line));
             let listens = account.host(tracker).is_some_and(|host| host.running);
-            if !listens || account.disturbed_since(now, &[tracker, node]) {
+            // What stopped a node is no excuse for remembering it.
+            let excused: &[&NodeId] = if alive { &[tracker, node] } else { &[tracker] };
+            if !listens || account.disturbed_since(now, excused) {
                 known.wrong.insert(pair, (now, line));
             } else if now.since(since) > within {
                 let (who, within) = (Some(tracker), seconds(within));
@@ -237,6 +239,8 @@ mod tests {
         breaks(rule(), &format!("{dead} | 7000 tracker-0 expired leech-0"), "still knew leech-0");
         breaks(rule(), &format!("{dead} | 9000 seed-0 announced 0"), "still knew leech-0");
         holds(rule(), &format!("{dead} | 3000 leech-0 added 0/2 | 9000 seed-0 announced 0"));
+        let dark = format!("{KNOWN} | 1000 fault power-off leech-0 | 1000 leech-0 dies");
+        breaks(rule(), &format!("{dark} | 9000 seed-0 announced 0"), "still knew leech-0");
         let stopped = format!("{KNOWN} | 1000 leech-0 stopped");
         breaks(rule(), &format!("{stopped} | 9000 seed-0 announced 0"), "still knew leech-0");
     }
