@@ -20,6 +20,8 @@ const RATE_ASSUMED: u64 = 64 << 10;
 const SILENCE: Duration = Duration::from_secs(1);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
+/// The same for the last blocks of all: nothing else can be done meanwhile, and few are left to move to and fro.
+const GAIN_MIN_LAST: Duration = Duration::from_millis(100);
 /// A node asks for twice as much at a time when it has so many pieces fewer than its neighbours.
 pub(super) const BEHIND_PIECES: u64 = 8;
 /// And for no more than so many times as much.
@@ -218,7 +220,8 @@ impl Swarm {
         };
         let own = session.asked_bytes() + u64::from(block.len);
         let own = takes(own, rate) + session.pipeline.delay();
-        if waits <= 3 * own + GAIN_MIN {
+        let last = self.picker.open().count() == 0;
+        if waits <= 3 * own + if last { GAIN_MIN_LAST } else { GAIN_MIN } {
             return None;
         }
         self.move_away(holder, block, now);
