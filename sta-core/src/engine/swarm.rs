@@ -39,8 +39,9 @@ use crate::wire::tracker::TransferEvent;
 
 /// How often timeouts, stalls and dials are looked at. Everything else happens at once.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a source is not asked again for a piece that it has just given to somebody else.
-const AVOID: Duration = Duration::from_secs(2);
+/// How long a source is not asked again for a piece that it has just given to somebody else. If that one is lost meanwhile,
+/// everybody waits for so long.
+const AVOID: Duration = Duration::from_millis(500);
 /// How often payload totals are told to the tracker.
 const STATS_EVERY: Duration = Duration::from_secs(5);
 

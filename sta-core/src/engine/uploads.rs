@@ -32,6 +32,8 @@ pub struct Uploads {
     copies: Vec<u16>,
     /// Pieces that some peer has, or that are on their way to one.
     seen: Bitfield,
+    /// Those of them that no peer has said it has, with the connection that they are on their way by.
+    under_way: BTreeMap<u32, ConnId>,
     last: BTreeMap<ConnId, Served>,
     turn: u64,
 }
@@ -65,7 +67,8 @@ impl Uploads {
     pub fn new(pieces: u32, slots: usize) -> Self {
         let copies = vec![0; pieces as usize];
         let seen = Bitfield::empty(pieces);
-        Self { slots, active: Vec::new(), copies, seen, last: BTreeMap::new(), turn: 0 }
+        let (under_way, last) = (BTreeMap::new(), BTreeMap::new());
+        Self { slots, active: Vec::new(), copies, seen, under_way, last, turn: 0 }
     }
 
     /// From now on `slots` peers are served at the same time; what has begun is finished.
@@ -82,6 +85,7 @@ impl Uploads {
     /// Some peer has `piece`.
     pub fn seen(&mut self, piece: u32) {
         self.seen.insert(piece);
+        self.under_way.remove(&piece);
     }
 
     /// Whether the only source should rather send `conn` elsewhere for `piece`: others have it or are getting it,
@@ -92,10 +96,18 @@ impl Uploads {
         !self.seen.is_full() && self.seen.contains(piece) && !continues
     }
 
-    /// A session has ended.
+    /// A session has ended. What was on its way there may never be passed on.
     pub fn forget(&mut self, conn: ConnId) {
         self.active.retain(|slot| slot.conn != conn);
         self.last.remove(&conn);
+        let seen = &mut self.seen;
+        self.under_way.retain(|&piece, by| {
+            let stays = *by != conn;
+            if !stays {
+                seen.remove(piece);
+            }
+            stays
+        });
     }
 
     /// The next request to hand to a connection, taken from its session; `None` if every slot is busy or nothing
@@ -130,7 +142,9 @@ impl Uploads {
         if begins {
             let copies = &mut self.copies[slot.piece as usize];
             *copies = copies.saturating_add(1);
-            self.seen.insert(slot.piece);
+            if self.seen.insert(slot.piece) {
+                self.under_way.insert(slot.piece, slot.conn);
+            }
         }
         let redirect = begins && only_source && !self.seen.is_full();
         let elsewhere = if redirect { Self::redirected(sessions, slot) } else { Vec::new() };

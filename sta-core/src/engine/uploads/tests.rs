@@ -144,6 +144,18 @@ fn the_only_source_sends_the_others_elsewhere_while_something_is_unsent() {
 }
 
 #[test]
+fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
+    let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0]]));
+    uploads.next(&mut sessions, true, |_| true).expect("a wish waits");
+    assert!(uploads.redirects(conn(1), 0), "the first is getting it");
+    sessions.remove(&conn(0));
+    uploads.forget(conn(0));
+    assert!(!uploads.redirects(conn(1), 0), "and never will");
+    uploads.seen(0);
+    assert!(uploads.redirects(conn(1), 0), "somebody has it");
+}
+
+#[test]
 fn a_session_that_ends_frees_its_slot() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
     uploads.next(&mut sessions, false, |_| true).expect("a wish waits");
