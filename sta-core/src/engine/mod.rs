@@ -8,6 +8,7 @@
 //! | [`pipeline`] | how much to ask of a peer ahead of its answers, and in which blocks |
 //! | [`session`] | what one peer may say, and what of it is outstanding |
 //! | [`uploads`] | which waiting request is served next |
+//! | [`slots`] | how many peers to serve at the same time |
 //! | [`choker`] | whose requests may wait at all |
 //! | [`neighbours`] | whom to connect with, and when to try again |
 //! | [`rate`] | how fast something moves, of late |
@@ -29,5 +30,6 @@ pub mod pipeline;
 pub mod rate;
 pub mod registry;
 pub mod session;
+pub mod slots;
 pub mod swarm;
 pub mod uploads;

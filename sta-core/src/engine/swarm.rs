@@ -24,6 +24,7 @@ use super::neighbours::Neighbours;
 use super::picker::Picker;
 use super::rate::Rate;
 use super::session::{Misbehaviour, Session, Wish};
+use super::slots::Slots;
 use super::uploads::Uploads;
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
@@ -95,6 +96,7 @@ pub struct Swarm {
     assembly: Assembly,
     sessions: BTreeMap<ConnId, Session>,
     uploads: Uploads,
+    slots: Slots,
     choker: Choker,
     neighbours: Neighbours,
     accounts: BTreeMap<NodeId, Account>,
@@ -143,6 +145,7 @@ impl Swarm {
             assembly: Assembly::new(layout),
             sessions: BTreeMap::new(),
             uploads: Uploads::new(layout.pieces(), slots),
+            slots: Slots::new(slots),
             choker: Choker::new(slots),
             neighbours: Neighbours::new(seed.child("neighbours")),
             accounts: BTreeMap::new(),

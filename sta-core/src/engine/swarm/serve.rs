@@ -69,18 +69,17 @@ impl Swarm {
         }
     }
 
-    /// As many slots as the uplink can fill at the rate at which this node is itself served by its peers, which is what a peer
-    /// can expect of another. A slow uplink thus serves few peers, and what it gives is soon complete and can be passed on.
+    /// Looks at how many peers to serve at the same time.
     pub(super) fn fit_slots(&mut self, now: Time) {
-        let most = self.config.upload_slots as usize;
+        if self.have.is_full() {
+            return;
+        }
         let rates = self.sessions.values().map(|session| session.pipeline.rate(now));
         let (givers, sum) = rates
             .filter(|rate| *rate > 0)
             .fold((0, 0), |(givers, sum), rate| (givers + 1, sum + rate));
-        let up = self.up.per_second(now);
-        if !self.have.is_full() && up > 0 && sum > 0 {
-            let slots = (up * givers).div_ceil(sum);
-            self.uploads.set_slots(usize::try_from(slots).map_or(most, |slots| slots.min(most)));
-        }
+        let served = sum.checked_div(givers).unwrap_or_default();
+        let slots = self.slots.fit(self.up.per_second(now), served, now);
+        self.uploads.set_slots(slots);
     }
 }
