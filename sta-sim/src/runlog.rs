@@ -5,6 +5,8 @@
 //! must share) is read from this one stream. Invariant: entries never go back in time, and the hash is over the exact
 //! lines of `events.jsonl`.
 
+mod line;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -312,8 +314,11 @@ impl Entry {
 
     /// Appends the entry's line of `events.jsonl`, with the line feed.
     pub fn write_line(&self, out: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *out, self)
-            .expect("an entry has no map with odd keys, and a Vec takes it");
+        let by_hand = matches!(self, Self::Said(record) if line::write(record, out));
+        if !by_hand {
+            serde_json::to_writer(&mut *out, self)
+                .expect("an entry has no map with odd keys, and a Vec takes it");
+        }
         out.push(b'\n');
     }
 }
@@ -346,6 +351,31 @@ impl Entry {
             Self::Noted(Noted { note: Note::Mark { name }, .. }) => Some(name),
             _ => None,
         }
+    }
+}
+
+/// How often each kind of event happened. Few kinds are nearly all, so they are looked for in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Vec<(&'static str, u64)>);
+
+impl Counts {
+    /// One more of `kind`.
+    pub fn add(&mut self, kind: &'static str) {
+        match self.0.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((kind, 1)),
+        }
+    }
+
+    /// How often `kind` happened.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count)
+    }
+
+    /// Every kind that happened, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().copied()
     }
 }
 

@@ -77,7 +77,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         panics,
         faults: faults(plan, log),
         never_began: never_began(plan, log),
-        happened: kinds.counts().clone(),
+        happened: kinds.counts(),
         measures: gauges.read(&account),
         ended: log.ended,
         end: log.end,

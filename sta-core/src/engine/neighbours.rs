@@ -127,11 +127,12 @@ impl Neighbours {
         self.banned.contains(node)
     }
 
-    /// When the next address is due; [`Time::FAR_FUTURE`] if none is.
+    /// When the next address becomes due after `now`; [`Time::FAR_FUTURE`] if none does.
     #[must_use]
-    pub fn deadline(&self) -> Time {
+    pub fn next_due(&self, now: Time) -> Time {
         let waits = self.known.values().filter(|known| known.conn.is_none() && !known.useless);
-        waits.map(|known| known.retry_at).min().unwrap_or(Time::FAR_FUTURE)
+        let later = waits.map(|known| known.retry_at).filter(|&at| at > now);
+        later.min().unwrap_or(Time::FAR_FUTURE)
     }
 
     /// Forgets the address that has failed longest, if any is idle.
@@ -183,8 +184,8 @@ mod tests {
         for _ in 0..20 {
             neighbours.dialling(&addr(1), conn);
             neighbours.lost(conn, false, now);
-            assert!(neighbours.deadline() <= now + RETRY_CAP);
-            now = neighbours.deadline();
+            assert!(neighbours.next_due(now) <= now + RETRY_CAP);
+            now = neighbours.next_due(now);
         }
         assert!(now > Time::ZERO + 5 * RETRY_CAP, "it did slow down");
     }

@@ -37,11 +37,11 @@ impl Rate {
     /// Bytes per second, of late. In the first two seconds, over the time since the first byte.
     #[must_use]
     pub fn per_second(&self, now: Time) -> u64 {
-        let mut view = self.clone();
-        view.slide(now);
-        let Some(first) = view.first else { return 0 };
-        let slices = (view.current - first + 1).min(SLICES as u64);
-        view.sum * 1_000 / (slices * SLICE.as_millis() as u64)
+        let Some(first) = self.first else { return 0 };
+        let (current, steps) = self.ahead(now);
+        let past: u64 = (1..=steps).map(|step| self.slices[self.slot(step)]).sum();
+        let slices = (current - first + 1).min(SLICES as u64);
+        (self.sum - past) * 1_000 / (slices * SLICE.as_millis() as u64)
     }
 
     /// Bytes in all.
@@ -51,17 +51,23 @@ impl Rate {
     }
 
     fn slide(&mut self, now: Time) {
-        let target = now.as_nanos() / SLICE.as_nanos() as u64;
-        let steps = target.saturating_sub(self.current).min(SLICES as u64);
+        let (current, steps) = self.ahead(now);
         for step in 1..=steps {
-            let slot = (self.current + step) as usize % SLICES;
+            let slot = self.slot(step);
             self.sum -= std::mem::take(&mut self.slices[slot]);
         }
-        self.current = self.current.max(target);
-        if steps == SLICES as u64 {
-            self.slices = [0; SLICES];
-            self.sum = 0;
-        }
+        self.current = current;
+    }
+
+    /// The slice that `now` is in, and how many of those that are counted are over by then.
+    fn ahead(&self, now: Time) -> (u64, u64) {
+        let current = (now.as_nanos() / SLICE.as_nanos() as u64).max(self.current);
+        (current, (current - self.current).min(SLICES as u64))
+    }
+
+    /// Where the slice `step` after the current one lies, and until then the one that it takes the place of.
+    const fn slot(&self, step: u64) -> usize {
+        (self.current + step) as usize % SLICES
     }
 }
 

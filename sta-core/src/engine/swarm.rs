@@ -75,7 +75,7 @@ enum Phase {
     Serving,
 }
 
-/// What moved between this node and another, over all their sessions.
+/// What moved between this node and another, over all their sessions that have ended.
 #[derive(Clone, Debug)]
 struct Account {
     addr: SocketAddr,
@@ -99,6 +99,9 @@ pub struct Swarm {
     slots: Slots,
     choker: Choker,
     neighbours: Neighbours,
+    /// Until then nobody is to be dialled, unless a session comes or goes, or somebody is learned of: it is asked after
+    /// every input.
+    dials_from: Time,
     accounts: BTreeMap<NodeId, Account>,
     strikes: BTreeMap<NodeId, u32>,
     from_one_peer: BTreeSet<u32>,
@@ -148,6 +151,7 @@ impl Swarm {
             slots: Slots::new(slots),
             choker: Choker::new(slots),
             neighbours: Neighbours::new(seed.child("neighbours")),
+            dials_from: Time::ZERO,
             accounts: BTreeMap::new(),
             strikes: BTreeMap::new(),
             from_one_peer: BTreeSet::new(),
@@ -216,6 +220,7 @@ impl Swarm {
             self.close(standing, "another connection with this node took its place", now);
         }
         self.neighbours.identified(conn, &node);
+        self.dials_from = Time::ZERO;
         let torrent = self.info_hash;
         self.event(Event::PeerConnected { torrent, peer: node.clone() });
         self.accounts.entry(node.clone()).or_insert(Account { addr: remote, down: 0, up: 0 });
@@ -290,9 +295,6 @@ impl Swarm {
         let Some(block) = session.sent(now) else { return };
         let peer = session.node.clone();
         self.up.add(block.len.into(), now);
-        if let Some(account) = self.accounts.get_mut(&peer) {
-            account.up += u64::from(block.len);
-        }
         self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
         self.serve(now);
     }
@@ -300,6 +302,7 @@ impl Swarm {
     /// A connection has ended, or its dial has failed.
     pub fn closed(&mut self, conn: ConnId, why: &str, now: Time) {
         let torrent = self.info_hash;
+        self.dials_from = Time::ZERO;
         let useless =
             self.sessions.get(&conn).is_some_and(|s| self.have.is_full() && s.have.is_full());
         let dialled = self.neighbours.lost(conn, useless, now).cloned();
@@ -309,6 +312,10 @@ impl Swarm {
             }
             return;
         };
+        if let Some(account) = self.accounts.get_mut(&session.node) {
+            account.down += session.pipeline.total();
+            account.up += session.up.total();
+        }
         self.event(Event::PeerLost { torrent, peer: session.node.clone(), why: why.into() });
         self.picker.lost(session.have.iter());
         self.uploads.forget(conn);
@@ -322,6 +329,7 @@ impl Swarm {
             return;
         }
         self.next_tick = now + TICK;
+        self.dials_from = Time::ZERO;
         self.check_sessions(now);
         if now >= self.next_choke {
             self.next_choke = now + self.config.choke_interval;
@@ -355,8 +363,8 @@ impl Swarm {
                 addr: session.map_or(account.addr, |s| s.remote),
                 connected: session.is_some(),
                 have: session.map_or(0, |s| s.have.count()),
-                down: account.down,
-                up: account.up,
+                down: account.down + session.map_or(0, |s| s.pipeline.total()),
+                up: account.up + session.map_or(0, |s| s.up.total()),
                 down_rate: session.map_or(0, |s| s.pipeline.rate(now)),
                 up_rate: session.map_or(0, |s| s.up.per_second(now)),
             }
@@ -422,6 +430,7 @@ impl Swarm {
     fn ban(&mut self, node: &NodeId, why: &str, now: Time) {
         let (torrent, peer) = (self.info_hash, node.clone());
         self.neighbours.ban(node.clone());
+        self.dials_from = Time::ZERO;
         self.event(Event::PeerBanned { torrent, peer, why: why.into() });
         let conns: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.node == *node).map(|(&conn, _)| conn).collect();

@@ -221,3 +221,58 @@ pub enum Event {
         count: u32,
     },
 }
+
+impl Event {
+    /// Which torrent it is about, if it is about one.
+    #[must_use]
+    pub const fn torrent(&self) -> Option<&InfoHash> {
+        match self {
+            Self::NodeStarted { .. }
+            | Self::NodeStopped
+            | Self::TrackerConnected { .. }
+            | Self::TrackerLost { .. }
+            | Self::TrackerStarted { .. } => None,
+            Self::TorrentAdded { torrent, .. }
+            | Self::TorrentRemoved { torrent }
+            | Self::PeersLearned { torrent, .. }
+            | Self::PeerConnected { torrent, .. }
+            | Self::PeerLost { torrent, .. }
+            | Self::PeerBanned { torrent, .. }
+            | Self::DialFailed { torrent, .. }
+            | Self::Unchoked { torrent, .. }
+            | Self::Choked { torrent, .. }
+            | Self::BlockAsked { torrent, .. }
+            | Self::BlockSent { torrent, .. }
+            | Self::BlockReceived { torrent, .. }
+            | Self::EndGame { torrent }
+            | Self::PieceVerified { torrent, .. }
+            | Self::PieceFailed { torrent, .. }
+            | Self::PieceAnnounced { torrent, .. }
+            | Self::TorrentComplete { torrent, .. }
+            | Self::StoreFailed { torrent, .. }
+            | Self::LeaseGranted { torrent, .. }
+            | Self::LeaseEnded { torrent, .. }
+            | Self::PeersPushed { torrent, .. } => Some(torrent),
+        }
+    }
+
+    /// The other node that it is about, if there is one.
+    #[must_use]
+    pub const fn peer(&self) -> Option<&NodeId> {
+        match self {
+            Self::PeerConnected { peer, .. }
+            | Self::PeerLost { peer, .. }
+            | Self::PeerBanned { peer, .. }
+            | Self::DialFailed { peer, .. }
+            | Self::Unchoked { peer, .. }
+            | Self::Choked { peer, .. }
+            | Self::BlockAsked { peer, .. }
+            | Self::BlockSent { peer, .. }
+            | Self::BlockReceived { peer, .. } => Some(peer),
+            Self::LeaseGranted { node, .. }
+            | Self::LeaseEnded { node, .. }
+            | Self::PeersPushed { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+}

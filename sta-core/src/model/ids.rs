@@ -4,18 +4,57 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::limits;
 
 /// SHA-1 of the exact bytes of a torrent's `info` dictionary (BEP 3): the torrent's identity.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct InfoHash(pub [u8; 20]);
+
+impl InfoHash {
+    /// Its hexadecimal digits, without memory of their own: a log writes them with every event.
+    #[must_use]
+    pub fn hex(&self) -> Hex {
+        let mut digits = [0; 40];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Hex(digits)
+    }
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The digits of an info-hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex([u8; 40]);
+
+impl Hex {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("every digit is ASCII")
+    }
+}
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from(*self))
+        f.write_str(self.hex().as_str())
+    }
+}
+
+impl Serialize for InfoHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.hex().as_str())
+    }
+}
+
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -67,14 +106,13 @@ impl TryFrom<String> for InfoHash {
 
 impl From<InfoHash> for String {
     fn from(hash: InfoHash) -> Self {
-        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-        hash.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        hash.hex().as_str().to_owned()
     }
 }
 
 /// The name a node goes by: given by its user, or drawn at its start. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct NodeId(Arc<str>);
 
 impl NodeId {

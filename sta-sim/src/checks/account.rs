@@ -19,13 +19,93 @@ use crate::scenario::plan::{Behaviour, ContentIx, HostIx, Plan, Role, Verb};
 /// The swarm, as told so far.
 pub struct Account {
     plan: Arc<Plan>,
-    by_id: BTreeMap<NodeId, HostIx>,
-    by_hash: BTreeMap<InfoHash, ContentIx>,
+    nodes: Nodes,
+    torrents: Torrents,
+    about: About,
     hosts: Vec<Host>,
     faults: Vec<Fault>,
     detail: Detail,
     line: u64,
     now: Time,
+}
+
+/// A node or a torrent of the stream. A host of the plan has its index; strangers come after the hosts.
+pub type Number = u32;
+
+/// Whom and what an entry is about. Rules keep what they know by these numbers: names are compared once an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Who says it, or whom a note is about.
+    pub who: Number,
+    /// The other node.
+    pub peer: Number,
+    /// Which torrent.
+    pub torrent: Number,
+}
+
+/// The number of what an entry does not name.
+const NOBODY: Number = Number::MAX;
+
+impl Default for About {
+    fn default() -> Self {
+        Self { who: NOBODY, peer: NOBODY, torrent: NOBODY }
+    }
+}
+
+/// Numbers for nodes.
+struct Nodes {
+    by_id: BTreeMap<NodeId, Number>,
+    /// Names seen of late, each at a place that follows from where its text lies: the same few texts come again and again.
+    recent: Vec<Option<(NodeId, Number)>>,
+}
+
+/// Places for [`Nodes::recent`]; more than the names that a small run goes about with.
+const RECENT: usize = 1024;
+
+impl Nodes {
+    fn new(plan: &Plan) -> Self {
+        let numbered = plan.hosts.iter().zip(0..).map(|(host, number)| (host.id.clone(), number));
+        Self { by_id: numbered.collect(), recent: vec![None; RECENT] }
+    }
+
+    fn number(&mut self, id: &NodeId) -> Number {
+        let text = id.as_str();
+        let recent = &mut self.recent[text.as_ptr().addr() / size_of::<usize>() % RECENT];
+        if let Some((known, number)) = recent
+            && std::ptr::eq(known.as_str(), text)
+        {
+            return *number;
+        }
+        let next = self.by_id.len() as Number;
+        let number = *self.by_id.entry(id.clone()).or_insert(next);
+        *recent = Some((id.clone(), number));
+        number
+    }
+}
+
+/// Numbers for torrents.
+#[derive(Default)]
+struct Torrents {
+    by_hash: BTreeMap<InfoHash, Number>,
+    contents: Vec<Option<ContentIx>>,
+    latest: Option<(InfoHash, Number)>,
+}
+
+impl Torrents {
+    fn number(&mut self, hash: &InfoHash) -> Number {
+        if let Some((latest, number)) = self.latest
+            && latest == *hash
+        {
+            return number;
+        }
+        let next = self.contents.len() as Number;
+        let number = *self.by_hash.entry(*hash).or_insert(next);
+        if number == next {
+            self.contents.push(None);
+        }
+        self.latest = Some((*hash, number));
+        number
+    }
 }
 
 /// A host, as told so far.
@@ -113,8 +193,9 @@ impl Account {
             ..Host::default()
         });
         Self {
-            by_id: plan.hosts.iter().enumerate().map(|(ix, host)| (host.id.clone(), ix)).collect(),
-            by_hash: BTreeMap::new(),
+            nodes: Nodes::new(&plan),
+            torrents: Torrents::default(),
+            about: About::default(),
             hosts: hosts.collect(),
             faults: Vec::new(),
             detail: Detail::Blocks,
@@ -148,10 +229,28 @@ impl Account {
         self.now
     }
 
+    /// Whom and what the latest entry is about.
+    #[must_use]
+    pub const fn about(&self) -> About {
+        self.about
+    }
+
     /// Which host goes by this name. `None`: a stranger to the plan.
     #[must_use]
     pub fn host_ix(&self, id: &NodeId) -> Option<HostIx> {
-        self.by_id.get(id).copied()
+        self.host_ix_of(*self.nodes.by_id.get(id)?)
+    }
+
+    /// Which host has this number. `None`: a stranger to the plan.
+    #[must_use]
+    pub fn host_ix_of(&self, node: Number) -> Option<HostIx> {
+        Some(node as HostIx).filter(|ix| *ix < self.hosts.len())
+    }
+
+    /// The host of this number.
+    #[must_use]
+    pub fn host_of(&self, node: Number) -> Option<&Host> {
+        self.hosts.get(node as usize)
     }
 
     /// The host of this name.
@@ -172,34 +271,40 @@ impl Account {
         &self.plan.hosts[host].id
     }
 
-    /// Whether the host of this name behaves as the product does.
+    /// Whether the host of this number behaves as the product does.
     #[must_use]
-    pub fn honest(&self, id: &NodeId) -> bool {
-        self.host(id).is_some_and(|host| host.honest)
+    pub fn honest(&self, node: Number) -> bool {
+        self.host_of(node).is_some_and(|host| host.honest)
     }
 
     /// Which content a torrent is.
     #[must_use]
     pub fn content(&self, torrent: &InfoHash) -> Option<ContentIx> {
-        self.by_hash.get(torrent).copied()
+        self.content_of(*self.torrents.by_hash.get(torrent)?)
     }
 
-    /// How a torrent is cut.
+    /// Which content the torrent of this number is.
     #[must_use]
-    pub fn layout(&self, torrent: &InfoHash) -> Option<Layout> {
-        self.content(torrent).map(|content| self.plan.contents[content].layout)
+    pub fn content_of(&self, torrent: Number) -> Option<ContentIx> {
+        self.torrents.contents.get(torrent as usize).copied().flatten()
+    }
+
+    /// How the torrent of this number is cut.
+    #[must_use]
+    pub fn layout(&self, torrent: Number) -> Option<Layout> {
+        self.content_of(torrent).map(|content| self.plan.contents[content].layout)
     }
 
     /// A node's part in a torrent.
     #[must_use]
-    pub fn part(&self, id: &NodeId, torrent: &InfoHash) -> Option<&Part> {
-        self.host(id)?.parts.get(&self.content(torrent)?)
+    pub fn part(&self, node: Number, torrent: Number) -> Option<&Part> {
+        self.host_of(node)?.parts.get(&self.content_of(torrent)?)
     }
 
     /// Whether a node has said that it has a piece, or had it at its start.
     #[must_use]
-    pub fn has(&self, id: &NodeId, torrent: &InfoHash, piece: u32) -> bool {
-        self.part(id, torrent).is_some_and(|part| part.have.contains(piece))
+    pub fn has(&self, node: Number, torrent: Number, piece: u32) -> bool {
+        self.part(node, torrent).is_some_and(|part| part.have.contains(piece))
     }
 
     /// Every fault that has begun, in order.
@@ -267,13 +372,24 @@ impl Account {
         self.line += 1;
         self.now = entry.at();
         match entry {
-            Entry::Said(record) => self.said(record),
-            Entry::Noted(noted) => self.noted(noted),
+            Entry::Said(record) => {
+                self.about = About {
+                    who: self.nodes.number(&record.who),
+                    peer: record.event.peer().map_or(NOBODY, |peer| self.nodes.number(peer)),
+                    torrent: record.event.torrent().map_or(NOBODY, |it| self.torrents.number(it)),
+                };
+                self.said(record);
+            }
+            Entry::Noted(noted) => {
+                self.about = About::default();
+                self.noted(noted);
+            }
         }
     }
 
-    fn said(&mut self, Record { at, who, event }: &Record) {
-        let Some(ix) = self.host_ix(who) else { return };
+    fn said(&mut self, Record { at, event, .. }: &Record) {
+        let About { who, torrent: number, .. } = self.about;
+        let Some(ix) = self.host_ix_of(who) else { return };
         match event {
             Event::NodeStarted { .. } | Event::TrackerStarted { .. } => {
                 let host = &mut self.hosts[ix];
@@ -282,18 +398,18 @@ impl Account {
                 host.last_start = Some(*at);
             }
             Event::NodeStopped => self.gone(ix, *at),
-            Event::TorrentAdded { torrent, have, .. } => self.added(ix, torrent, *have, *at),
-            Event::PieceVerified { torrent, piece } => {
+            Event::TorrentAdded { have, .. } => self.added(ix, number, *have, *at),
+            Event::PieceVerified { piece, .. } => {
                 self.hosts[ix].moved = self.line;
-                if let Some(part) = self.part_mut(ix, torrent) {
+                if let Some(part) = self.part_mut(ix, number) {
                     part.have.insert(*piece);
                     part.progressed = *at;
                 }
             }
-            Event::TorrentComplete { torrent, .. } => {
+            Event::TorrentComplete { .. } => {
                 self.hosts[ix].moved = self.line;
                 let pieces_are_told = self.detail >= Detail::Pieces;
-                if let Some(part) = self.part_mut(ix, torrent) {
+                if let Some(part) = self.part_mut(ix, number) {
                     if !pieces_are_told {
                         part.have = Bitfield::full(part.have.len());
                     }
@@ -309,7 +425,8 @@ impl Account {
             Note::Detail { detail } => self.detail = *detail,
             Note::Content { content, torrent } => {
                 if *content < self.plan.contents.len() {
-                    self.by_hash.insert(*torrent, *content);
+                    let number = self.torrents.number(torrent);
+                    self.torrents.contents[number as usize] = Some(*content);
                 }
             }
             Note::FaultBegan { id, origin, verb, on, against, .. } => {
@@ -329,12 +446,16 @@ impl Account {
                 }
             }
             Note::ProcessDied { who } | Note::Panicked { who, .. } => {
-                if let Some(ix) = self.host_ix(who) {
+                self.about.who = self.nodes.number(who);
+                if let Some(ix) = self.host_ix_of(self.about.who) {
                     self.gone(ix, *at);
                 }
             }
             Note::Disk { who, torrent, claimed, .. } => {
-                let Some((ix, content)) = self.host_ix(who).zip(self.content(torrent)) else {
+                self.about.who = self.nodes.number(who);
+                self.about.torrent = self.torrents.number(torrent);
+                let host = self.host_ix_of(self.about.who);
+                let Some((ix, content)) = host.zip(self.content_of(self.about.torrent)) else {
                     return;
                 };
                 let mut disk = Bitfield::empty(self.plan.contents[content].layout.pieces());
@@ -356,8 +477,8 @@ impl Account {
 
     /// What a node has at its start: all, nothing, or what the world says is on its disk; else what it had verified
     /// before, or what the plan gave it.
-    fn added(&mut self, ix: HostIx, torrent: &InfoHash, have: u32, at: Time) {
-        let Some(content) = self.content(torrent) else { return };
+    fn added(&mut self, ix: HostIx, torrent: Number, have: u32, at: Time) {
+        let Some(content) = self.content_of(torrent) else { return };
         let layout = self.plan.contents[content].layout;
         let planned = self.plan.hosts[ix].takes.iter().find(|take| take.content == content);
         let first = !self.hosts[ix].parts.contains_key(&content);
@@ -407,8 +528,8 @@ impl Account {
         }
     }
 
-    fn part_mut(&mut self, ix: HostIx, torrent: &InfoHash) -> Option<&mut Part> {
-        let content = self.content(torrent)?;
+    fn part_mut(&mut self, ix: HostIx, torrent: Number) -> Option<&mut Part> {
+        let content = self.content_of(torrent)?;
         self.hosts[ix].parts.get_mut(&content)
     }
 }

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sta_core::model::event::{Event, Record};
-use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::limits;
 use sta_core::model::time::Time;
 
+use super::account::{About, Number};
 use super::{Account, Findings, Judgement, Rule};
 use crate::runlog::{Entry, Note, Noted};
 
@@ -20,7 +21,7 @@ use crate::runlog::{Entry, Note, Noted};
 pub struct Bounds {
     findings: Findings,
     sessions: Sessions,
-    asked: BTreeMap<(NodeId, InfoHash), BTreeMap<NodeId, InFlight>>,
+    asked: BTreeMap<(Number, Number), BTreeMap<Number, InFlight>>,
     most_sessions: usize,
     most_bytes: u64,
 }
@@ -34,15 +35,16 @@ struct InFlight {
 
 /// Sessions that stand, by node and torrent, from the events of each side.
 #[derive(Default)]
-struct Sessions(BTreeMap<(NodeId, InfoHash), BTreeSet<NodeId>>);
+struct Sessions(BTreeMap<(Number, Number), BTreeSet<Number>>);
 
 impl Rule for Bounds {
     fn see(&mut self, entry: &Entry, account: &Account) {
-        self.sessions.see(entry);
+        self.sessions.see(entry, account.about());
+        let who = account.about().who;
         match entry {
-            Entry::Said(record) if account.honest(&record.who) => self.said(record, account),
-            Entry::Noted(Noted { note: Note::ProcessDied { who }, .. }) => {
-                self.asked.retain(|(node, _), _| node != who);
+            Entry::Said(record) if account.honest(who) => self.said(record, account),
+            Entry::Noted(Noted { note: Note::ProcessDied { .. }, .. }) => {
+                self.asked.retain(|(node, _), _| *node != who);
             }
             _ => {}
         }
@@ -58,9 +60,10 @@ impl Rule for Bounds {
 
 impl Bounds {
     fn said(&mut self, Record { at, who, event }: &Record, account: &Account) {
+        let About { who: node, peer: other, torrent } = account.about();
         match event {
-            Event::PeerConnected { torrent, .. } => {
-                let count = self.sessions.of(who, torrent);
+            Event::PeerConnected { .. } => {
+                let count = self.sessions.of(node, torrent);
                 self.most_sessions = self.most_sessions.max(count);
                 if count > limits::PEERS_PER_TORRENT_MAX {
                     self.findings.add(account, Some(who), || {
@@ -69,44 +72,44 @@ impl Bounds {
                     });
                 }
             }
-            Event::PeerLost { torrent, peer, .. } => {
-                self.of(who, torrent).remove(peer);
+            Event::PeerLost { .. } => {
+                self.of(node, torrent).remove(&other);
             }
-            Event::BlockAsked { torrent, peer, block } => {
-                self.block_asked(account, *at, (who, torrent), peer, *block);
+            Event::BlockAsked { peer, block, .. } => {
+                self.block_asked(account, *at, (who, peer), *block);
             }
-            Event::BlockReceived { torrent, block, .. } => {
-                self.of(who, torrent).values_mut().for_each(|peer| peer.remove(*block));
+            Event::BlockReceived { block, .. } => {
+                self.of(node, torrent).values_mut().for_each(|peer| peer.remove(*block));
             }
-            Event::PieceVerified { torrent, piece } | Event::PieceFailed { torrent, piece, .. } => {
-                self.of(who, torrent).values_mut().for_each(|peer| peer.remove_piece(*piece));
+            Event::PieceVerified { piece, .. } | Event::PieceFailed { piece, .. } => {
+                self.of(node, torrent).values_mut().for_each(|peer| peer.remove_piece(*piece));
             }
-            Event::Choked { torrent, peer } => {
-                self.of(peer, torrent).remove(who);
+            Event::Choked { .. } => {
+                self.of(other, torrent).remove(&node);
             }
             Event::NodeStarted { .. } | Event::NodeStopped => {
-                self.asked.retain(|(node, _), _| node != who);
+                self.asked.retain(|(asker, _), _| *asker != node);
             }
             _ => {}
         }
     }
 
-    fn of(&mut self, who: &NodeId, torrent: &InfoHash) -> &mut BTreeMap<NodeId, InFlight> {
-        self.asked.entry((who.clone(), *torrent)).or_default()
+    fn of(&mut self, who: Number, torrent: Number) -> &mut BTreeMap<Number, InFlight> {
+        self.asked.entry((who, torrent)).or_default()
     }
 
     fn block_asked(
         &mut self,
         account: &Account,
         at: Time,
-        (who, torrent): (&NodeId, &InfoHash),
-        peer: &NodeId,
+        (who, peer): (&NodeId, &NodeId),
         block: Block,
     ) {
+        let About { who: node, peer: other, torrent } = account.about();
         let timeout = account
-            .host_ix(who)
+            .host_ix_of(node)
             .map_or_else(Default::default, |ix| account.plan().hosts[ix].engine.request_timeout);
-        let in_flight = self.of(who, torrent).entry(peer.clone()).or_default();
+        let in_flight = self.of(node, torrent).entry(other).or_default();
         in_flight.insert(block, at);
         if in_flight.bytes > limits::IN_FLIGHT_BYTES_MAX {
             in_flight.forget_before(at - timeout);
@@ -149,37 +152,37 @@ impl InFlight {
 }
 
 impl Sessions {
-    fn see(&mut self, entry: &Entry) {
+    fn see(&mut self, entry: &Entry, About { who, peer, torrent }: About) {
         match entry {
-            Entry::Said(Record { who, event, .. }) => match event {
-                Event::PeerConnected { torrent, peer } => {
-                    self.0.entry((who.clone(), *torrent)).or_default().insert(peer.clone());
+            Entry::Said(Record { event, .. }) => match event {
+                Event::PeerConnected { .. } => {
+                    self.0.entry((who, torrent)).or_default().insert(peer);
                 }
-                Event::PeerLost { torrent, peer, .. } => {
-                    if let Some(peers) = self.0.get_mut(&(who.clone(), *torrent)) {
-                        peers.remove(peer);
+                Event::PeerLost { .. } => {
+                    if let Some(peers) = self.0.get_mut(&(who, torrent)) {
+                        peers.remove(&peer);
                     }
                 }
                 Event::NodeStarted { .. } | Event::NodeStopped => {
-                    self.0.retain(|(node, _), _| node != who);
+                    self.0.retain(|(node, _), _| *node != who);
                 }
                 _ => {}
             },
-            Entry::Noted(Noted { note: Note::ProcessDied { who }, .. }) => {
-                self.0.retain(|(node, _), _| node != who);
+            Entry::Noted(Noted { note: Note::ProcessDied { .. }, .. }) => {
+                self.0.retain(|(node, _), _| *node != who);
             }
             Entry::Noted(_) => {}
         }
     }
 
     /// How many sessions `who` has of `torrent`.
-    fn of(&self, who: &NodeId, torrent: &InfoHash) -> usize {
-        self.0.get(&(who.clone(), *torrent)).map_or(0, BTreeSet::len)
+    fn of(&self, who: Number, torrent: Number) -> usize {
+        self.0.get(&(who, torrent)).map_or(0, BTreeSet::len)
     }
 
     /// How many sessions `who` has in all.
-    fn all_of(&self, who: &NodeId) -> usize {
-        self.0.iter().filter(|((node, _), _)| node == who).map(|(_, peers)| peers.len()).sum()
+    fn all_of(&self, who: Number) -> usize {
+        self.0.range((who, 0)..=(who, Number::MAX)).map(|(_, peers)| peers.len()).sum()
     }
 }
 
@@ -201,11 +204,11 @@ impl Connections {
 
 impl Rule for Connections {
     fn see(&mut self, entry: &Entry, account: &Account) {
-        self.sessions.see(entry);
+        self.sessions.see(entry, account.about());
         let Entry::Said(Record { who, event: Event::PeerConnected { .. }, .. }) = entry else {
             return;
         };
-        let count = self.sessions.all_of(who);
+        let count = self.sessions.all_of(account.about().who);
         self.most = self.most.max(count);
         if count > self.at_most as usize {
             let most = self.at_most;

@@ -42,22 +42,22 @@ impl Rule for Waste {
     }
 
     fn see(&mut self, entry: &Entry, account: &Account) {
-        let Entry::Said(Record { who, event, .. }) = entry else { return };
-        let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host)) else {
-            return;
+        let Entry::Said(Record { event, .. }) = entry else { return };
+        let piece_len = |piece| {
+            let layout = account.layout(account.about().torrent);
+            layout.map_or(0, |layout| u64::from(layout.piece_len(piece)))
         };
-        let piece_len = |torrent, piece| {
-            account.layout(torrent).map_or(0, |layout| u64::from(layout.piece_len(piece)))
+        let (wasted, needed) = match event {
+            Event::BlockReceived { block, useful: false, .. } => (u64::from(block.len), 0),
+            Event::PieceFailed { piece, .. } => (piece_len(*piece), 0),
+            Event::PieceVerified { piece, .. } => (0, piece_len(*piece)),
+            _ => return,
         };
-        match event {
-            Event::BlockReceived { block, useful: false, .. } => {
-                *self.wasted.entry(host).or_default() += u64::from(block.len);
-            }
-            Event::PieceFailed { torrent, piece, .. } => {
-                *self.wasted.entry(host).or_default() += piece_len(torrent, *piece);
-            }
-            Event::PieceVerified { torrent, piece } => self.needed += piece_len(torrent, *piece),
-            _ => {}
+        let host = account.host_ix_of(account.about().who);
+        let Some(host) = host.filter(|host| self.hosts.contains(host)) else { return };
+        self.needed += needed;
+        if wasted > 0 {
+            *self.wasted.entry(host).or_default() += wasted;
         }
     }
 
@@ -105,8 +105,8 @@ impl Rule for Copies {
     }
 
     fn see(&mut self, entry: &Entry, account: &Account) {
-        if let Entry::Said(Record { who, event: Event::BlockSent { block, .. }, .. }) = entry
-            && account.host_ix(who).is_some_and(|host| self.hosts.contains(&host))
+        if let Entry::Said(Record { event: Event::BlockSent { block, .. }, .. }) = entry
+            && account.host_ix_of(account.about().who).is_some_and(|ix| self.hosts.contains(&ix))
         {
             self.sent += u64::from(block.len);
         }

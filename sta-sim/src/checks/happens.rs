@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::{Detail, Entry};
+use crate::runlog::{Counts, Detail, Entry};
 
 /// A kind of event happens so often.
 pub struct Happens {
@@ -46,25 +46,30 @@ impl Rule for Happens {
     }
 }
 
-/// Counts every kind of event.
+/// Counts every kind of event, and every mark.
 #[derive(Clone, Debug, Default)]
-pub struct Kinds(BTreeMap<String, u64>);
+pub struct Kinds {
+    kinds: Counts,
+    marks: BTreeMap<String, u64>,
+}
 
 impl Kinds {
     /// The next entry.
     pub fn see(&mut self, entry: &Entry) {
-        for kind in [Some(entry.kind()), entry.mark().map(String::as_str)].into_iter().flatten() {
-            match self.0.get_mut(kind) {
-                Some(count) => *count += 1,
-                None => drop(self.0.insert(kind.to_owned(), 1)),
-            }
+        self.kinds.add(entry.kind());
+        if let Some(mark) = entry.mark() {
+            *self.marks.entry(mark.clone()).or_default() += 1;
         }
     }
 
     /// How often each kind happened.
     #[must_use]
-    pub const fn counts(&self) -> &BTreeMap<String, u64> {
-        &self.0
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.marks.clone();
+        for (kind, count) in self.kinds.iter() {
+            *counts.entry(kind.to_owned()).or_default() += count;
+        }
+        counts
     }
 }
 

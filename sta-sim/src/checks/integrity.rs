@@ -12,6 +12,7 @@ use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::Block;
 
+use super::account::{About, Number};
 use super::{Account, Findings, Judgement, Rule};
 use crate::runlog::{Detail, Entry, Note, Noted};
 
@@ -20,7 +21,7 @@ use crate::runlog::{Detail, Entry, Note, Noted};
 pub struct Integrity {
     findings: Findings,
     /// Useful bytes received of a piece that is not verified.
-    received: BTreeMap<(NodeId, InfoHash, u32), u64>,
+    received: BTreeMap<(Number, Number, u32), u64>,
     verified: u64,
     disks: u64,
 }
@@ -28,7 +29,9 @@ pub struct Integrity {
 impl Rule for Integrity {
     fn see(&mut self, entry: &Entry, account: &Account) {
         match entry {
-            Entry::Said(record) if account.honest(&record.who) => self.said(record, account),
+            Entry::Said(record) if account.honest(account.about().who) => {
+                self.said(record, account);
+            }
             Entry::Noted(Noted { note: Note::Disk { who, torrent, wrong, .. }, .. }) => {
                 self.disk(who, torrent, wrong, account);
             }
@@ -47,26 +50,25 @@ impl Rule for Integrity {
 
 impl Integrity {
     fn said(&mut self, Record { who, event, .. }: &Record, account: &Account) {
+        let About { who: node, torrent, .. } = account.about();
         match event {
-            Event::PieceAnnounced { torrent, piece } => {
-                self.must_have(account, who, torrent, *piece, "announced");
+            Event::PieceAnnounced { piece, .. } => {
+                self.must_have(account, who, *piece, "announced");
             }
-            Event::BlockSent { torrent, block, .. } => {
-                self.must_have(account, who, torrent, block.piece, "sent a block of");
+            Event::BlockSent { block, .. } => {
+                self.must_have(account, who, block.piece, "sent a block of");
             }
-            Event::BlockReceived { torrent, block, useful: true, .. } => {
+            Event::BlockReceived { block, useful: true, .. } => {
                 let Block { piece, len, .. } = *block;
-                *self.received.entry((who.clone(), *torrent, piece)).or_default() += u64::from(len);
+                *self.received.entry((node, torrent, piece)).or_default() += u64::from(len);
             }
-            Event::PieceFailed { torrent, piece, .. } => {
-                self.received.remove(&(who.clone(), *torrent, *piece));
+            Event::PieceFailed { piece, .. } => {
+                self.received.remove(&(node, torrent, *piece));
             }
-            Event::PieceVerified { torrent, piece } => {
-                self.piece_verified(account, who, torrent, *piece);
-            }
-            Event::TorrentComplete { torrent, .. } => {
+            Event::PieceVerified { piece, .. } => self.piece_verified(account, who, *piece),
+            Event::TorrentComplete { .. } => {
                 let missing = account
-                    .part(who, torrent)
+                    .part(node, torrent)
                     .map_or(u32::MAX, |part| part.have.len() - part.have.count());
                 if missing > 0 {
                     self.findings.add(account, Some(who), || {
@@ -76,8 +78,8 @@ impl Integrity {
                     });
                 }
             }
-            Event::TorrentAdded { torrent, have, .. } => {
-                let held = account.part(who, torrent).map_or(0, |part| part.have.count());
+            Event::TorrentAdded { have, .. } => {
+                let held = account.part(node, torrent).map_or(0, |part| part.have.count());
                 if held < *have {
                     self.findings.add(account, Some(who), || {
                         format!(
@@ -90,24 +92,19 @@ impl Integrity {
         }
     }
 
-    fn must_have(
-        &mut self,
-        account: &Account,
-        who: &NodeId,
-        torrent: &InfoHash,
-        piece: u32,
-        did: &str,
-    ) {
-        if !account.has(who, torrent, piece) {
+    fn must_have(&mut self, account: &Account, who: &NodeId, piece: u32, did: &str) {
+        let About { who: node, torrent, .. } = account.about();
+        if !account.has(node, torrent, piece) {
             self.findings.add(account, Some(who), || {
                 format!("{who} {did} piece {piece}, which it had not verified")
             });
         }
     }
 
-    fn piece_verified(&mut self, account: &Account, who: &NodeId, torrent: &InfoHash, piece: u32) {
+    fn piece_verified(&mut self, account: &Account, who: &NodeId, piece: u32) {
+        let About { who: node, torrent, .. } = account.about();
         self.verified += 1;
-        let received = self.received.remove(&(who.clone(), *torrent, piece)).unwrap_or(0);
+        let received = self.received.remove(&(node, torrent, piece)).unwrap_or(0);
         let needed = account.layout(torrent).map_or(0, |layout| layout.piece_len(piece).into());
         if received < needed && account.detail() == Detail::Blocks {
             self.findings.add(account, Some(who), || {

@@ -13,7 +13,7 @@ use sta_core::model::time::Time;
 
 use super::account::{Account, Fault};
 use super::{Findings, Judgement, Rule, factor, ppm, seconds};
-use crate::runlog::{Detail, Entry};
+use crate::runlog::{Detail, Entry, Note};
 use crate::scenario::plan::{HostIx, Role, Since};
 
 /// These hosts have everything they take part in, in time.
@@ -155,26 +155,29 @@ impl Rule for Stall {
 
     fn see(&mut self, entry: &Entry, account: &Account) {
         // A host that has gone waits no longer.
-        if matches!(entry.kind(), "node-stopped" | "process-died" | "panicked") {
+        let goes = match entry {
+            Entry::Said(record) => matches!(record.event, Event::NodeStopped),
+            Entry::Noted(noted) => {
+                matches!(noted.note, Note::ProcessDied { .. } | Note::Panicked { .. })
+            }
+        };
+        if goes {
             let gone = |host: &HostIx| !account.hosts()[*host].running;
             let gone: Vec<HostIx> = self.waiting.keys().copied().filter(gone).collect();
             gone.into_iter().for_each(|host| self.end_of_wait(account, host));
         }
-        let Entry::Said(Record { at, who, event }) = entry else { return };
-        let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host)) else {
-            return;
-        };
+        let Entry::Said(Record { at, event, .. }) = entry else { return };
         let moves = matches!(
             event,
             Event::TorrentAdded { .. }
                 | Event::PieceVerified { .. }
                 | Event::TorrentComplete { .. }
         );
-        if moves {
-            self.end_of_wait(account, host);
-            if account.complete_since(host).is_none() {
-                self.waiting.insert(host, (*at, account.line()));
-            }
+        let host = account.host_ix_of(account.about().who).filter(|_| moves);
+        let Some(host) = host.filter(|host| self.hosts.contains(host)) else { return };
+        self.end_of_wait(account, host);
+        if account.complete_since(host).is_none() {
+            self.waiting.insert(host, (*at, account.line()));
         }
     }
 
@@ -214,8 +217,9 @@ impl Rule for Recovery {
     }
 
     fn see(&mut self, entry: &Entry, account: &Account) {
-        if let Entry::Said(Record { at, who, event: Event::PieceVerified { .. } }) = entry
-            && let Some(host) = account.host_ix(who).filter(|host| self.hosts.contains(host))
+        if let Entry::Said(Record { at, event: Event::PieceVerified { .. }, .. }) = entry
+            && let Some(host) = account.host_ix_of(account.about().who)
+            && self.hosts.contains(&host)
         {
             self.verified.entry(host).or_default().push((*at, account.line()));
         }

@@ -5,41 +5,48 @@
 //! restart of its peer, so what it asks is held against its own session, and a choke against it after [`CHOKE_NEWS`] on
 //! an undisturbed network. Who chokes may still send the blocks that its connection was handed before, [`AHEAD_MAX`] of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sta_core::engine::uploads::AHEAD_MAX;
 use sta_core::model::event::{Event, Record};
-use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
 
+use super::account::{About, Number};
 use super::{Account, Findings, Judgement, Rule};
 use crate::runlog::{Detail, Entry};
 
 /// By then a choke has reached the peer, even behind a queue of blocks on a slow link.
 pub const CHOKE_NEWS: Duration = Duration::from_secs(10);
 
-/// One direction of a session: the asker, then who is asked.
-type Way = (NodeId, NodeId, InfoHash);
+/// One direction of a session: the asker, then who is asked, then of which torrent.
+type Way = (Number, Number, Number);
 
 /// The rule.
 #[derive(Default)]
 pub struct Manners {
     findings: Findings,
-    /// Requests that the asker waits for.
-    waits: BTreeMap<Way, BTreeMap<Block, u32>>,
-    /// Requests that may be answered: those of an ended session too, until the answerer knows.
-    owed: BTreeMap<Way, BTreeMap<Block, u32>>,
-    /// Whom the second of the pair serves.
-    unchoked: BTreeSet<Way>,
-    /// Blocks that the second of the pair may still send to the first, which it has choked.
-    leaving: BTreeMap<Way, usize>,
-    /// When the second of the pair choked the first.
-    choked: BTreeMap<Way, Time>,
-    /// When the session of the first with the second began, as the first says.
-    since: BTreeMap<Way, Time>,
+    ways: BTreeMap<Way, State>,
     asked: u64,
+}
+
+/// What is known of one direction of a session.
+#[derive(Default)]
+struct State {
+    /// Requests that the asker waits for.
+    waits: BTreeMap<Block, u32>,
+    /// Requests that may be answered: those of an ended session too, until the answerer knows.
+    owed: BTreeMap<Block, u32>,
+    /// Whether the asker is served.
+    unchoked: bool,
+    /// Blocks that may still be sent to the asker, which was choked.
+    leaving: usize,
+    /// When the asker was choked.
+    choked: Option<Time>,
+    /// When the session began, as the asker says.
+    since: Option<Time>,
 }
 
 impl Rule for Manners {
@@ -49,43 +56,41 @@ impl Rule for Manners {
 
     fn see(&mut self, entry: &Entry, account: &Account) {
         let Entry::Said(Record { at, who, event }) = entry else { return };
-        if !account.honest(who) {
+        let About { who: from, peer: to, torrent } = account.about();
+        if !account.honest(from) {
             return;
         }
+        // Of a node's own requests, and of those of its peer.
+        let (asking, asked) = ((from, to, torrent), (to, from, torrent));
         match event {
-            Event::PeerConnected { torrent, peer } => {
-                self.since.insert(way(who, peer, torrent), *at);
-                self.unchoked.remove(&way(peer, who, torrent));
-                self.leaving.remove(&way(peer, who, torrent));
-                self.choked.remove(&way(who, peer, torrent));
+            Event::PeerConnected { .. } => {
+                let own = self.way(asking);
+                (own.since, own.choked) = (Some(*at), None);
+                let theirs = self.way(asked);
+                (theirs.unchoked, theirs.leaving) = (false, 0);
             }
-            Event::PeerLost { torrent, peer, .. } => {
-                self.waits.remove(&way(who, peer, torrent));
-                self.choked.remove(&way(who, peer, torrent));
+            Event::PeerLost { .. } => {
+                let own = self.way(asking);
+                own.waits.clear();
+                own.choked = None;
             }
-            Event::Unchoked { torrent, peer } => {
-                self.unchoked.insert(way(peer, who, torrent));
-                self.choked.remove(&way(peer, who, torrent));
+            Event::Unchoked { .. } => {
+                let theirs = self.way(asked);
+                (theirs.unchoked, theirs.choked) = (true, None);
             }
-            Event::Choked { torrent, peer } => {
-                let way = way(peer, who, torrent);
-                self.unchoked.remove(&way);
-                self.leaving.insert(way.clone(), AHEAD_MAX);
-                self.choked.insert(way, *at);
+            Event::Choked { .. } => {
+                let theirs = self.way(asked);
+                (theirs.unchoked, theirs.leaving) = (false, AHEAD_MAX);
+                theirs.choked = Some(*at);
             }
-            Event::BlockAsked { torrent, peer, block } => {
-                self.block_asked(account, way(who, peer, torrent), *block);
+            Event::BlockAsked { peer, block, .. } => {
+                self.block_asked(account, (who, peer), asking, *block);
             }
-            Event::BlockSent { torrent, peer, block } => {
-                self.block_sent(account, &way(peer, who, torrent), *block);
+            Event::BlockSent { peer, block, .. } => {
+                self.block_sent(account, (who, peer), asked, *block);
             }
-            Event::BlockReceived { torrent, peer, block, .. } if account.honest(peer) => {
-                let waits = self.waits.entry(way(who, peer, torrent)).or_default();
-                if !take_one(waits, *block) {
-                    self.findings.add(account, Some(peer), || {
-                        format!("{who} received {} from {peer} without having asked", words(*block))
-                    });
-                }
+            Event::BlockReceived { peer, block, .. } if account.honest(to) => {
+                self.block_received(account, (who, peer), asking, *block);
             }
             _ => {}
         }
@@ -97,58 +102,56 @@ impl Rule for Manners {
 }
 
 impl Manners {
-    fn block_asked(&mut self, account: &Account, way: Way, block: Block) {
+    fn way(&mut self, way: Way) -> &mut State {
+        self.ways.entry(way).or_default()
+    }
+
+    fn block_asked(
+        &mut self,
+        account: &Account,
+        (who, peer): (&NodeId, &NodeId),
+        way: Way,
+        block: Block,
+    ) {
         self.asked += 1;
-        let (who, peer, _) = &way;
-        if let Some(why) = self.impolite(account, &way, block) {
+        let state = self.ways.entry(way).or_default();
+        if let Some(why) = state.impolite(account, (who, peer), way, block) {
             self.findings.add(account, Some(who), || {
                 format!("{who} asked {peer} for {}, {why}", words(block))
             });
         }
-        *self.waits.entry(way.clone()).or_default().entry(block).or_default() += 1;
-        *self.owed.entry(way).or_default().entry(block).or_default() += 1;
+        *state.waits.entry(block).or_default() += 1;
+        *state.owed.entry(block).or_default() += 1;
     }
 
-    /// What is wrong with a request, if anything is.
-    fn impolite(&self, account: &Account, way: &Way, block: Block) -> Option<String> {
-        let (who, peer, torrent) = way;
-        if account.layout(torrent).is_some_and(|layout| !layout.contains(block)) {
-            return Some("which is not a block of the torrent".to_owned());
+    fn block_received(
+        &mut self,
+        account: &Account,
+        (who, peer): (&NodeId, &NodeId),
+        way: Way,
+        block: Block,
+    ) {
+        if !take_one(&mut self.way(way).waits, block) {
+            self.findings.add(account, Some(peer), || {
+                format!("{who} received {} from {peer} without having asked", words(block))
+            });
         }
-        if account.has(who, torrent, block.piece) {
-            return Some("which it has verified".to_owned());
-        }
-        if !account.honest(peer) {
-            return None;
-        }
-        let restarted = account.host(peer).and_then(|host| host.last_start);
-        let same_process =
-            self.since.get(way).zip(restarted).is_none_or(|(since, at)| at <= *since);
-        if same_process && !account.has(peer, torrent, block.piece) {
-            return Some("which the peer has never had".to_owned());
-        }
-        let choked = *self.choked.get(way)?;
-        let for_long = account.now().since(choked) > CHOKE_NEWS;
-        (for_long && !account.disturbed_since(choked, &[who, peer]))
-            .then(|| format!("which choked it at {choked}"))
     }
 
-    /// Counts a block that was handed over before the choke, as far as that may be.
-    fn leaves(&mut self, way: &Way) -> bool {
-        let left = self.leaving.get_mut(way).filter(|left| **left > 0);
-        left.map(|left| *left -= 1).is_some()
-    }
-
-    fn block_sent(&mut self, account: &Account, way: &Way, block: Block) {
-        let (peer, who, _) = way;
-        if !self.unchoked.contains(way) && !self.leaves(way) {
+    fn block_sent(
+        &mut self,
+        account: &Account,
+        (who, peer): (&NodeId, &NodeId),
+        way: Way,
+        block: Block,
+    ) {
+        let state = self.ways.entry(way).or_default();
+        if !state.unchoked && !state.leaves() {
             self.findings.add(account, Some(who), || {
                 format!("{who} sent {} to {peer}, which it chokes", words(block))
             });
         }
-        let honest = account.honest(peer);
-        let owed = self.owed.entry(way.clone()).or_default();
-        if honest && !take_one(owed, block) {
+        if account.honest(way.0) && !take_one(&mut state.owed, block) {
             self.findings.add(account, Some(who), || {
                 format!("{who} sent {} to {peer}, which had not asked for it", words(block))
             });
@@ -156,8 +159,41 @@ impl Manners {
     }
 }
 
-fn way(asker: &NodeId, asked: &NodeId, torrent: &InfoHash) -> Way {
-    (asker.clone(), asked.clone(), *torrent)
+impl State {
+    /// What is wrong with a request, if anything is.
+    fn impolite(
+        &self,
+        account: &Account,
+        (who, peer): (&NodeId, &NodeId),
+        (asker, asked, torrent): Way,
+        block: Block,
+    ) -> Option<String> {
+        if account.layout(torrent).is_some_and(|layout| !layout.contains(block)) {
+            return Some("which is not a block of the torrent".to_owned());
+        }
+        if account.has(asker, torrent, block.piece) {
+            return Some("which it has verified".to_owned());
+        }
+        if !account.honest(asked) {
+            return None;
+        }
+        let restarted = account.host_of(asked).and_then(|host| host.last_start);
+        let same_process = self.since.zip(restarted).is_none_or(|(since, at)| at <= since);
+        if same_process && !account.has(asked, torrent, block.piece) {
+            return Some("which the peer has never had".to_owned());
+        }
+        let choked = self.choked?;
+        let for_long = account.now().since(choked) > CHOKE_NEWS;
+        (for_long && !account.disturbed_since(choked, &[who, peer]))
+            .then(|| format!("which choked it at {choked}"))
+    }
+
+    /// Counts a block that was handed over before the choke, as far as that may be.
+    fn leaves(&mut self) -> bool {
+        let may = self.leaving > 0;
+        self.leaving -= usize::from(may);
+        may
+    }
 }
 
 /// Takes one of `block` out; false if there was none.

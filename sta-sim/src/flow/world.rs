@@ -4,7 +4,6 @@
 //! A run always ends: at the plan's deadline, when nothing is left to happen, or when the watchdog finds that time
 //! stands still. What the flow world cannot honour is refused before it begins.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use sta_core::model::event::Record;
 use sta_core::model::time::Time;
 
 use super::cluster::Cluster;
-use crate::runlog::{Detail, Ended, Note, Recorder, RunLog, event_kind};
+use crate::runlog::{Counts, Detail, Ended, Note, Recorder, RunLog, event_kind};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role, Verb};
 use crate::scenario::view::{Progress, View};
@@ -175,18 +174,18 @@ struct World {
 /// Counts events by kind, for conditions, and passes them on.
 struct Kinds {
     recorder: Recorder,
-    counts: Mutex<BTreeMap<&'static str, u64>>,
+    counts: Mutex<Counts>,
 }
 
 impl Observer for Kinds {
     fn observe(&self, record: &Record) {
-        *self.lock().entry(event_kind(&record.event)).or_default() += 1;
+        self.lock().add(event_kind(&record.event));
         self.recorder.observe(record);
     }
 }
 
 impl Kinds {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,7 +204,7 @@ impl View for Sight<'_> {
     }
 
     fn happened(&self, kind: &str) -> u64 {
-        self.1.lock().get(kind).copied().unwrap_or(0)
+        self.1.lock().of(kind)
     }
 }
 

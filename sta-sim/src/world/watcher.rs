@@ -8,7 +8,7 @@ use sta_core::model::bitfield::Bitfield;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
 
-use crate::runlog::{Recorder, event_kind};
+use crate::runlog::{Counts, Recorder, event_kind};
 use crate::scenario::plan::{ContentIx, HostIx, Plan};
 use crate::scenario::view::{Progress, View};
 
@@ -26,7 +26,7 @@ pub struct Seen {
     totals: Vec<Progress>,
     /// Bytes of each content's pieces.
     layouts: Vec<sta_core::model::layout::Layout>,
-    happened: BTreeMap<&'static str, u64>,
+    happened: Counts,
     hosts: BTreeMap<NodeId, HostIx>,
     contents: BTreeMap<InfoHash, ContentIx>,
     /// By host: the contents that are complete, and said to be.
@@ -49,7 +49,7 @@ impl Watcher {
             holds: plan.hosts.iter().map(empty).collect(),
             totals: vec![Progress::default(); plan.hosts.len()],
             layouts: plan.contents.iter().map(|content| content.layout).collect(),
-            happened: BTreeMap::new(),
+            happened: Counts::default(),
             hosts: plan.hosts.iter().enumerate().map(|(ix, h)| (h.id.clone(), ix)).collect(),
             contents: torrents.iter().enumerate().map(|(ix, torrent)| (*torrent, ix)).collect(),
             finished: vec![BTreeSet::new(); plan.hosts.len()],
@@ -92,7 +92,10 @@ impl Seen {
     }
 
     fn see(&mut self, Record { who, event, .. }: &Record) {
-        *self.happened.entry(event_kind(event)).or_default() += 1;
+        self.happened.add(event_kind(event));
+        if !matches!(event, Event::PieceVerified { .. } | Event::TorrentComplete { .. }) {
+            return;
+        }
         let Some(&host) = self.hosts.get(who) else { return };
         let contents = &self.contents;
         let content = |torrent: &InfoHash| contents.get(torrent).copied();
@@ -132,6 +135,6 @@ impl View for Seen {
     }
 
     fn happened(&self, kind: &str) -> u64 {
-        self.happened.get(kind).copied().unwrap_or(0)
+        self.happened.of(kind)
     }
 }

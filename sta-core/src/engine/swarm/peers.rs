@@ -21,6 +21,7 @@ const EXTRA_STEP: usize = 2;
 impl Swarm {
     /// A tracker names peers.
     pub fn learned(&mut self, peers: Vec<(Address, NodeId)>, now: Time) {
+        self.dials_from = Time::ZERO;
         let count = peers.len() as u32;
         for (addr, node) in peers {
             if node != self.own_node && self.neighbours.learn(addr, Some(node), now) {
@@ -32,6 +33,18 @@ impl Swarm {
 
     /// The next address to dial, if there is room for another neighbour. `conn` becomes its number.
     pub fn next_dial(&mut self, conn: ConnId, now: Time) -> Option<Address> {
+        if now < self.dials_from {
+            return None;
+        }
+        let addr = self.dialable(now);
+        match &addr {
+            Some(addr) => self.neighbours.dialling(addr, conn),
+            None => self.dials_from = self.neighbours.next_due(now),
+        }
+        addr
+    }
+
+    fn dialable(&self, now: Time) -> Option<Address> {
         let dialling = self.neighbours.engaged();
         let accepted = self.sessions.keys().filter(|c| matches!(c, ConnId::Accepted(_))).count();
         if dialling + accepted >= self.config.peers_wanted as usize + self.extra {
@@ -39,9 +52,7 @@ impl Swarm {
         }
         let sessions = &self.sessions;
         let connected = |node: &NodeId| sessions.values().any(|session| session.node == *node);
-        let addr = self.neighbours.due(now, connected)?;
-        self.neighbours.dialling(&addr, conn);
-        Some(addr)
+        self.neighbours.due(now, connected)
     }
 
     /// Whether a session with `node`, which has said hello, may begin on `conn`; else why not.

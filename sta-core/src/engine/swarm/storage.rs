@@ -31,9 +31,6 @@ impl Swarm {
         let (torrent, peer) = (self.info_hash, session.node.clone());
         let arrival = self.assembly.received(block, conn, &peer);
         self.down.add(block.len.into(), now);
-        if let Some(account) = self.accounts.get_mut(&peer) {
-            account.down += u64::from(block.len);
-        }
         let useful = arrival != Arrival::Useless;
         self.event(Event::BlockReceived { torrent, peer, block, useful });
         match arrival {
