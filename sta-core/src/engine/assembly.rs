@@ -31,6 +31,8 @@ struct Piece {
     owner: Option<ConnId>,
     states: Vec<State>,
     missing: u32,
+    /// No block before this one is missing.
+    first_missing: u32,
     here: u32,
     senders: SmallVec<[NodeId; 2]>,
     checking: bool,
@@ -73,6 +75,7 @@ impl Assembly {
             owner,
             states,
             missing: blocks,
+            first_missing: 0,
             here: 0,
             senders,
             checking: false,
@@ -84,31 +87,28 @@ impl Assembly {
     #[must_use]
     pub fn next_missing(&self, piece: u32) -> Option<Block> {
         let state = self.pieces.get(&piece).filter(|p| p.missing > 0)?;
-        let index = state.states.iter().position(|s| *s == State::Missing)?;
+        let from = state.first_missing as usize;
+        let index = from + state.states.get(from..)?.iter().position(|s| *s == State::Missing)?;
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
-    /// Pieces of which nobody was asked for some block, the nearest to completion first.
-    pub fn unasked(&self) -> impl Iterator<Item = u32> + use<> {
-        self.with_missing(|_| true).into_iter()
-    }
-
-    /// Pieces with missing blocks that `owner` fetches (or that nobody does, for `None`), the nearest to
-    /// completion first.
+    /// Of the pieces with missing blocks whose owner and number suit, the one nearest to completion. Nobody owns what its
+    /// owner has given up.
     #[must_use]
-    pub fn unfinished(&self, owner: Option<ConnId>) -> SmallVec<[u32; 8]> {
-        self.with_missing(|piece| piece.owner == owner)
-    }
-
-    fn with_missing(&self, counts: impl Fn(&Piece) -> bool) -> SmallVec<[u32; 8]> {
-        let mut found: SmallVec<[(u32, u32); 8]> = SmallVec::new();
+    pub fn unfinished(
+        &self,
+        owned: impl Fn(Option<ConnId>) -> bool,
+        suits: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let mut nearest: Option<(u32, u32)> = None;
         for (&index, piece) in &self.pieces {
-            if piece.missing > 0 && counts(piece) {
-                found.push((piece.missing, index));
+            let key = (piece.missing, index);
+            let nearer = piece.missing > 0 && nearest.is_none_or(|least| key < least);
+            if nearer && owned(piece.owner) && suits(index) {
+                nearest = Some(key);
             }
         }
-        found.sort_unstable();
-        found.into_iter().map(|(_, index)| index).collect()
+        nearest.map(|(_, index)| index)
     }
 
     /// From now on `owner` fetches what is missing of `piece`.
@@ -121,13 +121,15 @@ impl Assembly {
     /// `conn` was asked for `block`.
     pub fn asked(&mut self, block: Block, conn: ConnId) {
         let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
-        let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
-            return;
-        };
+        let index = block.offset / piece.block_bytes;
+        let Some(state) = piece.states.get_mut(index as usize) else { return };
         match state {
             State::Missing => {
                 *state = State::Asked(SmallVec::from_slice(&[conn]));
                 piece.missing -= 1;
+                if index == piece.first_missing {
+                    piece.first_missing += 1;
+                }
             }
             State::Asked(askers) if !askers.contains(&conn) => askers.push(conn),
             State::Asked(_) | State::Here => {}
@@ -150,14 +152,14 @@ impl Assembly {
     /// `conn` will not send `block`: refused, cancelled, too late, or gone.
     pub fn returned(&mut self, block: Block, conn: ConnId) {
         let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
-        let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
-            return;
-        };
+        let index = block.offset / piece.block_bytes;
+        let Some(state) = piece.states.get_mut(index as usize) else { return };
         if let State::Asked(askers) = state {
             askers.retain(|asker| *asker != conn);
             if askers.is_empty() {
                 *state = State::Missing;
                 piece.missing += 1;
+                piece.first_missing = piece.first_missing.min(index);
                 if piece.owner == Some(conn) {
                     piece.owner = None;
                 }
@@ -178,6 +180,7 @@ impl Assembly {
                     if askers.is_empty() {
                         *state = State::Missing;
                         piece.missing += 1;
+                        piece.first_missing = 0;
                     }
                 }
             }

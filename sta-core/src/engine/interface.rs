@@ -90,14 +90,15 @@ pub enum Input {
         /// The reason, for a person.
         why: String,
     },
-    /// The answer to [`Output::Keep`].
-    Written {
+    /// What [`Output::Keep`] asked for could not be done. Nothing is said of a block that is stored: the answer to
+    /// [`Output::Check`] says all there is to know of it.
+    NotWritten {
         /// Of which torrent.
         torrent: InfoHash,
         /// Which block.
         block: Block,
-        /// Why it could not be stored, if so.
-        result: Result<(), StoreError>,
+        /// Why it could not be stored.
+        why: StoreError,
     },
     /// The answer to [`Output::Check`].
     Checked {

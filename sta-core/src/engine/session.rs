@@ -10,7 +10,7 @@
 //!
 //! Invariant: every request that is counted in `asked_bytes` has neither been answered nor given up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -87,7 +87,8 @@ pub struct Session {
     /// When it was last told anything.
     pub said: Time,
     layout: Layout,
-    asked: BTreeMap<u64, Asked>,
+    /// By id, ascending.
+    asked: VecDeque<(u64, Asked)>,
     asked_bytes: u64,
     next_id: u64,
     waiting: VecDeque<Wish>,
@@ -111,7 +112,7 @@ impl Session {
             heard: now,
             said: now,
             layout,
-            asked: BTreeMap::new(),
+            asked: VecDeque::new(),
             asked_bytes: 0,
             next_id: 0,
             waiting: VecDeque::new(),
@@ -141,7 +142,7 @@ impl Session {
     /// Notes a request for `block` and gives it an id.
     pub fn ask(&mut self, block: Block, now: Time) -> u64 {
         self.next_id += 1;
-        self.asked.insert(self.next_id, Asked { block, at: now, cancelled: false });
+        self.asked.push_back((self.next_id, Asked { block, at: now, cancelled: false }));
         self.asked_bytes += u64::from(block.len);
         self.next_id
     }
@@ -154,7 +155,7 @@ impl Session {
 
     /// The requests neither answered nor given up, oldest first.
     pub fn asked(&self) -> impl DoubleEndedIterator<Item = (u64, Asked)> + '_ {
-        self.asked.iter().filter(|(_, asked)| !asked.cancelled).map(|(&id, &asked)| (id, asked))
+        self.asked.iter().filter(|(_, asked)| !asked.cancelled).copied()
     }
 
     /// `data` has come for request `id`. Says when it was asked, and whether it was given up since.
@@ -163,7 +164,7 @@ impl Session {
     /// If no such block was asked for under this id.
     pub fn answered(&mut self, id: u64, block: Block, now: Time) -> Result<Asked, Misbehaviour> {
         self.heard = now;
-        match self.asked.remove(&id) {
+        match self.take_asked(id) {
             Some(asked) if asked.block == block => {
                 self.pipeline.answered(block.len, asked.at, now);
                 if !asked.cancelled {
@@ -178,7 +179,7 @@ impl Session {
     /// Request `id` was rejected: the block, if it was still waited for. A reason to avoid the piece here
     /// for a while is noted.
     pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Block> {
-        let asked = self.asked.remove(&id)?;
+        let asked = self.take_asked(id)?;
         if why == RejectReason::Elsewhere {
             self.avoided.push((asked.block.piece, avoid_until));
         }
@@ -193,10 +194,16 @@ impl Session {
 
     /// Gives up request `id`; its answer may still come.
     pub fn give_up(&mut self, id: u64) -> Option<Block> {
-        let asked = self.asked.get_mut(&id).filter(|asked| !asked.cancelled)?;
+        let at = self.asked.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        let (_, asked) = self.asked.get_mut(at).filter(|(_, asked)| !asked.cancelled)?;
         asked.cancelled = true;
         self.asked_bytes -= u64::from(asked.block.len);
         Some(asked.block)
+    }
+
+    fn take_asked(&mut self, id: u64) -> Option<Asked> {
+        let at = self.asked.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        self.asked.remove(at).map(|(_, asked)| asked)
     }
 
     /// The id under which `block` is waited for.
@@ -220,7 +227,7 @@ impl Session {
     /// Since when it owes an answer and nothing has come. What was given up counts: it is to be sent or rejected all the same.
     #[must_use]
     pub fn silent_since(&self) -> Option<Time> {
-        let oldest = self.asked.values().next()?.at;
+        let oldest = self.asked.front()?.1.at;
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
     }
 

@@ -25,7 +25,7 @@ use super::picker::Picker;
 use super::rate::Rate;
 use super::session::{Misbehaviour, Session, Wish};
 use super::slots::Slots;
-use super::uploads::Uploads;
+use super::uploads::{AHEAD_MAX, Uploads};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
 use crate::model::event::Event;
@@ -118,6 +118,8 @@ pub struct Swarm {
     want_wait: Duration,
     /// Neighbours wanted besides those that the configuration names.
     extra: usize,
+    /// How many times more to ask of everybody: [`Self::arrears`], as of the last piece or tick.
+    behind: u64,
     /// When a peer that serves us was last sent something.
     giver_served: Time,
     told: (u64, u64),
@@ -167,6 +169,7 @@ impl Swarm {
             next_want: now + peers::WANT_FIRST,
             want_wait: peers::WANT_FIRST,
             extra: 0,
+            behind: fetch::BEHIND_PIECES,
             giver_served: Time::ZERO,
             told: (0, 0),
             outputs: VecDeque::new(),
@@ -253,9 +256,11 @@ impl Swarm {
                 let wish = Wish { id, block: block.into() };
                 let elsewhere =
                     self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
+                let has_room = session.ahead() < AHEAD_MAX;
                 session.wish(wish, &self.have, elsewhere).map(|refusal| match refusal {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
-                    None => self.serve(now),
+                    None if has_room => self.serve(now),
+                    None => (),
                 })
             }
             PeerMessage::Cancel { id } => {
@@ -329,6 +334,7 @@ impl Swarm {
             return;
         }
         self.next_tick = now + TICK;
+        self.behind = self.arrears();
         self.dials_from = Time::ZERO;
         self.check_sessions(now);
         if now >= self.next_choke {

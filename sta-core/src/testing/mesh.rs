@@ -188,11 +188,10 @@ impl Mesh {
                     self.later(soon, other, Input::Closed { conn: far, why });
                 }
             }
-            Output::Keep { torrent, block } => {
+            Output::Keep { block, .. } => {
                 if self.wrong {
                     self.hosts[n].tainted.insert(block.piece);
                 }
-                self.later(self.now, n, Input::Written { torrent, block, result: Ok(()) });
             }
             Output::Check { torrent, piece } => {
                 let result = Ok(!self.hosts[n].tainted.contains(&piece));

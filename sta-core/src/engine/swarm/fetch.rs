@@ -48,10 +48,9 @@ impl Swarm {
         if self.phase != Phase::Fetching || now < self.paused_until {
             return;
         }
-        let behind = self.behind();
         loop {
             let Some(session) = self.sessions.get(&conn) else { return };
-            let window = Self::window(session, now) * behind / BEHIND_PIECES;
+            let window = Self::window(session, now) * self.behind / BEHIND_PIECES;
             if session.choked_since.is_some() || session.asked_bytes() >= window {
                 return;
             }
@@ -115,7 +114,7 @@ impl Swarm {
     /// Who asks for little at a time gets less of an uplink than others do whenever its requests are late (they wait behind
     /// its own uploads), and by that asks for still less. So who falls behind its neighbours asks for more, and
     /// catches up: without this one node in twenty ended a tenth later than the rest.
-    pub(super) fn behind(&self) -> u64 {
+    pub(super) fn arrears(&self) -> u64 {
         let fetching = || self.sessions.values().filter(|session| !session.have.is_full());
         let theirs: u64 = fetching().map(|session| u64::from(session.have.count())).sum();
         let mean = theirs.checked_div(fetching().count() as u64).unwrap_or_default();
@@ -139,18 +138,15 @@ impl Swarm {
     }
 
     fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        for piece in self.assembly.unfinished(Some(conn)) {
-            if let Some(block) = self.assembly.next_missing(piece) {
-                return Some(block);
-            }
+        if let Some(piece) = self.assembly.unfinished(|owner| owner == Some(conn), |_| true) {
+            return self.assembly.next_missing(piece);
         }
         let session = self.sessions.get_mut(&conn)?;
         let avoided = session.avoided(now);
-        for piece in self.assembly.unfinished(None) {
-            if session.have.contains(piece) && !avoided.contains(&piece) {
-                self.assembly.adopt(piece, conn);
-                return self.assembly.next_missing(piece);
-            }
+        let may = |piece| session.have.contains(piece) && !avoided.contains(&piece);
+        if let Some(piece) = self.assembly.unfinished(|owner| owner.is_none(), may) {
+            self.assembly.adopt(piece, conn);
+            return self.assembly.next_missing(piece);
         }
         if let Some(piece) = self.picker.pick(&session.have, &avoided) {
             let block_bytes = match self.config.block_bytes {
@@ -167,12 +163,12 @@ impl Swarm {
     /// A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
     fn help(&self, conn: ConnId, avoided: &[u32]) -> Option<Block> {
         let session = self.sessions.get(&conn)?;
-        let may = |piece: &u32| {
-            session.have.contains(*piece)
-                && !avoided.contains(piece)
-                && !self.from_one_peer.contains(piece)
+        let may = |piece: u32| {
+            session.have.contains(piece)
+                && !avoided.contains(&piece)
+                && !self.from_one_peer.contains(&piece)
         };
-        let piece = self.assembly.unasked().find(may)?;
+        let piece = self.assembly.unfinished(|_| true, may)?;
         self.assembly.next_missing(piece)
     }
 

@@ -98,7 +98,7 @@ impl Swarm {
         }
         let wanted = self.config.peers_wanted as usize;
         let withholding = self.sessions.values().filter(|session| session.withholds(now)).count();
-        let lags = self.behind() >= 2 * BEHIND_PIECES;
+        let lags = self.behind >= 2 * BEHIND_PIECES;
         let for_lag = self.extra.saturating_sub(withholding) + if lags { EXTRA_STEP } else { 0 };
         self.extra = (for_lag + withholding).min(wanted);
         let few = if lags || withholding > 0 { wanted + self.extra } else { wanted.div_ceil(2) };
