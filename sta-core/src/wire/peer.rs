@@ -1,5 +1,7 @@
 //! What two nodes say to each other. One session speaks of one torrent.
 
+mod read;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::bitfield::PieceRange;
@@ -12,7 +14,7 @@ pub const VERSION: u32 = 1;
 /// A message between peers: the header of a frame.
 ///
 /// Only [`PeerMessage::Data`] has a body. Unknown fields and kinds are ignored, so that versions can meet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "t", rename_all = "kebab-case")]
 pub enum PeerMessage {
     /// The first message of each side. The dialling side speaks first.
@@ -69,12 +71,12 @@ pub enum PeerMessage {
         why: String,
     },
     /// A kind that this version does not know.
-    #[serde(other, skip_serializing)]
+    #[serde(skip_serializing)]
     Unknown,
 }
 
 /// A [`Block`] with the short names it has on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct WireBlock {
     /// Index of the piece.
     pub i: u32,

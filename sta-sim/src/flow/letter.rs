@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use sta_core::model::layout::Block;
 use sta_core::wire::frame::{HEAD_BYTES, PREAMBLE};
-use sta_core::wire::peer::PeerMessage;
+use sta_core::wire::peer::{PeerMessage, WireBlock};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
 
 /// A frame.
@@ -31,15 +31,23 @@ impl Letter {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Peer(hello @ PeerMessage::Hello { .. }) => PREAMBLE.len() as u64 + frame(hello),
+            Self::Peer(PeerMessage::Get { id, block }) => about_block("get", *id, *block),
             Self::Peer(message) => frame(message),
             Self::Block { id, block, .. } => {
-                let header = PeerMessage::Data { id: *id, block: (*block).into() };
-                frame(&header) + u64::from(block.len)
+                about_block("data", *id, (*block).into()) + u64::from(block.len)
             }
             Self::ToTracker(message) => frame(message),
             Self::FromTracker(message) => frame(message),
         }
     }
+}
+
+/// The same for a message about a block, by counting digits: nearly all messages are such.
+fn about_block(kind: &str, id: u64, WireBlock { i, o, n }: WireBlock) -> u64 {
+    let digits = |number: u64| u64::from(number.checked_ilog10().unwrap_or(0) + 1);
+    let numbers = [id, i.into(), o.into(), n.into()];
+    let text = r#"{"t":"","id":,"i":,"o":,"n":}"#.len() + kind.len() + HEAD_BYTES;
+    text as u64 + numbers.map(digits).iter().sum::<u64>()
 }
 
 /// Bytes of the frame that `message` is, without a body.
@@ -71,14 +79,21 @@ mod tests {
 
     #[test]
     fn a_letter_is_as_long_as_its_frame() {
-        let block = Block { piece: 17, offset: 262_144, len: 16_384 };
-        let get = PeerMessage::Get { id: 12_345, block: block.into() };
-        let mut frame = Vec::new();
-        encode(&get, 0, &mut frame);
-        assert_eq!(Letter::Peer(get).bytes(), frame.len() as u64);
-        frame.clear();
-        encode(&PeerMessage::Data { id: 9, block: block.into() }, block.len, &mut frame);
-        let data = Letter::Block { id: 9, block, wrong: false };
-        assert_eq!(data.bytes(), frame.len() as u64 + 16_384);
+        for (id, piece, offset, len) in [
+            (12_345, 17, 262_144, 16_384),
+            (0, 0, 0, 1),
+            (9, 10, 99, 100),
+            (u64::MAX, u32::MAX, u32::MAX, u32::MAX),
+        ] {
+            let block = Block { piece, offset, len };
+            let get = PeerMessage::Get { id, block: block.into() };
+            let mut frame = Vec::new();
+            encode(&get, 0, &mut frame);
+            assert_eq!(Letter::Peer(get).bytes(), frame.len() as u64);
+            frame.clear();
+            encode(&PeerMessage::Data { id, block: block.into() }, block.len, &mut frame);
+            let data = Letter::Block { id, block, wrong: false };
+            assert_eq!(data.bytes(), frame.len() as u64 + u64::from(len));
+        }
     }
 }

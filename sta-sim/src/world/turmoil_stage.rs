@@ -21,7 +21,7 @@ use super::fabric::{Edge, Fabric, HostId};
 use super::panics::{Panic, watch};
 use super::shaping::{Shaped, SharedFabric};
 use super::stage::{HostClock, HostCx, Process, Software, Stage, StageError};
-use super::turmoil_net::TurmoilTransport;
+use super::turmoil_net::{Lanes, TurmoilTransport};
 
 /// The shortest step of the simulation.
 pub const TICK_MIN: Duration = Duration::from_millis(1);
@@ -65,6 +65,7 @@ pub struct TurmoilStage {
     /// `None` once turmoil itself has panicked: it cannot even be dropped then.
     sim: Option<turmoil::Sim<'static>>,
     fabric: Arc<SharedFabric>,
+    lanes: Lanes,
     clock: Arc<Simulated>,
     hosts: Vec<Host>,
     /// Which runtime is which host's. One for each start.
@@ -73,7 +74,7 @@ pub struct TurmoilStage {
 
 impl TurmoilStage {
     /// An empty stage. Everything drawn on it comes from `seed`. Whoever waits for something goes on at the end of a
-    /// `tick`, so it should not be longer than the shortest delay between two hosts.
+    /// `tick`, so it should not be much longer than the shortest delay between two hosts.
     ///
     /// # Panics
     /// If `tick` is not of whole milliseconds from [`TICK_MIN`] to [`TICK_MAX`].
@@ -96,6 +97,7 @@ impl TurmoilStage {
         Self {
             sim: Some(sim),
             fabric: SharedFabric::new(fabric, Arc::clone(&clock) as Arc<dyn Clock>),
+            lanes: Lanes::default(),
             clock,
             hosts: Vec::new(),
             runtimes: Rc::default(),
@@ -125,7 +127,7 @@ impl TurmoilStage {
         });
         let ip = self.sim.as_ref().map_or(NOWHERE, |sim| sim.lookup(name));
         self.fabric.number(ip, id);
-        let inner = Arc::new(TurmoilTransport::new(ip));
+        let inner = Arc::new(TurmoilTransport::new(ip, self.lanes.clone()));
         let transport = Arc::new(Shaped::new(inner, Arc::clone(&self.fabric), id));
         let clock = Arc::new(HostClock::new(Arc::clone(&self.clock) as Arc<dyn Clock>));
         self.hosts.push(Host {

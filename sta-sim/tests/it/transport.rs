@@ -16,7 +16,7 @@ use sta_sim::scenario::units::Ppm;
 use sta_sim::world::fabric::{Edge, Fabric};
 use sta_sim::world::shaping::{Shaped, SharedFabric};
 use sta_sim::world::stage::{HostCx, Stage as _};
-use sta_sim::world::turmoil_net::TurmoilTransport;
+use sta_sim::world::turmoil_net::{Lanes, TurmoilTransport};
 use sta_sim::world::turmoil_stage::{TICK_MIN, TurmoilStage};
 
 /// Runs `suite` on one host.
@@ -41,7 +41,7 @@ fn conforms<Fut: Future<Output = ()> + 'static>(edge: Edge, suite: fn(HostCx) ->
 /// But one story: turmoil does not wake a writer without credit when its peer resets the stream, so a send to nobody
 /// hangs. The shaped transport, which is what hosts get, does not come so far.
 async fn all_but_one(cx: HostCx) {
-    let (transport, ip) = (&TurmoilTransport::new(cx.ip), cx.ip);
+    let (transport, ip) = (&TurmoilTransport::new(cx.ip, Lanes::default()), cx.ip);
     transport_suite::addresses_agree(transport, ip).await;
     transport_suite::bytes_arrive_in_order(transport, ip).await;
     transport_suite::bodies_of_bytes_and_files_arrive_between_their_headers(transport, ip).await;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::tracker_link::{self, FromLink, TrackerLink};
 use super::{Command, NodeEnv, TorrentSpec};
@@ -27,6 +28,8 @@ use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
 
 /// How long a listener that cannot accept (no file descriptor left, say) is given before it is asked again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A tick comes at least so often, though nothing may be due.
+const ALARM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long goodbyes may take when a node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -118,16 +121,30 @@ impl Owner {
         mut received: mpsc::UnboundedReceiver<Inbox>,
     ) {
         let accepting = self.tasks.spawn(accept(listener, self.inbox.clone()));
+        // Set anew only when the deadline moves: most of what comes leaves it where it is.
+        let mut alarm = pin!(sleep(Duration::ZERO));
+        let mut set_for = None;
         while !self.stopped {
-            let wait = self.engine.deadline().since(self.now());
+            let deadline = self.engine.deadline();
+            let wait = deadline.since(self.now());
             if wait.is_zero() {
                 // Before the inbox: under load there is always something in it.
                 self.feed(Input::Tick);
             }
-            match timeout(wait, received.recv()).await {
-                Ok(Some(inbox)) => self.take(inbox),
-                Ok(None) => break,
-                Err(_) => self.feed(Input::Tick),
+            if set_for != Some(deadline) {
+                set_for = Some(deadline);
+                alarm.as_mut().reset(Instant::now() + wait.min(ALARM_MAX));
+            }
+            tokio::select! {
+                biased;
+                inbox = received.recv() => match inbox {
+                    Some(inbox) => self.take(inbox),
+                    None => break,
+                },
+                () = &mut alarm => {
+                    set_for = None;
+                    self.feed(Input::Tick);
+                }
             }
             self.reap();
         }

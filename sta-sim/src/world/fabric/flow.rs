@@ -148,7 +148,9 @@ const REACTION: Duration = Duration::from_millis(10);
 /// and queues stay short when many share it.
 pub(super) fn flight_bytes(rate: Option<u64>, latency: Duration, turn_bytes: u64) -> u64 {
     let Some(rate) = rate else { return FLIGHT_BYTES_MAX };
-    let bridged = u128::from(rate) * (latency + REACTION).as_nanos() / 1_000_000_000;
-    let bytes = u64::try_from(bridged).unwrap_or(FLIGHT_BYTES_MAX) + 2 * turn_bytes;
+    let nanos = (latency + REACTION).as_nanos() as u64;
+    // What does not fit is far more than the most.
+    let bridged = rate.checked_mul(nanos).map_or(FLIGHT_BYTES_MAX, |work| work / 1_000_000_000);
+    let bytes = bridged + 2 * turn_bytes;
     bytes.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES_MAX)
 }
