@@ -48,6 +48,8 @@ async fn all_but_one(cx: HostCx) {
     transport_suite::addresses_agree(transport, ip).await;
     transport_suite::bytes_arrive_in_order(transport, ip).await;
     transport_suite::bodies_of_bytes_and_files_arrive_between_their_headers(transport, ip).await;
+    transport_suite::much_that_is_waited_for_arrives_and_so_does_little_after_it(transport, ip)
+        .await;
     transport_suite::a_large_transfer_goes_both_ways_at_once(transport, ip).await;
     transport_suite::an_end_is_seen_and_the_other_direction_lives_on(transport, ip).await;
     transport_suite::a_file_shorter_than_promised_is_an_error(transport, ip).await;
