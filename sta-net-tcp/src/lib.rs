@@ -2,6 +2,7 @@
 //!
 //! * `dial.rs`: a name, all its addresses, the first that answers;
 //! * `listen.rs`: listening on IPv4 and IPv6, and accepting whatever happens;
+//! * `recv.rs`: bytes in, and how many of them are worth waking somebody;
 //! * `send.rs`: headers and bodies out, files by `sendfile` where the system has it.
 //!
 //! Knows nothing of frames and messages. `sta_core::testing::transport_suite` says what it must do.
@@ -10,19 +11,16 @@
 
 mod dial;
 mod listen;
+mod recv;
 mod send;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use sta_core::io::transport::{Connection, Listener, RecvHalf, Transport};
+use sta_core::io::transport::{Connection, Listener, Transport};
 use sta_core::model::address::Address;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 /// TCP of the operating system. Needs a tokio runtime with I/O and time.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +48,7 @@ impl TcpTransport {
         Ok(Connection {
             local,
             remote,
-            recv: Box::new(TcpRecv(recv)),
+            recv: Box::new(recv::TcpRecv::new(recv)),
             send: Box::new(send::TcpSend::new(send, self.sendfile)),
         })
     }
@@ -70,16 +68,6 @@ impl Transport for TcpTransport {
 
     async fn connect(&self, to: &Address) -> io::Result<Connection> {
         self.connection(dial::dial(to).await?)
-    }
-}
-
-struct TcpRecv(OwnedReadHalf);
-
-impl RecvHalf for TcpRecv {
-    fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
-        Poll::Ready(Ok(buf.filled().len()))
     }
 }
 

@@ -50,6 +50,11 @@ pub struct Connection {
 pub trait RecvHalf: Send {
     /// Reads into `buf`, which is not empty, and says how much; 0 means that the other side has finished.
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// As [`Self::poll_recv`], for a reader who can do nothing before `buf` is full: it need not be woken for every part.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_recv(cx, buf)
+    }
 }
 
 /// The outgoing half of a connection.
@@ -161,7 +166,7 @@ impl dyn RecvHalf {
     /// [`io::ErrorKind::UnexpectedEof`] if the other side finishes before; else as the transport's.
     pub async fn recv_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
         while !buf.is_empty() {
-            match self.recv(buf).await? {
+            match poll_fn(|cx| self.poll_fill(cx, buf)).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => buf = &mut buf[read..],
             }

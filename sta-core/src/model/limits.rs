@@ -91,6 +91,10 @@ pub const UNSENT_BYTES_MAX: u32 = 1 << 20;
 /// Bytes sent by one call and between two turns of the other tasks: well under a millisecond from memory.
 pub const SEND_BYTES_PER_TURN: u64 = 1 << 20;
 
+/// Bytes of a block that must have come before its reader is woken, at the most: half of the largest block, so that one half is
+/// read while the other comes.
+pub const RECV_WORTH_BYTES_MAX: usize = 512 << 10;
+
 /// Torrents one node may register with a tracker.
 pub const TORRENTS_PER_NODE_MAX: usize = 10_000;
 /// Pieces of all torrents that one node registers with a tracker: 8 MiB of bits, or 32,000 torrents as we make them.

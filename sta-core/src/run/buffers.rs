@@ -74,15 +74,26 @@ impl Idle {
         Some(memory)
     }
 
-    /// Keeps `memory`; gives it back to be freed if there is enough.
-    fn keep(&mut self, memory: Box<[u8]>) -> Option<Box<[u8]>> {
+    /// Keeps `memory`, and gives what is to be freed instead: buffers of other sizes, since this one was just of use. Peers that
+    /// become faster are asked for larger blocks, and small buffers must not keep large ones from being used again.
+    fn keep(&mut self, memory: Box<[u8]>) -> Vec<Box<[u8]>> {
         let (class, size) = class_of(memory.len());
-        if self.bytes + size > limits::BUFFERS_IDLE_BYTES_MAX || class >= SIZES {
-            return Some(memory);
+        if class >= SIZES {
+            return vec![memory];
+        }
+        let mut surplus = Vec::new();
+        while self.bytes + size > limits::BUFFERS_IDLE_BYTES_MAX {
+            let others = (0..SIZES).filter(|other| *other != class);
+            let most = others.max_by_key(|other| self.by_size[*other].len() << other);
+            let Some(other) = most.and_then(|other| self.take(other)) else {
+                surplus.push(memory);
+                return surplus;
+            };
+            surplus.push(other);
         }
         self.bytes += size;
         self.by_size[class].push(memory);
-        None
+        surplus
     }
 }
 
@@ -132,6 +143,20 @@ mod tests {
         drop((many, larger));
         let idle = pool.idle_bytes();
         assert!((BUFFERS_IDLE_BYTES_MAX - largest..=BUFFERS_IDLE_BYTES_MAX).contains(&idle));
+    }
+
+    #[test]
+    fn buffers_of_a_size_that_is_used_take_the_place_of_others() {
+        let pool = BufferPool::new();
+        let (small, large) = (16 * 1024, BLOCK_BYTES_MAX as usize);
+        let many: Vec<_> = (0..BUFFERS_IDLE_BYTES_MAX / small).map(|_| pool.take(small)).collect();
+        drop(many);
+        assert_eq!(pool.idle_bytes(), BUFFERS_IDLE_BYTES_MAX);
+        let first = pool.take(large);
+        let address = first.as_ptr();
+        drop(first);
+        assert_eq!(pool.idle_bytes(), BUFFERS_IDLE_BYTES_MAX);
+        assert_eq!(pool.take(large).as_ptr(), address, "it is used again");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! `false` or an error, or [`Disk::forget`] was called. A verified piece is never written to again.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -97,17 +97,20 @@ impl Disk {
         let assigned = Mutex::default();
         if threads == 0 {
             let (jobs, inbox) = mpsc::unbounded_channel();
-            tokio::spawn(work_in_line(inbox, done, backlog.clone()));
+            let worker = Worker::new(Arc::default());
+            tokio::spawn(work_in_line(worker, inbox, done, backlog.clone()));
             let only = Inbox::new(Jobs::ToTask(jobs));
             return Self { pieces: vec![only.clone()], finish: only, backlog, assigned };
         }
+        let writing = Arc::<AtomicUsize>::default();
         let start = |name: String| {
+            let worker = Worker::new(Arc::clone(&writing));
             let (jobs, inbox) = std::sync::mpsc::channel();
             let to = Inbox::new(Jobs::ToThread(jobs));
             let (done, backlog, waiting) = (done.clone(), backlog.clone(), Arc::clone(&to.waiting));
             std::thread::Builder::new()
                 .name(name)
-                .spawn(move || work_on_thread(&inbox, &done, &backlog, &waiting))
+                .spawn(move || work_on_thread(worker, &inbox, &done, &backlog, &waiting))
                 .expect("the system can start a thread");
             to
         };
@@ -249,12 +252,12 @@ impl Backlog {
 }
 
 fn work_on_thread<T: From<DiskDone>>(
+    mut worker: Worker,
     inbox: &std::sync::mpsc::Receiver<Job>,
     done: &mpsc::UnboundedSender<T>,
     backlog: &Backlog,
     waiting: &AtomicU64,
 ) {
-    let mut worker = Worker::default();
     while let Ok(job) = inbox.recv() {
         let outcome = worker.work(job);
         waiting.fetch_sub(1, Ordering::Relaxed);
@@ -265,11 +268,11 @@ fn work_on_thread<T: From<DiskDone>>(
 }
 
 async fn work_in_line<T: From<DiskDone>>(
+    mut worker: Worker,
     mut inbox: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<T>,
     backlog: Backlog,
 ) {
-    let mut worker = Worker::default();
     while let Some(job) = inbox.recv().await {
         let outcome = worker.work(job);
         if !outcome.cost.is_zero() {

@@ -20,6 +20,7 @@ pub async fn all(transport: &dyn Transport, host: IpAddr) {
     addresses_agree(transport, host).await;
     bytes_arrive_in_order(transport, host).await;
     bodies_of_bytes_and_files_arrive_between_their_headers(transport, host).await;
+    much_that_is_waited_for_arrives_and_so_does_little_after_it(transport, host).await;
     a_large_transfer_goes_both_ways_at_once(transport, host).await;
     an_end_is_seen_and_the_other_direction_lives_on(transport, host).await;
     a_dropped_connection_ends_sends_with_an_error(transport, host).await;
@@ -113,6 +114,45 @@ pub async fn bodies_of_bytes_and_files_arrive_between_their_headers(
     assert_eq!(wrong, None, "the first byte that is wrong, of {}", expected.len());
     drop(sent.await.expect("the sender ends well"));
     assert_eq!(to.recv.recv(&mut seen).await.expect("a clean end"), 0, "nothing comes after it");
+}
+
+/// A reader who waits for a mebibyte is given it, then a few bytes alone, and learns of an end in the midst of the next mebibyte.
+pub async fn much_that_is_waited_for_arrives_and_so_does_little_after_it(
+    transport: &dyn Transport,
+    host: IpAddr,
+) {
+    const MUCH: usize = 1 << 20;
+    let (mut from, mut to) = pair(transport, host).await;
+    let mut got = vec![0; MUCH];
+    for round in 0..3 {
+        let parts = [MUCH / 2 + 1, 1, MUCH / 2 - 2];
+        let sends = async {
+            let mut at = 0;
+            for part in parts {
+                send_bytes(&mut *from.send, content(round, at, part)).await.expect("it is read");
+                at += part;
+            }
+        };
+        let (received, ()) = tokio::join!(to.recv.recv_exact(&mut got), sends);
+        received.expect("all of it comes");
+        assert!(got == content(round, 0, MUCH), "wrong bytes in round {round}");
+        let sends = send_bytes(&mut *from.send, b"few".to_vec());
+        let few = async {
+            let mut few = Vec::new();
+            while few.len() < 3 {
+                let read = to.recv.recv(&mut got).await.expect("they come");
+                few.extend_from_slice(&got[..read]);
+            }
+            few
+        };
+        let (few, sent) = tokio::join!(few, sends);
+        sent.expect("it is read");
+        assert_eq!(few, b"few");
+    }
+    send_bytes(&mut *from.send, content(9, 0, 10)).await.expect("it is read");
+    drop(from);
+    let error = to.recv.recv_exact(&mut got).await.expect_err("it ends too soon");
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
 }
 
 /// Both sides send 16 MiB at once while both receive.

@@ -1,8 +1,11 @@
 //! Shapes the connections of any [`Transport`]: rates, delays and faults come from the world's [`Fabric`].
 //!
 //! The bytes themselves go through the wrapped transport at once; what is shaped is when a writer may write and
-//! when a reader may see. So nothing is copied, no task runs, and a crash of the sender leaves what it has sent on
-//! its way. Both ends must be shaped by the same network.
+//! when a reader may see. So no task runs, and a crash of the sender leaves what it has sent on its way. Both ends must be
+//! shaped by the same network.
+//!
+//! Until a reader may see them, bytes lie in the wrapped transport, uncopied; or, over a real kernel, which keeps little for a
+//! peer that it finds next door, here: at most a window of the connection, which is rate times delay (`early.rs`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +21,10 @@ use sta_core::io::transport::{Batch, Connection, Listener, Next, RecvHalf, SendH
 use sta_core::model::address::Address;
 
 use super::fabric::{Fabric, FlowId, HostId, Path, Readable};
+
+mod early;
+
+use early::Early;
 
 /// How often a network that nobody steps lets things happen: the grain of tokio's timers.
 pub const DRIVE_EVERY: Duration = Duration::from_millis(1);
@@ -104,13 +111,24 @@ pub struct Shaped {
     inner: Arc<dyn Transport>,
     fabric: Arc<SharedFabric>,
     host: HostId,
+    fetches_early: bool,
 }
 
 impl Shaped {
-    /// Shapes `inner` as `host`'s.
+    /// Shapes `inner` as `host`'s. `inner` keeps what was sent and not yet read, a window of a connection at the least.
     #[must_use]
     pub fn new(inner: Arc<dyn Transport>, fabric: Arc<SharedFabric>, host: HostId) -> Self {
-        Self { inner, fabric, host }
+        Self { inner, fabric, host, fetches_early: false }
+    }
+
+    /// As [`Self::new`], of an `inner` that keeps less: what has come is taken out of it at once.
+    #[must_use]
+    pub fn fetching_early(
+        inner: Arc<dyn Transport>,
+        fabric: Arc<SharedFabric>,
+        host: HostId,
+    ) -> Self {
+        Self { inner, fabric, host, fetches_early: true }
     }
 
     /// Waits until `to` can be reached, and goes there. How long the way back takes.
@@ -143,6 +161,7 @@ impl Shaped {
                 fabric: Arc::clone(fabric),
                 flow: send ^ 1,
                 inner: inner.recv,
+                early: self.fetches_early.then(Early::default),
             }),
             send: Box::new(ShapedSend {
                 fabric: Arc::clone(fabric),
@@ -231,14 +250,21 @@ struct ShapedRecv {
     fabric: Arc<SharedFabric>,
     flow: FlowId,
     inner: Box<dyn RecvHalf>,
+    early: Option<Early>,
 }
 
 impl RecvHalf for ShapedRecv {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Some(early) = &mut self.early {
+            early.fetch(cx, &mut *self.inner);
+        }
         let readable = self.fabric.with(|fabric| fabric.poll_readable(self.flow, cx.waker()));
         let Readable::Bytes(bytes) = ready!(readable)? else { return Poll::Ready(Ok(0)) };
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).min(buf.len());
-        let read = ready!(self.inner.poll_recv(cx, &mut buf[..most]));
+        let read = ready!(match &mut self.early {
+            Some(early) => early.poll_take(&mut buf[..most]),
+            None => self.inner.poll_recv(cx, &mut buf[..most]),
+        });
         // The kernel of a machine that went dark has said goodbye all the same, and lost the last bytes.
         if !matches!(read, Ok(1..)) && self.is_silent(cx) {
             return Poll::Pending;

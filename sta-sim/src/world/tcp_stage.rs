@@ -115,7 +115,7 @@ impl Stage for TcpStage {
         let listen = self.socket_addr(id);
         self.fabric.listens_at(listen, id);
         let inner = Arc::new(TcpTransport::new());
-        let transport = Arc::new(Shaped::new(inner, Arc::clone(&self.fabric), id));
+        let transport = Arc::new(Shaped::fetching_early(inner, Arc::clone(&self.fabric), id));
         let clock = Arc::new(HostClock::new(Arc::clone(&self.clock)));
         let cx = HostCx { id, ip: listen.ip(), listen, transport, clock };
         self.hosts.push(Host { cx, software, process: None });

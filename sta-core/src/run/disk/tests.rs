@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::worker::{Job, Task, Worker};
 use super::{Disk, DiskDone};
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
@@ -186,6 +187,35 @@ async fn a_failed_write_is_reported_and_can_be_repeated() {
     assert_eq!((block.offset, why.passing), (0, true));
     assert_eq!(bench.verdict(0).await, Ok(false), "ten bytes are missing");
     assert_eq!(bench.written(), u64::from(PIECE) - 10);
+}
+
+/// A worker hashes first while another writes: what it has hashed and could not write does not count.
+#[test]
+fn a_write_that_fails_after_its_hash_can_be_repeated() {
+    let (failing, sound) =
+        (MemoryStore::of_two_pieces(Some(200)), MemoryStore::of_two_pieces(None));
+    let pool = BufferPool::new();
+    let mut worker = Worker::new(Arc::new(AtomicUsize::new(1)));
+    let mut give = |store: &Arc<MemoryStore>, task| {
+        let store = Arc::clone(store) as Arc<dyn PieceStore>;
+        worker.work(Job { torrent: TORRENT, store, task }).done
+    };
+    let block = |from: u32, to: u32| {
+        let mut data = pool.take((to - from) as usize);
+        data.copy_from_slice(&content(0)[from as usize..to as usize]);
+        Task::Write { block: Block { piece: 0, offset: from, len: to - from }, data }
+    };
+    for (store, from, to, fails) in [
+        (&sound, 0, 100, false),
+        (&failing, 100, 300, true),
+        (&sound, 100, 300, false),
+        (&sound, 300, PIECE, false),
+    ] {
+        let done = give(store, block(from, to));
+        assert!(matches!(done, Some(DiskDone::Written { result, .. }) if result.is_err() == fails));
+    }
+    let done = give(&sound, Task::Verify { piece: 0 });
+    assert!(matches!(done, Some(DiskDone::Checked { ok: Ok(true), .. })), "{done:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -40,10 +41,11 @@ pub(super) struct Outcome {
     pub(super) cost: Duration,
 }
 
-#[derive(Default)]
 pub(super) struct Worker {
     pieces: BTreeMap<(InfoHash, u32), Progress>,
     scratch: Vec<u8>,
+    /// How many of the workers of a disk are writing.
+    writing: Arc<AtomicUsize>,
 }
 
 /// How far a piece has come.
@@ -56,6 +58,10 @@ struct Progress {
 }
 
 impl Worker {
+    pub(super) fn new(writing: Arc<AtomicUsize>) -> Self {
+        Self { pieces: BTreeMap::new(), scratch: Vec::new(), writing }
+    }
+
     pub(super) fn work(&mut self, job: Job) -> Outcome {
         let Job { torrent, store, task } = job;
         let store = &*store;
@@ -100,14 +106,30 @@ impl Worker {
         let start = store.layout().piece_offset(block.piece);
         for (from, to) in progress.missing(block.offset, block.offset + block.len) {
             let part = &data[(from - block.offset) as usize..(to - block.offset) as usize];
-            store.write(start + u64::from(from), part)?;
-            *moved += part.len() as u64;
             if from == progress.hashed {
-                progress.verifier.update(part);
+                // Who writes to a file waits for whoever else does; meanwhile there is something to hash.
+                let hash_first = self.writing.load(Ordering::Relaxed) > 0;
+                if hash_first {
+                    progress.verifier.update(part);
+                }
+                self.writing.fetch_add(1, Ordering::Relaxed);
+                let written = store.write(start + u64::from(from), part);
+                self.writing.fetch_sub(1, Ordering::Relaxed);
+                if let Err(error) = written {
+                    if hash_first {
+                        progress.hash_anew(store.verifier(block.piece));
+                    }
+                    return Err(error);
+                }
+                if !hash_first {
+                    progress.verifier.update(part);
+                }
                 progress.hashed = to;
             } else {
+                store.write(start + u64::from(from), part)?;
                 progress.put_ahead(from, to);
             }
+            *moved += part.len() as u64;
         }
         while let Some(to) = progress.next_ahead() {
             progress.read_back(store, start, to, &mut self.scratch, moved)?;
@@ -137,6 +159,15 @@ impl Worker {
 impl Progress {
     fn new(verifier: Box<dyn PieceVerifier>) -> Self {
         Self { verifier, hashed: 0, ahead: SmallVec::new() }
+    }
+
+    /// Begins to hash at the start again; what is written stays so, and is read back.
+    fn hash_anew(&mut self, verifier: Box<dyn PieceVerifier>) {
+        self.verifier = verifier;
+        let written = std::mem::take(&mut self.hashed);
+        if written > 0 {
+            self.put_ahead(0, written);
+        }
     }
 
     /// The parts of `from..to` that are not written yet, ascending.

@@ -140,6 +140,8 @@ pub(super) const FLIGHT_BYTES_MAX: u64 = 4 << 20;
 pub(super) const SEND_BUFFER_BYTES: u64 = limits::UNSENT_BYTES_MIN as u64;
 /// Bytes that a sender can always hand in before the first is read.
 pub const WINDOW_BYTES_MIN: u64 = FLIGHT_BYTES_MIN + SEND_BUFFER_BYTES;
+/// Most bytes that a sender can hand in before the first is read.
+pub const WINDOW_BYTES_MAX: u64 = FLIGHT_BYTES_MAX + SEND_BUFFER_BYTES;
 /// What a reader takes to answer in a world of 4 ms ticks: it wakes at the end of one, whom it answers at the end of another, and
 /// a little more.
 const REACTION: Duration = Duration::from_millis(10);

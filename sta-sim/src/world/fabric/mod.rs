@@ -32,7 +32,7 @@ use sta_core::model::time::Time;
 use crate::scenario::dist::Dist;
 use crate::scenario::units::Ppm;
 
-pub use flow::WINDOW_BYTES_MIN;
+pub use flow::{WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
 pub use link::Fault;
 pub use pipe::{TURN_BYTES_MAX, TURN_BYTES_MIN};
 
