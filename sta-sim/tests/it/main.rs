@@ -5,6 +5,7 @@ mod failures;
 mod flow_validation;
 mod flow_world;
 mod library;
+mod mutants;
 mod oracles;
 mod story;
 mod tcp_world;
