@@ -15,7 +15,10 @@ const SIZES: [u32; 5] = [100, 300, 1_000, 3_000, 10_000];
 
 fn main() {
     let most = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
-    println!("{:>6} {:>12} {:>9} {:>9} {:>22}", "nodes", "events", "s", "µs each", "µs each / log2(nodes)");
+    println!(
+        "{:>6} {:>12} {:>9} {:>9} {:>22}",
+        "nodes", "events", "s", "µs each", "µs each / log2(nodes)"
+    );
     for nodes in SIZES.into_iter().filter(|nodes| *nodes <= most.unwrap_or(u32::MAX)) {
         measure(nodes);
     }

@@ -7,11 +7,13 @@
 //! Not a way to run scenarios: it prints figures about the engine's schedule, a table per run.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::config::EngineConfig;
-use sta_core::model::event::Record;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Layout;
 use sta_core::model::time::Time;
 use sta_sim::flow::cluster::{Cluster, Detail};
@@ -35,6 +37,8 @@ const KNOBS: &[(&str, u64)] = &[
     ("seed", 1),
     ("limit", 50),
     ("rows", 10),
+    // With 1: how long after the first receiver a piece has reached 2, 4, 8, ... of them.
+    ("life", 0),
     // Prints all events of this host (1 is the source, 0 nobody) from this moment on.
     ("watch", 0),
     ("from-ms", 0),
@@ -63,15 +67,19 @@ fn main() {
 
     #[expect(clippy::disallowed_methods, reason = "how long the simulation itself takes")]
     let wall = std::time::Instant::now();
+    let lives = Arc::new(Mutex::new(Lives::default()));
+    let (kept, source) = (Arc::clone(&lives), plan.hosts[1].id.clone());
     let watched = plan.hosts[knob("watch") as usize].id.clone();
     let watches = knob("watch") > 0;
     let from = Time::from_nanos(knob("from-ms") * 1_000_000);
     let print = move |record: &Record| {
+        kept.lock().expect("no panic before").see(record, &source);
         if watches && record.who == watched && record.at >= from {
             eprintln!("{} {:?}", record.at, record.event);
         }
     };
-    let detail = if knob("watch") == 0 { Detail::Milestones } else { Detail::Blocks };
+    let detail =
+        if knob("watch") == 0 && knob("life") == 0 { Detail::Milestones } else { Detail::Blocks };
     let mut cluster = Cluster::new(&plan, Box::new(print), detail);
     (0..plan.hosts.len() as u32).for_each(|host| cluster.start(host));
     let step = bound / knob("rows") as f64;
@@ -114,6 +122,10 @@ fn main() {
         tally.events,
         took * 1e6 / tally.events as f64
     );
+    if knob("life") > 0 {
+        let piece = knob("piece") as f64 / knob("up") as f64;
+        lives.lock().expect("no panic before").print(bound, piece);
+    }
     println!(
         "  {:>6} {:>8} {:>8}   share of the uplinks used: by the source, by all receivers",
         "time", "source", "others"
@@ -129,6 +141,55 @@ fn main() {
             100.0 * sent(1..2) as f64 / span,
             100.0 * sent(2..plan.hosts.len()) as f64 / (span * n)
         );
+    }
+}
+
+/// When each piece began to leave the source, and when each receiver had it.
+#[derive(Default)]
+struct Lives {
+    began: BTreeMap<u32, Time>,
+    verified: BTreeMap<u32, Vec<Time>>,
+}
+
+impl Lives {
+    fn see(&mut self, record: &Record, source: &NodeId) {
+        match &record.event {
+            Event::PieceVerified { piece, .. } => {
+                self.verified.entry(*piece).or_default().push(record.at);
+            }
+            Event::BlockSent { block, .. } if record.who == *source => {
+                self.began.entry(block.piece).or_insert(record.at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Means over the pieces that reached their first receiver in each quarter of the `bound`, in the time that one `piece` takes.
+    fn print(&self, bound: f64, piece: f64) {
+        let mean = |times: &[f64]| times.iter().sum::<f64>() / times.len().max(1) as f64 / piece;
+        println!(
+            "  a piece's way, in piece times: source to the first receiver; from there to so many"
+        );
+        for quarter in 0..4 {
+            let first =
+                |times: &&Vec<Time>| (times[0].as_secs_f64() / bound * 4.0) as u32 == quarter;
+            let born: Vec<_> = self.verified.iter().filter(|(_, times)| first(times)).collect();
+            let least = born.iter().map(|(_, times)| times.len()).min().unwrap_or_default();
+            let until = |piece: &u32, times: &[Time]| {
+                self.began.get(piece).map(|began| times[0].since(*began).as_secs_f64())
+            };
+            let to_first: Vec<f64> =
+                born.iter().filter_map(|(piece, times)| until(piece, times)).collect();
+            print!("  quarter {}: {:5.1};", quarter + 1, mean(&to_first));
+            let doublings =
+                std::iter::successors(Some(2), |n| Some(n * 2)).take_while(|n| *n < least);
+            for copies in doublings.chain([least]).filter(|copies| *copies > 0) {
+                let took = |times: &Vec<Time>| times[copies - 1].since(times[0]).as_secs_f64();
+                let spread: Vec<f64> = born.iter().map(|(_, times)| took(times)).collect();
+                print!("  {copies}: {:.1}", mean(&spread));
+            }
+            println!();
+        }
     }
 }
 
