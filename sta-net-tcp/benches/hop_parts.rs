@@ -239,7 +239,7 @@ async fn receive(content: &Content, way: Way) -> Duration {
                 assert_eq!(ok, Ok::<_, StoreError>(true));
                 checked += 1;
             }
-            DiskDone::Written { result, .. } => result.expect("there is space"),
+            DiskDone::NotWritten { why, .. } => panic!("{why}"),
             DiskDone::Finished { .. } => {}
         }
     }

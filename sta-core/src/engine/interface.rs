@@ -90,14 +90,15 @@ pub enum Input {
         /// The reason, for a person.
         why: String,
     },
-    /// The answer to [`Output::Keep`].
-    Written {
+    /// The block of an [`Output::Keep`] could not be stored. That it could goes without saying: it is said of every block, and
+    /// nothing follows from it.
+    NotWritten {
         /// Of which torrent.
         torrent: InfoHash,
         /// Which block.
         block: Block,
-        /// Why it could not be stored, if so.
-        result: Result<(), StoreError>,
+        /// Why.
+        why: StoreError,
     },
     /// The answer to [`Output::Check`].
     Checked {

@@ -116,8 +116,8 @@ impl Node {
             }
             Input::Sent { conn } => self.with_route(conn, now, |swarm| swarm.sent(conn, now)),
             Input::Closed { conn, why } => self.closed(conn, &why, now),
-            Input::Written { torrent, block, result } => {
-                self.with(torrent, now, |swarm| swarm.written(block, result, now));
+            Input::NotWritten { torrent, block, why } => {
+                self.with(torrent, now, |swarm| swarm.not_written(block, why, now));
             }
             Input::Checked { torrent, piece, result } => {
                 self.with(torrent, now, |swarm| swarm.checked(piece, result, now));

@@ -26,14 +26,14 @@ use worker::{Job, Task, Worker};
 /// What became of a job.
 #[derive(Debug)]
 pub enum DiskDone {
-    /// A block is in the store, or not.
-    Written {
+    /// A block is not in the store. Nothing is said of one that is.
+    NotWritten {
         /// Of which torrent.
         torrent: InfoHash,
         /// Which block.
         block: Block,
-        /// Why not.
-        result: Result<(), StoreError>,
+        /// Why.
+        why: StoreError,
     },
     /// A piece was checked: whether what lies in the store is the piece.
     Checked {

@@ -192,7 +192,6 @@ impl Mesh {
                 if self.wrong {
                     self.hosts[n].tainted.insert(block.piece);
                 }
-                self.later(self.now, n, Input::Written { torrent, block, result: Ok(()) });
             }
             Output::Check { torrent, piece } => {
                 let result = Ok(!self.hosts[n].tainted.contains(&piece));

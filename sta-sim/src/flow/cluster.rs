@@ -384,10 +384,10 @@ impl Cluster {
                 let Some(&content) = self.by_hash.get(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, result) = disk.write(content, block, disk.incoming, self.now);
-                if result.is_err() {
+                if let Err(why) = result {
                     self.touched(self.disk_causes[host as usize]);
+                    self.answer(host, at, Input::NotWritten { torrent, block, why }, answers);
                 }
-                self.answer(host, at, Input::Written { torrent, block, result }, answers);
             }
             Output::Check { torrent, piece } => {
                 let Some(&content) = self.by_hash.get(&torrent) else { return };

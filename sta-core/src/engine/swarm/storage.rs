@@ -46,14 +46,12 @@ impl Swarm {
         self.fill(conn, now);
     }
 
-    /// The store has written a block, or not.
-    pub fn written(&mut self, block: Block, result: Result<(), StoreError>, now: Time) {
-        if let Err(failure) = result {
-            if self.assembly.contains(block.piece) {
-                self.begin_anew(block.piece);
-            }
-            self.store_failed(failure, now);
+    /// The store could not write a block.
+    pub fn not_written(&mut self, block: Block, failure: StoreError, now: Time) {
+        if self.assembly.contains(block.piece) {
+            self.begin_anew(block.piece);
         }
+        self.store_failed(failure, now);
     }
 
     /// The store has hashed a piece, or could not.

@@ -63,8 +63,8 @@ impl Worker {
             Task::Write { block, data } => {
                 let mut moved = 0;
                 let result = self.write(torrent, store, block, &data, &mut moved);
-                let done = DiskDone::Written { torrent, block, result };
-                (Some(done), u64::from(block.len), moved)
+                let done = result.err().map(|why| DiskDone::NotWritten { torrent, block, why });
+                (done, u64::from(block.len), moved)
             }
             Task::Verify { piece } => {
                 let mut moved = 0;

@@ -195,8 +195,8 @@ impl Owner {
             }
             Inbox::Peer(conn, what, _permit) => self.peer_says(conn, what),
             Inbox::Tracker(tracker, link, what) => self.tracker_says(tracker, link, what),
-            Inbox::Disk(DiskDone::Written { torrent, block, result }) => {
-                self.feed(Input::Written { torrent, block, result });
+            Inbox::Disk(DiskDone::NotWritten { torrent, block, why }) => {
+                self.feed(Input::NotWritten { torrent, block, why });
             }
             Inbox::Disk(DiskDone::Checked { torrent, piece, ok }) => {
                 self.feed(Input::Checked { torrent, piece, result: ok });
