@@ -188,7 +188,7 @@ impl Mesh {
                     self.later(soon, other, Input::Closed { conn: far, why });
                 }
             }
-            Output::Keep { torrent, block } => {
+            Output::Keep { block, .. } => {
                 if self.wrong {
                     self.hosts[n].tainted.insert(block.piece);
                 }
