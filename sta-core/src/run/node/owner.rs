@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::tracker_link::{self, FromLink, TrackerLink};
 use super::{Command, NodeEnv, TorrentSpec};
@@ -28,8 +28,6 @@ use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
 
 /// How long a listener that cannot accept (no file descriptor left, say) is given before it is asked again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A tick comes at least so often, though nothing may be due.
-const ALARM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long goodbyes may take when a node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -133,7 +131,7 @@ impl Owner {
             }
             if set_for != Some(deadline) {
                 set_for = Some(deadline);
-                alarm.as_mut().reset(Instant::now() + wait.min(ALARM_MAX));
+                alarm.set(sleep(wait));
             }
             tokio::select! {
                 biased;
