@@ -259,7 +259,7 @@ impl Swarm {
                 let has_room = session.ahead() < AHEAD_MAX;
                 session.wish(wish, &self.have, elsewhere).map(|refusal| match refusal {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
-                    None if has_room => self.serve(now),
+                    None if has_room => self.serve(Some(conn), now),
                     None => (),
                 })
             }
@@ -301,7 +301,7 @@ impl Swarm {
         let peer = session.node.clone();
         self.up.add(block.len.into(), now);
         self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
-        self.serve(now);
+        self.serve(Some(conn), now);
     }
 
     /// A connection has ended, or its dial has failed.
@@ -325,7 +325,7 @@ impl Swarm {
         self.picker.lost(session.have.iter());
         self.uploads.forget(conn);
         self.abandon(conn, now);
-        self.serve(now);
+        self.serve(None, now);
     }
 
     /// Time has passed: timeouts, stalls, retries, rounds.
@@ -346,7 +346,7 @@ impl Swarm {
         self.fit_slots(now);
         self.finish_if_due(now);
         self.fill_all(now);
-        self.serve(now);
+        self.serve(None, now);
     }
 
     /// Ends every session; the swarm is about to be dropped.

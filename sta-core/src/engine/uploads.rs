@@ -44,6 +44,18 @@ struct Slot {
     piece: u32,
 }
 
+impl Slot {
+    fn go_on(
+        self,
+        sessions: &mut BTreeMap<ConnId, Session>,
+        served: impl Fn(&Session) -> bool,
+    ) -> Option<Service> {
+        let room = |s: &&mut Session| s.ahead() < AHEAD_MAX && served(s);
+        let wish = sessions.get_mut(&self.conn).filter(room)?.take_waiting(self.piece)?;
+        Some(Service { conn: self.conn, wish, elsewhere: Vec::new() })
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Served {
     piece: u32,
@@ -151,18 +163,25 @@ impl Uploads {
         Some(Service { conn: slot.conn, wish, elsewhere })
     }
 
+    /// The next block of the piece that is going out to `conn`, if there is one and room for it. What [`Self::next`] would find
+    /// too if no other connection had room, without looking at them all.
+    pub fn go_on(
+        &self,
+        conn: ConnId,
+        sessions: &mut BTreeMap<ConnId, Session>,
+        served: impl Fn(&Session) -> bool,
+    ) -> Option<Service> {
+        let slot = self.active.iter().find(|slot| slot.conn == conn)?;
+        slot.go_on(sessions, served)
+    }
+
     /// The next block of a piece that is going out.
     fn continue_slot(
         &self,
         sessions: &mut BTreeMap<ConnId, Session>,
         served: impl Fn(&Session) -> bool,
     ) -> Option<Service> {
-        self.active.iter().find_map(|slot| {
-            let session =
-                sessions.get_mut(&slot.conn).filter(|s| s.ahead() < AHEAD_MAX && served(s))?;
-            let wish = session.take_waiting(slot.piece)?;
-            Some(Service { conn: slot.conn, wish, elsewhere: Vec::new() })
-        })
+        self.active.iter().find_map(|slot| slot.go_on(sessions, &served))
     }
 
     fn best(

@@ -100,14 +100,13 @@ impl Disk {
         }
         self.written += u64::from(block.len);
         if let Some(kept) = self.kept.get_mut(&content) {
-            let blocks = kept.wrong.entry(block.piece).or_default();
             if wrong {
-                blocks.insert(block.offset);
-            } else {
+                kept.wrong.entry(block.piece).or_default().insert(block.offset);
+            } else if let Some(blocks) = kept.wrong.get_mut(&block.piece) {
                 blocks.remove(&block.offset);
-            }
-            if blocks.is_empty() {
-                kept.wrong.remove(&block.piece);
+                if blocks.is_empty() {
+                    kept.wrong.remove(&block.piece);
+                }
             }
             let start = kept.layout.block_offset(block);
             kept.not_durable.remember(start..start + u64::from(block.len));

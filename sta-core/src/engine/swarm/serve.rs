@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Swarm;
 use crate::engine::choker::Candidate;
-use crate::engine::interface::Output;
+use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Session, Wish};
 use crate::model::event::Event;
 use crate::model::time::Time;
@@ -15,17 +15,20 @@ use crate::wire::peer::{PeerMessage, RejectReason};
 const TAKERS_WAIT: Duration = Duration::from_millis(250);
 
 impl Swarm {
-    /// Hands waiting requests to connections that have room.
-    pub(super) fn serve(&mut self, now: Time) {
+    /// Hands waiting requests to connections that have room. If it is known that of all connections only `changed` has room or
+    /// requests that it had not before, most of the time one look at it is enough.
+    pub(super) fn serve(&mut self, changed: Option<ConnId>, now: Time) {
         let seeding = self.have.is_full();
         let allowance = u64::from(self.layout.piece_bytes());
         let taker = |s: &Session| s.choked_since.is_some() && s.up.total() > allowance;
         loop {
             let takers_wait = now.since(self.giver_served) < TAKERS_WAIT;
             let served = |session: &Session| !(takers_wait && taker(session));
-            let Some(service) = self.uploads.next(&mut self.sessions, seeding, served) else {
-                return;
-            };
+            let goes_on =
+                changed.and_then(|conn| self.uploads.go_on(conn, &mut self.sessions, served));
+            let last = goes_on.is_some();
+            let next = || self.uploads.next(&mut self.sessions, seeding, served);
+            let Some(service) = goes_on.or_else(next) else { return };
             let Wish { id, block } = service.wish;
             if let Some(session) = self.sessions.get_mut(&service.conn) {
                 if !taker(session) {
@@ -38,6 +41,9 @@ impl Swarm {
             self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
             for (conn, Wish { id, .. }) in service.elsewhere {
                 self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
+            }
+            if last {
+                return;
             }
         }
     }
