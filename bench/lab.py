@@ -105,6 +105,8 @@ class Host:
         self.port = f"{lab.prefix}p{number}"
         self.address = f"10.77.0.{number + 1}"
         sh("ip", "netns", "add", self.namespace)
+        # What Linux ships with, whatever this machine was set to: a link's figures are to be comparable elsewhere.
+        sh("ip", "netns", "exec", self.namespace, "sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=cubic")
         sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
 
     def run(self, *command):
