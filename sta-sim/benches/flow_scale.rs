@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use sta_core::model::event::Record;
 use sta_core::model::time::Time;
 use sta_sim::flow::cluster::{Cluster, Detail};
 use sta_sim::scenario::load::Scenario;
@@ -30,7 +31,7 @@ fn measure(nodes: u32) {
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
     let plan = scenario.plan(0, World::Flow, 0).unwrap_or_else(|error| panic!("{error}"));
     let begin = Instant::now();
-    let mut cluster = Cluster::new(&plan, Box::new(|_| ()), Detail::Milestones);
+    let mut cluster = Cluster::new(&plan, Box::new(|_: &Record| ()), Detail::Milestones);
     (0..plan.hosts.len() as u32).for_each(|host| cluster.start(host));
     while cluster.incomplete().next().is_some() {
         let next = cluster.next_at();
