@@ -165,7 +165,7 @@ impl Place {
     fn check_space(&self, dir: &Path) -> Result<(), Failure> {
         let layout = self.torrent.layout();
         let here: u64 = self.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
-        let missing = layout.total() - here;
+        let missing = layout.total().saturating_sub(here.max(self.store.set_aside()));
         match free_bytes(dir) {
             Some(free) if free < missing => Err(Failure::start(
                 dir.display(),
@@ -204,7 +204,7 @@ pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
 }
 
 fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> {
-    FileStore::download(Arc::clone(torrent), dir, Allocation::Sparse, SyncPolicy::Complete)
+    FileStore::download(Arc::clone(torrent), dir, Allocation::Full, SyncPolicy::Complete)
         .map_err(failure)
 }
 

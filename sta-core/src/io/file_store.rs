@@ -17,7 +17,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,7 +46,7 @@ pub enum Allocation {
     #[default]
     Sparse,
     /// All of a file when its first byte is written, so that a full disk shows early and the file lies in one place;
-    /// sparse where the file system cannot. A hole stays recognisable: reserved space is not data.
+    /// sparse where the file system cannot, and in memory. A hole stays recognisable: reserved space is not data.
     Full,
 }
 
@@ -158,6 +158,18 @@ impl FileStore {
             download: Some(download),
             handles: Handles::default(),
         })
+    }
+
+    /// Bytes that the disk has set aside for the content so far, written or not, as far as the file system says.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        let files = self.torrent.files().as_slice().iter().enumerate();
+        let on_disk = files.filter(|(_, file)| !file.padding).map(|(index, _)| self.path(index));
+        // stat(2) counts in blocks of 512 bytes, whatever the file system's are.
+        on_disk
+            .filter_map(|path| path.symlink_metadata().ok())
+            .map(|file| file.blocks() * 512)
+            .sum()
     }
 
     /// The parts of files that a range of the content is; an error if the content ends before.

@@ -125,7 +125,7 @@ pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::
         )));
     }
     file.set_len(len)?;
-    if allocation == Allocation::Full && len > 0 {
+    if allocation == Allocation::Full && len > 0 && !is_memory(file) {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
             Err(error) => {
@@ -136,6 +136,19 @@ pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::
         }
     }
     Ok(())
+}
+
+/// Whether it lies in memory (tmpfs), where to set space aside is to take and clear all of it at once.
+#[cfg(target_os = "linux")]
+fn is_memory(file: &File) -> bool {
+    /// `TMPFS_MAGIC` of statfs(2).
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == TMPFS)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_memory(_: &File) -> bool {
+    false
 }
 
 /// Complains unless `file` is `len` bytes long.

@@ -98,6 +98,27 @@ fn holds(store: &FileStore, bytes: &[u8]) {
 }
 
 #[test]
+fn space_is_set_aside_at_the_first_byte_and_stays_a_hole() {
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("large", &[("", 8 << 20)]);
+    let probe = fs::File::create(dir.path().join("probe")).expect("a file");
+    let can = rustix::fs::fallocate(&probe, rustix::fs::FallocateFlags::empty(), 0, 1).is_ok();
+    let stat = rustix::fs::fstatfs(&probe).expect("it is on something");
+    for (allocation, name) in [(Allocation::Sparse, "sparse"), (Allocation::Full, "full")] {
+        let out = dir.path().join(name);
+        let store = FileStore::download(Arc::clone(&torrent), &out, allocation, SyncPolicy::Never);
+        let store = store.expect("nothing is in the way");
+        assert_eq!(store.set_aside(), 0, "nothing was written");
+        store.write(5 << 20, &[7; 4_096]).expect("there is space");
+        let whole = allocation == Allocation::Full && can && stat.f_type != 0x0102_1994;
+        assert_eq!(store.set_aside() >= 8 << 20, whole, "{name}");
+        let file = fs::File::open(out.join("large.part")).expect("it is there");
+        let data = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)).expect("there is some");
+        assert!(!can || data > 0, "{name}: reserved space is not data");
+    }
+}
+
+#[test]
 fn a_download_is_a_part_until_it_is_finished() {
     let shapes: [&[(&str, u64)]; 8] = [
         &[("", 0)],
