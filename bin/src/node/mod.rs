@@ -73,8 +73,8 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
         output.note(Args::command().render_help());
         return Ok(Exit::CouldNotStart);
     }
-    // One thread moves what a link of 25 Gbit/s carries; disks have threads of their own. With more, every message between
-    // the tasks of a node wakes another thread, which costs a tenth of a transfer.
+    // With more than one thread every message between the tasks of a node wakes another one, which costs a tenth of a transfer;
+    // disks have threads of their own. See docs/PERFORMANCE.md, "What made it cheaper".
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
