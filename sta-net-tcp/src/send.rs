@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
+use sta_core::io::aligned::AlignedBytes;
 use sta_core::io::store::{Body, FileRange};
 use sta_core::io::transport::{Batch, Next, SendHalf};
 use sta_core::model::limits;
@@ -33,7 +34,7 @@ pub(crate) struct TcpSend {
 /// Bytes read from a file and not yet written, where there is no `sendfile`.
 #[derive(Default)]
 struct Copied {
-    buffer: Vec<u8>,
+    buffer: AlignedBytes,
     start: usize,
     end: usize,
 }
@@ -203,7 +204,9 @@ impl Copied {
     /// Sends bytes of `file` by way of the buffer. What was read and not sent is kept: the next call continues there.
     fn send(&mut self, stream: &TcpStream, file: &File, offset: u64, len: u64) -> io::Result<u64> {
         if self.start == self.end {
-            self.buffer.resize(COPY_BYTES, 0);
+            if self.buffer.is_empty() {
+                self.buffer = AlignedBytes::new(COPY_BYTES);
+            }
             let wanted = len.min(COPY_BYTES as u64) as usize;
             (self.start, self.end) = (0, read_at(file, &mut self.buffer[..wanted], offset)?);
         }

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use sta_core::io::aligned::AlignedBytes;
 use sta_core::model::files::{FileSpan, Files};
 
 /// Bytes read at a time: large enough for BLAKE3 and for a system call, small enough for a core's own cache.
@@ -16,7 +17,7 @@ pub struct Reader<'a> {
     files: &'a Files,
     locate: &'a (dyn Fn(usize) -> PathBuf + Sync),
     open: Option<Open>,
-    part: Vec<u8>,
+    part: AlignedBytes,
 }
 
 /// The file that is open.
@@ -42,7 +43,7 @@ pub struct ReadError {
 impl<'a> Reader<'a> {
     /// Reads `files`, of which each lies where `locate` says.
     pub fn new(files: &'a Files, locate: &'a (dyn Fn(usize) -> PathBuf + Sync)) -> Self {
-        Self { files, locate, open: None, part: vec![0; PART_BYTES] }
+        Self { files, locate, open: None, part: AlignedBytes::new(PART_BYTES) }
     }
 
     /// Reads the `len` bytes from `offset` of the content and gives them to `each`, part by part, in order.

@@ -1,5 +1,6 @@
 //! The traits at the edge of the world, and their plain implementations. Nothing here spawns.
 
+pub mod aligned;
 pub mod clock;
 pub mod file_store;
 pub mod hash;

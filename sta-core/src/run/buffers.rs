@@ -7,6 +7,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::io::aligned::AlignedBytes;
 use crate::model::limits;
 
 /// Sizes that are kept: from the smallest block to the largest, by powers of two.
@@ -20,14 +21,14 @@ pub struct BufferPool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    by_size: [Vec<Box<[u8]>>; SIZES],
+    by_size: [Vec<AlignedBytes>; SIZES],
     bytes: usize,
 }
 
 /// Memory for one block. Returns to its pool when dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    memory: Box<[u8]>,
+    memory: AlignedBytes,
     len: usize,
     pool: BufferPool,
 }
@@ -45,7 +46,7 @@ impl BufferPool {
     pub fn take(&self, len: usize) -> Buffer {
         let (class, size) = class_of(len);
         let idle = self.lock().take(class);
-        let memory = idle.unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        let memory = idle.unwrap_or_else(|| AlignedBytes::new(size));
         Buffer { memory, len, pool: self.clone() }
     }
 
@@ -68,7 +69,7 @@ fn class_of(len: usize) -> (usize, usize) {
 }
 
 impl Idle {
-    fn take(&mut self, class: usize) -> Option<Box<[u8]>> {
+    fn take(&mut self, class: usize) -> Option<AlignedBytes> {
         let memory = self.by_size.get_mut(class)?.pop()?;
         self.bytes -= memory.len();
         Some(memory)
@@ -76,7 +77,7 @@ impl Idle {
 
     /// Keeps `memory`, and gives what is to be freed instead: buffers of other sizes, since this one was just of use. Peers that
     /// become faster are asked for larger blocks, and small buffers must not keep large ones from being used again.
-    fn keep(&mut self, memory: Box<[u8]>) -> Vec<Box<[u8]>> {
+    fn keep(&mut self, memory: AlignedBytes) -> Vec<AlignedBytes> {
         let (class, size) = class_of(memory.len());
         if class >= SIZES {
             return vec![memory];

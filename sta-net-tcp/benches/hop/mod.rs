@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sta_core::io::aligned::AlignedBytes;
 use sta_core::io::hash::PieceHasher;
 use sta_core::model::files::{Files, FilesError, NewFile};
 use sta_core::model::metainfo::{About, Builder};
@@ -150,7 +151,7 @@ impl Content {
         let (mut to, _) = listener.accept().expect("it is dialled");
         let start = now();
         let shape = self.shape(files);
-        let mut buffer = vec![0; PIECE as usize];
+        let mut buffer = AlignedBytes::new(PIECE as usize);
         for index in 0..shape.as_slice().len() {
             let path = self.source().join(shape.disk_path(index));
             copy(&mut File::open(path).expect("it was made"), &mut to, &mut buffer);
@@ -163,7 +164,7 @@ impl Content {
         let mut from = TcpStream::connect(told_port()).expect("it listens");
         let start = now();
         let shape = self.shape(files);
-        let mut buffer = vec![0; PIECE as usize];
+        let mut buffer = AlignedBytes::new(PIECE as usize);
         for (index, file) in shape.as_slice().iter().enumerate() {
             let path = self.target().join(shape.disk_path(index));
             make_parent(&path, index);
@@ -176,7 +177,7 @@ impl Content {
     /// Seconds that one thread takes to read the file and to hash it.
     pub(crate) fn hash_alone<T>(&self, hash: impl Fn(&[u8]) -> T) -> f64 {
         let mut file = File::open(self.source().join("one")).expect("it was made");
-        let mut buffer = vec![0; PIECE as usize];
+        let mut buffer = AlignedBytes::new(PIECE as usize);
         let start = now();
         while file.read(&mut buffer).expect("it can be read") > 0 {
             black_box(hash(&buffer));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::DiskDone;
+use crate::io::aligned::AlignedBytes;
 use crate::io::store::{PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
 use crate::model::layout::Block;
@@ -43,7 +44,7 @@ pub(super) struct Outcome {
 
 pub(super) struct Worker {
     pieces: BTreeMap<(InfoHash, u32), Progress>,
-    scratch: Vec<u8>,
+    scratch: AlignedBytes,
     /// How many of the workers of a disk are writing.
     writing: Arc<AtomicUsize>,
 }
@@ -59,7 +60,7 @@ struct Progress {
 
 impl Worker {
     pub(super) fn new(writing: Arc<AtomicUsize>) -> Self {
-        Self { pieces: BTreeMap::new(), scratch: Vec::new(), writing }
+        Self { pieces: BTreeMap::new(), scratch: AlignedBytes::default(), writing }
     }
 
     pub(super) fn work(&mut self, job: Job) -> Outcome {
@@ -211,13 +212,13 @@ impl Progress {
         store: &dyn PieceStore,
         start: u64,
         to: u32,
-        scratch: &mut Vec<u8>,
+        scratch: &mut AlignedBytes,
         moved: &mut u64,
     ) -> Result<(), StoreError> {
         while self.hashed < to {
             let len = ((to - self.hashed) as usize).min(READ_BACK_BYTES);
             if scratch.len() < len {
-                scratch.resize(READ_BACK_BYTES, 0);
+                *scratch = AlignedBytes::new(READ_BACK_BYTES);
             }
             store.read(start + u64::from(self.hashed), &mut scratch[..len])?;
             self.verifier.update(&scratch[..len]);
