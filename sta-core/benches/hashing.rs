@@ -5,6 +5,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
 use sta_core::io::hash::PieceHasher;
+use sta_core::model::layout::Layout;
 use sta_core::model::metainfo::PieceHashes;
 
 const PIECE: usize = 1 << 20;
@@ -30,7 +31,8 @@ fn hashes(piece: &[u8], blake3: bool) -> PieceHashes {
 fn verify(bencher: Bencher<'_, '_>, blake3: bool, block: usize) {
     let piece = piece();
     let hashes = hashes(&piece, blake3);
-    let mut verifier = hashes.verifier(0);
+    let layout = Layout::new(PIECE as u64, PIECE as u32).expect("in bounds");
+    let mut verifier = hashes.verifier(0, layout);
     bencher.counter(BytesCount::new(PIECE)).bench_local(|| {
         piece.chunks(block).for_each(|part| verifier.update(part));
         assert!(verifier.verdict(), "it is that piece");

@@ -240,7 +240,7 @@ async fn receive(content: &Content, way: Way) -> Duration {
                 checked += 1;
             }
             DiskDone::NotWritten { why, .. } => panic!("{why}"),
-            DiskDone::Finished { .. } => {}
+            DiskDone::LeavesChecked { .. } | DiskDone::Finished { .. } => {}
         }
     }
     store.finish().expect("nothing is in the way");

@@ -57,7 +57,7 @@ impl Detail {
     #[must_use]
     pub fn of(kind: &str) -> Self {
         match kind {
-            "block-asked" | "block-sent" | "block-received" => Self::Blocks,
+            "block-asked" | "block-sent" | "block-received" | "leaves-verified" => Self::Blocks,
             "piece-verified" | "piece-announced" => Self::Pieces,
             _ => Self::Milestones,
         }
@@ -399,6 +399,7 @@ pub(crate) const fn event_kind(event: &Event) -> &'static str {
         Event::BlockSent { .. } => "block-sent",
         Event::BlockReceived { .. } => "block-received",
         Event::EndGame { .. } => "end-game",
+        Event::LeavesVerified { .. } => "leaves-verified",
         Event::PieceVerified { .. } => "piece-verified",
         Event::PieceFailed { .. } => "piece-failed",
         Event::PieceAnnounced { .. } => "piece-announced",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sta_core::io::file_store::{Allocation, FileStore, SyncPolicy};
+use sta_core::io::store::PieceStore as _;
 use sta_core::io::store::StoreError;
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
@@ -156,7 +157,11 @@ impl Place {
         fetch: bool,
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
-        let have = verify(&torrent, dir, ctx).await?.good;
+        let verified = verify(&torrent, dir, ctx).await?;
+        for (piece, leaves) in &verified.leaves {
+            store.keep_leaf_hashes(*piece, leaves);
+        }
+        let have = verified.good;
         let path = dir.join(torrent.name());
         Ok(Self { torrent, path, have, store: Arc::new(store), fetch })
     }

@@ -16,6 +16,7 @@ use std::thread;
 use sta_core::io::hash::{PieceHash, PieceHasher};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::files::{File, PART_SUFFIX};
+use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::Metainfo;
 
 use super::content::{ReadError, Reader};
@@ -25,6 +26,8 @@ use super::content::{ReadError, Reader};
 pub struct Verified {
     /// The pieces whose hash is right.
     pub good: Bitfield,
+    /// What the leaves of good pieces hash to; nothing of pieces of holes.
+    pub leaves: Vec<(u32, LeafHashes)>,
     /// What there is of each file, in the torrent's order.
     pub files: Vec<FileState>,
 }
@@ -89,9 +92,9 @@ pub fn verify(
         loop {
             let taken = next.lock().expect(NO_PANIC).as_mut().and_then(Iterator::next);
             let Some(piece) = taken else { return Ok(good) };
-            match job.is_good(&mut reader, piece) {
-                Ok(true) => good.push(piece),
-                Ok(false) => {}
+            match job.judge(&mut reader, piece) {
+                Ok(Some(leaves)) => good.push((piece, leaves)),
+                Ok(None) => {}
                 Err(error) => {
                     *next.lock().expect(NO_PANIC) = None;
                     return Err(error);
@@ -100,17 +103,22 @@ pub fn verify(
         }
     };
     let mut good = Bitfield::empty(torrent.layout().pieces());
+    let mut leaves = Vec::new();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..super::threads()).map(|_| scope.spawn(work)).collect();
         for thread in threads {
-            for piece in thread.join().expect(NO_PANIC)? {
+            for (piece, of_piece) in thread.join().expect(NO_PANIC)? {
                 good.insert(piece);
+                leaves.extend(of_piece.map(|hashes| (piece, hashes)));
             }
         }
         Ok(())
     })?;
-    Ok(Verified { good, files })
+    Ok(Verified { good, leaves, files })
 }
+
+/// The hashes of the leaves of a good piece, where they were taken.
+type Leaves = Option<LeafHashes>;
 
 const NO_PANIC: &str = "no thread panics while it verifies";
 
@@ -129,13 +137,14 @@ impl Job<'_> {
         self.root.path(self.torrent, index)
     }
 
-    fn is_good(&self, reader: &mut Reader<'_>, piece: u32) -> Result<bool, VerifyError> {
+    /// What the leaves of `piece` hash to, where that is known, if it is good.
+    fn judge(&self, reader: &mut Reader<'_>, piece: u32) -> Result<Option<Leaves>, VerifyError> {
         let layout = self.torrent.layout();
         let (offset, len) = (layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
         let good = if self.may_be_there(offset, len) {
             self.read_and_judge(reader, piece, offset, len).or_else(|error| self.forgive(error))
         } else {
-            Ok(false)
+            Ok(None)
         };
         (self.progress)(len);
         good
@@ -156,23 +165,25 @@ impl Job<'_> {
         piece: u32,
         offset: u64,
         len: u64,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<Option<Leaves>, ReadError> {
         let hashes = self.torrent.hashes();
         // The last piece is shorter; it is read like any other.
         let whole = len == u64::from(self.torrent.layout().piece_bytes());
         if whole && reader.is_hole(offset, len)? {
             let zeros = self.zeros.get_or_init(|| hash_of_zeros(len));
-            return Ok(hashes.accepts(piece, zeros));
+            return Ok(hashes.accepts(piece, zeros).then_some(None));
         }
-        let mut verifier = hashes.verifier(piece);
+        let mut verifier = hashes.verifier(piece, self.torrent.layout());
         reader.read(offset, len, |part| verifier.update(part))?;
-        Ok(verifier.verdict())
+        let leaves = verifier.leaf_hashes();
+        let leaves = (!leaves.is_empty()).then(|| LeafHashes::new(leaves));
+        Ok(verifier.verdict().then_some(leaves))
     }
 
     /// A file that has gone or shrunk since it was looked at makes its pieces missing, like one that never was.
-    fn forgive(&self, error: ReadError) -> Result<bool, VerifyError> {
+    fn forgive(&self, error: ReadError) -> Result<Option<Leaves>, VerifyError> {
         match error.source.kind() {
-            ErrorKind::NotFound | ErrorKind::UnexpectedEof => Ok(false),
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof => Ok(None),
             _ => Err(VerifyError { path: self.path(error.file), source: error.source }),
         }
     }

@@ -34,6 +34,13 @@ struct Piece {
     /// No block before this one is missing.
     first_missing: u32,
     here: u32,
+    /// Blocks from the start that are here, up to the first one that is not.
+    front: u32,
+    /// Bytes from the start that the store was asked about, and that it found right.
+    leaves_asked: u32,
+    right: u32,
+    /// Peers were told that it is coming.
+    announced: bool,
     senders: SmallVec<[NodeId; 2]>,
     checking: bool,
 }
@@ -77,6 +84,10 @@ impl Assembly {
             missing: blocks,
             first_missing: 0,
             here: 0,
+            front: 0,
+            leaves_asked: 0,
+            right: 0,
+            announced: false,
             senders,
             checking: false,
         };
@@ -220,9 +231,57 @@ impl Assembly {
         if !piece.senders.contains(node) {
             piece.senders.push(node.clone());
         }
+        while piece.states.get(piece.front as usize) == Some(&State::Here) {
+            piece.front += 1;
+        }
         let complete = piece.here as usize == piece.states.len();
         piece.checking = complete;
         Arrival::Useful { others, complete }
+    }
+
+    /// How many bytes from the start of `piece` the store is to look at, where whole leaves are here that it was not asked about.
+    /// It is asked now.
+    pub fn leaves_to_check(&mut self, piece: u32) -> Option<u32> {
+        let leaf = self.layout.leaf_bytes();
+        let state = self.pieces.get_mut(&piece).filter(|p| !p.checking)?;
+        let here = state.front * state.block_bytes;
+        let bytes = here - here % leaf;
+        (bytes > state.leaves_asked).then(|| {
+            state.leaves_asked = bytes;
+            bytes
+        })
+    }
+
+    /// So many bytes from the start of `piece` are right: whether they are more than before.
+    pub fn set_right(&mut self, piece: u32, bytes: u32) -> bool {
+        let state =
+            self.pieces.get_mut(&piece).filter(|p| bytes > p.right && bytes <= p.leaves_asked);
+        state.map(|p| p.right = bytes).is_some()
+    }
+
+    /// Whether every byte of `block` was found right.
+    #[must_use]
+    pub fn is_right(&self, block: Block) -> bool {
+        let end = u64::from(block.offset) + u64::from(block.len);
+        self.pieces.get(&block.piece).is_some_and(|p| end <= p.right.into())
+    }
+
+    /// How many bytes from the start of `piece` were found right.
+    #[must_use]
+    pub fn right(&self, piece: u32) -> u32 {
+        self.pieces.get(&piece).map_or(0, |p| p.right)
+    }
+
+    /// Peers are told that `piece` is coming: whether they were not before.
+    pub fn announce(&mut self, piece: u32) -> bool {
+        let state = self.pieces.get_mut(&piece);
+        state.is_some_and(|p| !std::mem::replace(&mut p.announced, true))
+    }
+
+    /// Whether peers were told that `piece` is coming.
+    #[must_use]
+    pub fn is_announced(&self, piece: u32) -> bool {
+        self.pieces.get(&piece).is_some_and(|p| p.announced)
     }
 
     /// Whether every block of `piece` is here and its hash is awaited.

@@ -8,6 +8,7 @@ use crate::model::bitfield::Bitfield;
 use crate::model::event::Event;
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
+use crate::model::leaves::LeafHashes;
 use crate::model::status::StoreError;
 use crate::wire::peer::PeerMessage;
 use crate::wire::tracker::{FromTracker, ToTracker};
@@ -109,6 +110,16 @@ pub enum Input {
         /// Whether its hash is right, or why that is not known.
         result: Result<bool, StoreError>,
     },
+    /// The answer to [`Output::CheckLeaves`].
+    LeavesChecked {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// So many bytes from the start of the piece are known to be right, as far as leaves are whole; 0 if their hashes are
+        /// not known.
+        right: u32,
+    },
     /// The answer to [`Output::Finish`].
     Finished {
         /// Which torrent.
@@ -190,12 +201,42 @@ pub enum Output {
         /// Which piece.
         piece: u32,
     },
-    /// A piece begins anew: what was hashed of it no longer counts.
+    /// The first `bytes` of a piece were given to the store: how many of them are right, by the hashes of leaves?
+    CheckLeaves {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// Bytes from the start of the piece.
+        bytes: u32,
+    },
+    /// A peer says what the leaves of a piece hash to. To be kept if that agrees with the hash of the piece.
+    KeepLeaves {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// The hashes.
+        hashes: LeafHashes,
+    },
+    /// Send a `leaves` message, if the hashes are known: blocks of the piece follow.
+    SendLeaves {
+        /// To where.
+        conn: ConnId,
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+    },
+    /// A piece begins anew: what was hashed of it no longer counts. Of its bytes the first `keep` were found right and may be on
+    /// their way to peers: they stay as they are, whatever is written there from now on.
     Forget {
         /// Of which torrent.
         torrent: InfoHash,
         /// Which piece.
         piece: u32,
+        /// Bytes from the start that stay.
+        keep: u32,
     },
     /// Every piece is verified: make the content durable and give it its final name.
     Finish {

@@ -122,6 +122,9 @@ impl Node {
             Input::Checked { torrent, piece, result } => {
                 self.with(torrent, now, |swarm| swarm.checked(piece, result, now));
             }
+            Input::LeavesChecked { torrent, piece, right } => {
+                self.with(torrent, now, |swarm| swarm.leaves_checked(piece, right, now));
+            }
             Input::Finished { torrent, result } => {
                 self.with(torrent, now, |swarm| swarm.finished(result, now));
             }

@@ -52,6 +52,19 @@ pub struct Asked {
     pub at: Time,
     /// Given up since; the answer is not waited for.
     pub cancelled: bool,
+    /// Asked for while the piece was still coming to the peer, who answers when it can.
+    pub early: bool,
+}
+
+/// A request that was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// For which block.
+    pub block: Block,
+    /// Whether it was still waited for.
+    pub waited: bool,
+    /// Whether the peer offers the piece no more, and did until now.
+    pub withdrawn: bool,
 }
 
 /// A request that a peer has made.
@@ -72,6 +85,8 @@ pub struct Session {
     pub remote: SocketAddr,
     /// What it says it has.
     pub have: Bitfield,
+    /// The same, and what it says is coming to it.
+    pub offered: Bitfield,
     /// Since when it does not serve us, if it does not.
     pub choked_since: Option<Time>,
     /// We do not serve it.
@@ -90,6 +105,11 @@ pub struct Session {
     /// By id, ascending.
     asked: VecDeque<(u64, Asked)>,
     asked_bytes: u64,
+    early: u32,
+    /// When an early request was last made or answered.
+    early_since: Time,
+    /// Until then the peer is not asked early.
+    early_from: Time,
     next_id: u64,
     waiting: VecDeque<Wish>,
     ahead: VecDeque<Block>,
@@ -104,6 +124,7 @@ impl Session {
             node,
             remote,
             have: Bitfield::empty(layout.pieces()),
+            offered: Bitfield::empty(layout.pieces()),
             choked_since: Some(now),
             choking: true,
             stalled: false,
@@ -114,6 +135,9 @@ impl Session {
             layout,
             asked: VecDeque::new(),
             asked_bytes: 0,
+            early: 0,
+            early_since: now,
+            early_from: Time::ZERO,
             next_id: 0,
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
@@ -121,7 +145,7 @@ impl Session {
         }
     }
 
-    /// The peer says it has more pieces: those that are new.
+    /// The peer says it has more pieces: those that it had not offered before.
     ///
     /// # Errors
     /// If a range names a piece that does not exist, or runs backwards.
@@ -132,9 +156,25 @@ impl Session {
         }
         let mut new = Vec::new();
         for &range in ranges {
-            self.have.insert_range(range, |piece| new.push(piece));
+            let offered = &mut self.offered;
+            self.have.insert_range(range, |piece| {
+                if offered.insert(piece) {
+                    new.push(piece);
+                }
+            });
         }
         Ok(new)
+    }
+
+    /// A piece is coming to the peer: whether that is new.
+    ///
+    /// # Errors
+    /// If there is no such piece.
+    pub fn coming(&mut self, piece: u32) -> Result<bool, Misbehaviour> {
+        if piece >= self.layout.pieces() {
+            return Err(Misbehaviour::NoPiece);
+        }
+        Ok(self.offered.insert(piece))
     }
 
     // What is asked of it.
@@ -142,12 +182,18 @@ impl Session {
     /// Notes a request for `block` and gives it an id.
     pub fn ask(&mut self, block: Block, now: Time) -> u64 {
         self.next_id += 1;
-        self.asked.push_back((self.next_id, Asked { block, at: now, cancelled: false }));
-        self.asked_bytes += u64::from(block.len);
+        let early = !self.have.contains(block.piece);
+        self.asked.push_back((self.next_id, Asked { block, at: now, cancelled: false, early }));
+        if early {
+            self.early += 1;
+            self.early_since = now;
+        } else {
+            self.asked_bytes += u64::from(block.len);
+        }
         self.next_id
     }
 
-    /// Bytes asked for, not here, and not given up.
+    /// Bytes asked for of pieces that the peer had, not here, and not given up.
     #[must_use]
     pub const fn asked_bytes(&self) -> u64 {
         self.asked_bytes
@@ -167,8 +213,11 @@ impl Session {
         match self.take_asked(id) {
             Some(asked) if asked.block == block => {
                 self.pipeline.answered(block.len, asked.at, now);
+                if asked.early {
+                    self.early_since = now;
+                }
                 if !asked.cancelled {
-                    self.asked_bytes -= u64::from(block.len);
+                    self.uncount(asked);
                 }
                 Ok(asked)
             }
@@ -178,18 +227,20 @@ impl Session {
 
     /// Request `id` was rejected: the block, if it was still waited for. A reason to avoid the piece here
     /// for a while is noted.
-    pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Block> {
+    pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Rejected> {
         let asked = self.take_asked(id)?;
+        let mut withdrawn = false;
         if why == RejectReason::Elsewhere {
             self.avoided.push((asked.block.piece, avoid_until));
         }
         if why == RejectReason::Gone {
             self.have.remove(asked.block.piece);
+            withdrawn = self.offered.remove(asked.block.piece);
         }
-        (!asked.cancelled).then(|| {
-            self.asked_bytes -= u64::from(asked.block.len);
-            asked.block
-        })
+        if !asked.cancelled {
+            self.uncount(asked);
+        }
+        Some(Rejected { block: asked.block, waited: !asked.cancelled, withdrawn })
     }
 
     /// Gives up request `id`; its answer may still come.
@@ -197,8 +248,32 @@ impl Session {
         let at = self.asked.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         let (_, asked) = self.asked.get_mut(at).filter(|(_, asked)| !asked.cancelled)?;
         asked.cancelled = true;
-        self.asked_bytes -= u64::from(asked.block.len);
+        let asked = *asked;
+        self.uncount(asked);
         Some(asked.block)
+    }
+
+    fn uncount(&mut self, asked: Asked) {
+        if asked.early {
+            self.early -= 1;
+        } else {
+            self.asked_bytes -= u64::from(asked.block.len);
+        }
+    }
+
+    /// Whether it may be asked for a piece that is coming to it: for one at a time.
+    #[must_use]
+    pub fn may_ask_early(&self, now: Time) -> bool {
+        self.early == 0 && now >= self.early_from
+    }
+
+    /// The early requests, if none was answered for `patience`. For so long again, ten times, it is not asked early.
+    pub fn early_in_vain(&mut self, patience: Duration, now: Time) -> Vec<u64> {
+        if self.early == 0 || now.since(self.early_since) < patience {
+            return Vec::new();
+        }
+        self.early_from = now + 10 * patience;
+        self.asked().filter(|(_, asked)| asked.early).map(|(id, _)| id).collect()
     }
 
     fn take_asked(&mut self, id: u64) -> Option<Asked> {
@@ -215,6 +290,7 @@ impl Session {
     /// The peer has choked us: every request is void.
     pub fn void_asked(&mut self) {
         self.asked_bytes = 0;
+        self.early = 0;
         self.asked.clear();
     }
 
@@ -225,9 +301,10 @@ impl Session {
     }
 
     /// Since when it owes an answer and nothing has come. What was given up counts: it is to be sent or rejected all the same.
+    /// What was asked early does not: it may well not have it.
     #[must_use]
     pub fn silent_since(&self) -> Option<Time> {
-        let oldest = self.asked.front()?.1.at;
+        let oldest = self.asked.iter().find(|(_, asked)| !asked.early)?.1.at;
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
     }
 
@@ -239,15 +316,15 @@ impl Session {
 
     // What it asks for.
 
-    /// The peer asks for a block: whether it may wait to be served, or why not. `elsewhere` says that others
-    /// should serve it.
+    /// The peer asks for a block: whether it may wait to be served, or why not. `here` says that the piece is here, or coming,
+    /// `elsewhere` that others should serve it.
     ///
     /// # Errors
     /// If it is no block of the content.
     pub fn wish(
         &mut self,
         wish: Wish,
-        here: &Bitfield,
+        here: bool,
         elsewhere: bool,
     ) -> Result<Option<RejectReason>, Misbehaviour> {
         if !self.layout.contains(wish.block) {
@@ -255,7 +332,7 @@ impl Session {
         }
         let refusal = if self.choking {
             Some(RejectReason::Choked)
-        } else if !here.contains(wish.block.piece) {
+        } else if !here {
             Some(RejectReason::Gone)
         } else if elsewhere {
             Some(RejectReason::Elsewhere)
@@ -273,15 +350,16 @@ impl Session {
         self.waiting.iter()
     }
 
-    /// Whether a request for `piece` waits.
+    /// Whether a request for `piece` waits for a block that is `ready`.
     #[must_use]
-    pub fn waits_for(&self, piece: u32) -> bool {
-        self.waiting.iter().any(|wish| wish.block.piece == piece)
+    pub fn waits_for(&self, piece: u32, ready: impl Fn(Block) -> bool) -> bool {
+        self.waiting.iter().any(|wish| wish.block.piece == piece && ready(wish.block))
     }
 
-    /// Takes the first waiting request for `piece`.
-    pub fn take_waiting(&mut self, piece: u32) -> Option<Wish> {
-        let at = self.waiting.iter().position(|wish| wish.block.piece == piece)?;
+    /// Takes the first waiting request for a block of `piece` that is `ready`.
+    pub fn take_waiting(&mut self, piece: u32, ready: impl Fn(Block) -> bool) -> Option<Wish> {
+        let suits = |wish: &Wish| wish.block.piece == piece && ready(wish.block);
+        let at = self.waiting.iter().position(suits)?;
         self.waiting.remove(at)
     }
 

@@ -2,7 +2,8 @@
 //! neighbours.
 //!
 //! Inputs are method calls, outputs are polled. `swarm/peers.rs` decides with whom to have sessions, `swarm/fetch.rs` what to
-//! ask of whom, `swarm/serve.rs` whom to serve, `swarm/storage.rs` what a stored and a checked piece mean; this file holds
+//! ask of whom, `swarm/serve.rs` whom to serve, `swarm/relay.rs` what to do with a piece that is here in part,
+//! `swarm/storage.rs` what a stored and a checked piece mean; this file holds
 //! the state, the sessions and the clockwork.
 //!
 //! Invariants: a piece is announced, served and counted as had only after its hash was right. Every block under
@@ -10,6 +11,7 @@
 
 mod fetch;
 mod peers;
+mod relay;
 mod serve;
 mod storage;
 
@@ -240,6 +242,15 @@ impl Swarm {
         session.heard = now;
         let result = match message {
             PeerMessage::Have { p } => session.gained(&p).map(|new| self.gained(conn, &new, now)),
+            PeerMessage::Coming { i } => session.coming(i).map(|new| {
+                if new {
+                    self.gained(conn, &[i], now);
+                }
+            }),
+            PeerMessage::Leaves { i, h } => {
+                self.leaves_told(i, h);
+                Ok(())
+            }
             PeerMessage::Choke => {
                 session.choked_since = Some(now);
                 session.stalled = false;
@@ -257,8 +268,14 @@ impl Swarm {
                 let elsewhere =
                     self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
                 let has_room = session.ahead() < AHEAD_MAX;
-                session.wish(wish, &self.have, elsewhere).map(|refusal| match refusal {
+                let piece = wish.block.piece;
+                let whole = self.have.contains(piece);
+                let here = whole || self.assembly.is_announced(piece);
+                session.wish(wish, here, elsewhere).map(|refusal| match refusal {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
+                    None if !whole && !self.assembly.is_right(wish.block) => {
+                        self.check_leaves(piece);
+                    }
                     None if has_room => self.serve(Some(conn), now),
                     None => (),
                 })
@@ -272,13 +289,10 @@ impl Swarm {
             }
             PeerMessage::Reject { id, why } => {
                 session.stalled = false;
-                let returned = session.rejected(id, why, now + AVOID);
-                if why == RejectReason::Gone
-                    && let Some(block) = returned
-                {
-                    self.picker.lost([block.piece]);
+                if let Some(rejected) = session.rejected(id, why, now + AVOID) {
+                    self.picker.lost(rejected.withdrawn.then_some(rejected.block.piece));
+                    self.take_back(conn, rejected.waited.then_some(rejected.block), now);
                 }
-                self.take_back(conn, returned, now);
                 Ok(())
             }
             PeerMessage::Bye { why } => {
@@ -322,7 +336,7 @@ impl Swarm {
             account.up += session.up.total();
         }
         self.event(Event::PeerLost { torrent, peer: session.node.clone(), why: why.into() });
-        self.picker.lost(session.have.iter());
+        self.picker.lost(session.offered.iter());
         self.uploads.forget(conn);
         self.abandon(conn, now);
         self.serve(None, now);
@@ -417,6 +431,7 @@ impl Swarm {
         for conn in stalled {
             self.give_up_all(conn, now);
         }
+        self.give_up_early(now);
     }
 
     fn tell_totals(&mut self, now: Time) {

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use super::interface::ConnId;
 use super::session::{Session, Wish};
 use crate::model::bitfield::Bitfield;
+use crate::model::layout::Block;
 
 /// Blocks handed to one connection that it has not sent yet. The kernel still holds some bytes of a block when it
 /// counts as sent, so the next one follows without a pause; a second one would only delay what we ask of the peer ourselves. A
@@ -49,10 +50,11 @@ impl Slot {
         self,
         sessions: &mut BTreeMap<ConnId, Session>,
         served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
         let room = |s: &&mut Session| s.ahead() < AHEAD_MAX && served(s);
-        let wish = sessions.get_mut(&self.conn).filter(room)?.take_waiting(self.piece)?;
-        Some(Service { conn: self.conn, wish, elsewhere: Vec::new() })
+        let wish = sessions.get_mut(&self.conn).filter(room)?.take_waiting(self.piece, ready)?;
+        Some(Service { conn: self.conn, wish, begins: false, elsewhere: Vec::new() })
     }
 }
 
@@ -69,6 +71,8 @@ pub struct Service {
     pub conn: ConnId,
     /// What.
     pub wish: Wish,
+    /// Whether another piece went to this connection before.
+    pub begins: bool,
     /// Requests for the same piece to reject: it is about to be there.
     pub elsewhere: Vec<(ConnId, Wish)>,
 }
@@ -123,27 +127,30 @@ impl Uploads {
     }
 
     /// The next request to hand to a connection, taken from its session; `None` if every slot is busy or nothing
-    /// waits. `only_source` says that this node has every piece; who is not `served` has to wait.
+    /// waits. `only_source` says that this node has every piece; who is not `served` has to wait, and so does what is not `ready`:
+    /// blocks that are still coming to this node.
     pub fn next(
         &mut self,
         sessions: &mut BTreeMap<ConnId, Session>,
         only_source: bool,
         served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
         self.active.retain(|slot| {
-            let goes_on = |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece));
+            let goes_on =
+                |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece, ready));
             sessions.get(&slot.conn).is_some_and(goes_on)
         });
-        if let Some(service) = self.continue_slot(sessions, &served) {
+        if let Some(service) = self.continue_slot(sessions, &served, ready) {
             return Some(service);
         }
-        let slot = self.best(sessions, only_source && !self.seen.is_full(), served)?;
+        let slot = self.best(sessions, only_source && !self.seen.is_full(), served, ready)?;
         let held = self.active.iter().position(|held| held.conn == slot.conn);
         if held.is_none() && self.active.len() >= self.slots {
             // Its turn comes when a slot has drained; until then nobody else begins anything.
             return None;
         }
-        let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece)?;
+        let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece, ready)?;
         let begins = self.last.get(&slot.conn).is_none_or(|served| served.piece != slot.piece);
         match held {
             Some(held) => self.active[held] = slot,
@@ -160,7 +167,7 @@ impl Uploads {
         }
         let redirect = begins && only_source && !self.seen.is_full();
         let elsewhere = if redirect { Self::redirected(sessions, slot) } else { Vec::new() };
-        Some(Service { conn: slot.conn, wish, elsewhere })
+        Some(Service { conn: slot.conn, wish, begins, elsewhere })
     }
 
     /// The next block of the piece that is going out to `conn`, if there is one and room for it. What [`Self::next`] would find
@@ -170,9 +177,10 @@ impl Uploads {
         conn: ConnId,
         sessions: &mut BTreeMap<ConnId, Session>,
         served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
         let slot = self.active.iter().find(|slot| slot.conn == conn)?;
-        slot.go_on(sessions, served)
+        slot.go_on(sessions, served, ready)
     }
 
     /// The next block of a piece that is going out.
@@ -180,8 +188,9 @@ impl Uploads {
         &self,
         sessions: &mut BTreeMap<ConnId, Session>,
         served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
-        self.active.iter().find_map(|slot| slot.go_on(sessions, &served))
+        self.active.iter().find_map(|slot| slot.go_on(sessions, &served, ready))
     }
 
     fn best(
@@ -189,6 +198,7 @@ impl Uploads {
         sessions: &BTreeMap<ConnId, Session>,
         spreading: bool,
         served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
     ) -> Option<Slot> {
         let mut best = None;
         for (&conn, session) in sessions {
@@ -199,6 +209,9 @@ impl Uploads {
             let mut previous = None;
             for wish in session.waiting() {
                 let piece = wish.block.piece;
+                if !ready(wish.block) {
+                    continue;
+                }
                 if previous.replace(piece) == Some(piece) {
                     continue;
                 }
@@ -219,7 +232,7 @@ impl Uploads {
     fn redirected(sessions: &mut BTreeMap<ConnId, Session>, slot: Slot) -> Vec<(ConnId, Wish)> {
         let mut taken = Vec::new();
         for (&conn, session) in sessions.iter_mut().filter(|(conn, _)| **conn != slot.conn) {
-            while let Some(wish) = session.take_waiting(slot.piece) {
+            while let Some(wish) = session.take_waiting(slot.piece, |_| true) {
                 taken.push((conn, wish));
             }
         }

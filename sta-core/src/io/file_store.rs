@@ -25,8 +25,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::store::{Body, FileRange, PieceStore, PieceVerifier, StoreError};
+use crate::io::hash::KnownLeaves;
 use crate::model::files::{FileSpan, PART_SUFFIX};
 use crate::model::layout::Layout;
+use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::Metainfo;
 
 mod error;
@@ -70,6 +72,7 @@ pub struct FileStore {
     /// `None`: read only.
     download: Option<Download>,
     handles: Handles,
+    leaves: KnownLeaves,
 }
 
 /// The folder below which files are opened.
@@ -110,6 +113,7 @@ impl FileStore {
             base,
             download: None,
             handles: Handles::default(),
+            leaves: KnownLeaves::default(),
         };
         if !store.torrent.files().is_folder() {
             store.handle(0, false)?;
@@ -157,6 +161,7 @@ impl FileStore {
             base,
             download: Some(download),
             handles: Handles::default(),
+            leaves: KnownLeaves::default(),
         })
     }
 
@@ -291,7 +296,15 @@ impl PieceStore for FileStore {
     }
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
-        self.torrent.hashes().verifier(piece)
+        self.torrent.hashes().verifier(piece, self.torrent.layout())
+    }
+
+    fn leaf_hashes(&self, piece: u32) -> Option<LeafHashes> {
+        self.leaves.get(piece)
+    }
+
+    fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes) {
+        self.leaves.keep(piece, hashes, self.torrent.layout(), self.torrent.hashes());
     }
 
     fn finish(&self) -> Result<(), StoreError> {

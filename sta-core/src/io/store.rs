@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::layout::Layout;
+use crate::model::leaves::LeafHashes;
 pub use crate::model::status::StoreError;
 
 /// Bytes to send: in memory, or a range of a file that the kernel can send by itself.
@@ -76,6 +77,13 @@ pub trait PieceStore: Send + Sync + 'static {
     /// Starts the verification of `piece`, whose bytes will be given to it in order.
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier>;
 
+    /// The hashes of the leaves of `piece`, if they are known: of every piece that was verified, and of those that a peer has
+    /// told.
+    fn leaf_hashes(&self, piece: u32) -> Option<LeafHashes>;
+
+    /// Keeps what the leaves of `piece` are said to hash to, if the hash of the piece says the same.
+    fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes);
+
     /// Every piece is verified: makes the content durable and gives it its final name. Called once, and again
     /// after an error.
     ///
@@ -94,6 +102,9 @@ pub trait PieceStore: Send + Sync + 'static {
 pub trait PieceVerifier: Send {
     /// The next bytes of the piece.
     fn update(&mut self, data: &[u8]);
+
+    /// The hashes of the leaves that were given whole since the piece's first byte; nothing where only pieces have hashes.
+    fn leaf_hashes(&self) -> &[u8];
 
     /// Whether the bytes given are the piece. Ready for the piece's first byte again afterwards.
     fn verdict(&mut self) -> bool;

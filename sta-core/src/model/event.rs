@@ -161,6 +161,16 @@ pub enum Event {
         /// Who sent its blocks.
         from: Vec<NodeId>,
     },
+    /// Bytes of a piece that is not here whole were found right, and are served from now on. When it happens first, peers are told
+    /// that the piece is coming.
+    LeavesVerified {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// Bytes from the start of the piece, all those before counted.
+        bytes: u32,
+    },
     /// Peers were told of a piece.
     PieceAnnounced {
         /// Of which torrent.
@@ -247,6 +257,7 @@ impl Event {
             | Self::EndGame { torrent }
             | Self::PieceVerified { torrent, .. }
             | Self::PieceFailed { torrent, .. }
+            | Self::LeavesVerified { torrent, .. }
             | Self::PieceAnnounced { torrent, .. }
             | Self::TorrentComplete { torrent, .. }
             | Self::StoreFailed { torrent, .. }

@@ -77,6 +77,22 @@ impl Layout {
         self.piece_bytes
     }
 
+    /// Bytes of a leaf, the least that can be verified by itself: a sixteenth of a piece, but no less than the smallest block. A
+    /// power of two, so that it is a subtree of BLAKE3's (O'Connor and others 2020, section 2.1).
+    #[must_use]
+    pub fn leaf_bytes(self) -> u32 {
+        self.piece_bytes
+            .div_ceil(limits::LEAVES_MAX)
+            .next_power_of_two()
+            .max(limits::BLOCK_BYTES_MIN)
+    }
+
+    /// How many leaves `piece` has.
+    #[must_use]
+    pub fn leaves(self, piece: u32) -> u32 {
+        self.piece_len(piece).div_ceil(self.leaf_bytes())
+    }
+
     /// Number of pieces; 0 for empty content.
     #[must_use]
     pub const fn pieces(self) -> u32 {

@@ -49,6 +49,8 @@ pub const BLOCK_LINK_TIME: Duration = Duration::from_millis(12);
 
 /// Bytes asked of one peer and not yet here, at most: 25 Gbit/s over 10 ms.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// A piece has no more leaves: so many hashes go ahead of a piece that is passed on.
+pub const LEAVES_MAX: u32 = 16;
 /// Bytes in flight at the least: four small blocks, so that a round trip is never waited out for one.
 pub const IN_FLIGHT_BYTES_MIN: u64 = 64 << 10;
 

@@ -8,6 +8,7 @@ pub mod event;
 pub mod files;
 pub mod ids;
 pub mod layout;
+pub mod leaves;
 pub mod limits;
 pub mod metainfo;
 pub mod rng;

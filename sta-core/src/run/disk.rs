@@ -44,6 +44,15 @@ pub enum DiskDone {
         /// The verdict, or why there is none.
         ok: Result<bool, StoreError>,
     },
+    /// The first leaves of a piece were compared with their hashes.
+    LeavesChecked {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Which piece.
+        piece: u32,
+        /// So many bytes from its start are right.
+        right: u32,
+    },
     /// The content is durable and has its final name, or not.
     Finished {
         /// Which torrent.
@@ -141,9 +150,14 @@ impl Disk {
         self.give(piece, torrent, store, Task::Verify { piece });
     }
 
-    /// Starts a piece anew: what was written of it no longer counts. Nothing is reported.
-    pub fn forget(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
-        self.give(piece, torrent, store, Task::Forget { piece });
+    /// Compares the leaves of a piece that are here, from the start, with what they should hash to.
+    pub fn check_leaves(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
+        self.give(piece, torrent, store, Task::CheckLeaves { piece });
+    }
+
+    /// Starts a piece anew: what was written of it beyond its first `keep` bytes no longer counts. Nothing is reported.
+    pub fn forget(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32, keep: u32) {
+        self.give(piece, torrent, store, Task::Forget { piece, keep });
     }
 
     /// Starts every piece of a torrent anew, and lets go of its store. Nothing is reported.

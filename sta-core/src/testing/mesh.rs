@@ -197,6 +197,10 @@ impl Mesh {
                 let result = Ok(!self.hosts[n].tainted.contains(&piece));
                 self.later(self.now, n, Input::Checked { torrent, piece, result });
             }
+            Output::CheckLeaves { torrent, piece, bytes } => {
+                let right = if self.hosts[n].tainted.contains(&piece) { 0 } else { bytes };
+                self.later(self.now, n, Input::LeavesChecked { torrent, piece, right });
+            }
             Output::Forget { piece, .. } => {
                 self.hosts[n].tainted.remove(&piece);
             }
@@ -210,6 +214,8 @@ impl Mesh {
             Output::TrackerDial { .. }
             | Output::TrackerSend { .. }
             | Output::TrackerClose { .. }
+            | Output::KeepLeaves { .. }
+            | Output::SendLeaves { .. }
             | Output::Stopped => {}
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::bitfield::PieceRange;
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::layout::Block;
+use crate::model::leaves::LeafHashes;
 
 /// The version of the protocol that this code speaks.
 pub const VERSION: u32 = 1;
@@ -30,6 +31,20 @@ pub enum PeerMessage {
     Have {
         /// At most [`crate::model::limits::HAVE_RANGES_MAX`] ranges.
         p: Vec<PieceRange>,
+    },
+    /// A piece is coming to the speaker, which has verified the first leaves of it: they can be asked for, and what follows is
+    /// sent as it is verified. `have` follows once all of it is.
+    Coming {
+        /// Which piece.
+        i: u32,
+    },
+    /// The hashes of the leaves of a piece of which blocks will follow. They are believed once the hash of the piece was
+    /// found to be theirs.
+    Leaves {
+        /// Which piece.
+        i: u32,
+        /// The BLAKE3 chaining values of its leaves, one after the other, in base64.
+        h: LeafHashes,
     },
     /// The speaker will not serve requests: those that wait are void, as if rejected.
     Choke,

@@ -3,7 +3,7 @@
 //! Every rule and every chart reads from here, so that they agree on what a restart or a wipe means. It believes what
 //! nodes say; whether that is true is for the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sta_core::model::bitfield::Bitfield;
@@ -134,6 +134,8 @@ pub struct Host {
 pub struct Part {
     /// What it has verified, or was there when it started.
     pub have: Bitfield,
+    /// Pieces that came to it, of which it has verified the first leaves.
+    pub coming: BTreeSet<u32>,
     /// When this process added the torrent.
     pub added: Time,
     /// Bytes it lacked when it first added the torrent; `None` before that.
@@ -307,6 +309,13 @@ impl Account {
         self.part(node, torrent).is_some_and(|part| part.have.contains(piece))
     }
 
+    /// Whether a node has said that it has a piece, or that the piece is coming to it.
+    #[must_use]
+    pub fn offers(&self, node: Number, torrent: Number, piece: u32) -> bool {
+        let offers = |part: &Part| part.have.contains(piece) || part.coming.contains(&piece);
+        self.part(node, torrent).is_some_and(offers)
+    }
+
     /// Every fault that has begun, in order.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
@@ -399,6 +408,11 @@ impl Account {
             }
             Event::NodeStopped => self.gone(ix, *at),
             Event::TorrentAdded { have, .. } => self.added(ix, number, *have, *at),
+            Event::LeavesVerified { piece, .. } => {
+                if let Some(part) = self.part_mut(ix, number) {
+                    part.coming.insert(*piece);
+                }
+            }
             Event::PieceVerified { piece, .. } => {
                 self.hosts[ix].moved = self.line;
                 if let Some(part) = self.part_mut(ix, number) {
@@ -501,6 +515,7 @@ impl Account {
             part.complete = None;
         }
         part.on_disk = None;
+        part.coming.clear();
         part.wanted.get_or_insert_with(|| {
             let held: u64 = part.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
             layout.total() - held
@@ -538,6 +553,7 @@ impl Part {
     fn new(pieces: u32) -> Self {
         Self {
             have: Bitfield::empty(pieces),
+            coming: BTreeSet::new(),
             added: Time::ZERO,
             wanted: None,
             complete: None,

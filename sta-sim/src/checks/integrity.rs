@@ -1,4 +1,5 @@
-//! Safety of the content: nothing is announced, sent or reported complete before it was verified at that node, nothing is
+//! Safety of the content: nothing is announced, sent or reported complete before it was verified at that node (of a piece that is
+//! not whole: before its leaves were), nothing is
 //! verified whose bytes never came, and what a node claims is right on its disk.
 //!
 //! Asked of nodes that behave as the product does. A disk that the world has corrupted may be wrong; that is the peer's
@@ -22,6 +23,8 @@ pub struct Integrity {
     findings: Findings,
     /// Useful bytes received of a piece that is not verified.
     received: BTreeMap<(Number, Number, u32), u64>,
+    /// How many bytes from its start were found right of a piece that is not whole; they are never overwritten.
+    right: BTreeMap<(Number, Number, u32), u32>,
     verified: u64,
     disks: u64,
 }
@@ -56,11 +59,18 @@ impl Integrity {
                 self.must_have(account, who, *piece, "announced");
             }
             Event::BlockSent { block, .. } => {
+                let right = self.right.get(&(node, torrent, block.piece));
+                if right.is_some_and(|right| block.offset + block.len <= *right) {
+                    return;
+                }
                 self.must_have(account, who, block.piece, "sent a block of");
             }
             Event::BlockReceived { block, useful: true, .. } => {
                 let Block { piece, len, .. } = *block;
                 *self.received.entry((node, torrent, piece)).or_default() += u64::from(len);
+            }
+            Event::LeavesVerified { piece, bytes, .. } => {
+                self.leaves_verified(account, who, *piece, *bytes);
             }
             Event::PieceFailed { piece, .. } => {
                 self.received.remove(&(node, torrent, *piece));
@@ -79,6 +89,7 @@ impl Integrity {
                 }
             }
             Event::TorrentAdded { have, .. } => {
+                self.right.retain(|(of, what, _), _| (*of, *what) != (node, torrent));
                 let held = account.part(node, torrent).map_or(0, |part| part.have.count());
                 if held < *have {
                     self.findings.add(account, Some(who), || {
@@ -101,9 +112,23 @@ impl Integrity {
         }
     }
 
+    fn leaves_verified(&mut self, account: &Account, who: &NodeId, piece: u32, bytes: u32) {
+        let About { who: node, torrent, .. } = account.about();
+        let received = self.received.get(&(node, torrent, piece)).copied().unwrap_or(0);
+        if received < bytes.into() {
+            self.findings.add(account, Some(who), || {
+                format!(
+                    "{who} verified {bytes} bytes of piece {piece} having received {received} of it"
+                )
+            });
+        }
+        self.right.insert((node, torrent, piece), bytes);
+    }
+
     fn piece_verified(&mut self, account: &Account, who: &NodeId, piece: u32) {
         let About { who: node, torrent, .. } = account.about();
         self.verified += 1;
+        self.right.remove(&(node, torrent, piece));
         let received = self.received.remove(&(node, torrent, piece)).unwrap_or(0);
         let needed = account.layout(torrent).map_or(0, |layout| layout.piece_len(piece).into());
         if received < needed && account.detail() == Detail::Blocks {
@@ -161,6 +186,21 @@ mod tests {
             &format!("{got} | 3 leech-0 verified 0 | 4 leech-0 complete"),
             "with 1 pieces unverified",
         );
+    }
+
+    #[test]
+    fn of_a_piece_that_is_not_whole_only_what_was_verified_is_sent() {
+        let got = "0 leech-0 added 0/2 | 2 leech-0 got seed-0 0";
+        holds(rule(), &format!("{got} | 3 leech-0 right 0 65536 | 4 leech-0 sent leech-1 0"));
+        let less = format!("{got} | 3 leech-0 right 0 65535 | 4 leech-0 sent leech-1 0");
+        breaks(rule(), &less, "leech-0 sent a block of piece 0");
+        let other = format!("{got} | 3 leech-0 right 0 65536 | 4 leech-0 sent leech-1 1");
+        breaks(rule(), &other, "leech-0 sent a block of piece 1");
+        let failed = "3 leech-0 right 0 65536 | 4 leech-0 failed 0 | 5 leech-0 sent leech-1 0";
+        holds(rule(), &format!("{got} | {failed}"));
+        let anew = "3 leech-0 right 0 65536 | 4 leech-0 added 0/2 | 5 leech-0 sent leech-1 0";
+        breaks(rule(), &format!("{got} | {anew}"), "leech-0 sent a block of piece 0");
+        breaks(rule(), &format!("{got} | 3 leech-0 right 1 16384"), "16384 bytes of piece 1");
     }
 
     #[test]

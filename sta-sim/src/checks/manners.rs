@@ -179,7 +179,7 @@ impl State {
         }
         let restarted = account.host_of(asked).and_then(|host| host.last_start);
         let same_process = self.since.zip(restarted).is_none_or(|(since, at)| at <= since);
-        if same_process && !account.has(asked, torrent, block.piece) {
+        if same_process && !account.offers(asked, torrent, block.piece) {
             return Some("which the peer has never had".to_owned());
         }
         let choked = self.choked?;
@@ -259,6 +259,7 @@ mod tests {
             "which the peer has never had",
         );
         holds(rule(), &format!("{lacks} | 2 leech-1 verified 0 | 3 leech-0 asked leech-1 0"));
+        holds(rule(), &format!("{lacks} | 2 leech-1 right 0 1 | 3 leech-0 asked leech-1 0"));
         let wiped = "2 leech-1 verified 0 | 3 leech-1 dies | 4 leech-1 added 0/2 | 5 leech-0 asked leech-1 0";
         holds(rule(), &format!("{lacks} | {wiped}"));
     }

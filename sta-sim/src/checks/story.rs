@@ -138,6 +138,9 @@ fn event(rest: &[&str]) -> Event {
         ["wasted", peer, piece] => {
             Event::BlockReceived { torrent, peer: id(peer), block: block(piece), useful: false }
         }
+        ["right", piece, bytes] => {
+            Event::LeavesVerified { torrent, piece: number(piece), bytes: number(bytes) }
+        }
         ["verified", piece] => Event::PieceVerified { torrent, piece: number(piece) },
         ["failed", piece] => Event::PieceFailed { torrent, piece: number(piece), from: vec![] },
         ["announced", piece] => Event::PieceAnnounced { torrent, piece: number(piece) },

@@ -22,6 +22,7 @@ use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Layout;
+use sta_core::model::leaves::LeafHashes;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
@@ -82,6 +83,8 @@ pub struct Cluster {
     incomplete: BTreeSet<HostIx>,
     /// Whose process was told something last.
     active: HostIx,
+    /// By their number: what stands for hashes of leaves.
+    leaf_hashes: BTreeMap<u32, LeafHashes>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +144,7 @@ impl Cluster {
             finished: vec![BTreeSet::new(); hosts],
             incomplete: BTreeSet::new(),
             active: 0,
+            leaf_hashes: BTreeMap::new(),
         };
         for host in &plan.hosts {
             cluster.add(host, seed);
@@ -395,6 +399,22 @@ impl Cluster {
                 let (at, right) = disk.check(content, piece, self.now);
                 let result = Ok(right);
                 self.answer(host, at, Input::Checked { torrent, piece, result }, answers);
+            }
+            Output::KeepLeaves { torrent, piece, .. } => {
+                if let Some(&content) = self.by_hash.get(&torrent) {
+                    self.machines[host as usize].disk.keep_leaves(content, piece);
+                }
+            }
+            Output::CheckLeaves { torrent, piece, bytes } => {
+                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                let disk = &mut self.machines[host as usize].disk;
+                let (at, right) = disk.check_leaves(content, piece, bytes, self.now);
+                self.answer(host, at, Input::LeavesChecked { torrent, piece, right }, answers);
+            }
+            Output::SendLeaves { conn, torrent, piece } => {
+                if let Some((conn, side)) = self.peer_conn(host, conn) {
+                    self.send_leaves(host, (conn, side), torrent, piece);
+                }
             }
             Output::Finish { torrent } => {
                 let Some(&content) = self.by_hash.get(&torrent) else { return };

@@ -38,6 +38,9 @@ pub(super) struct Kept {
     pub rotten: BTreeSet<u32>,
     /// Wrong blocks of pieces that are being fetched.
     wrong: BTreeMap<u32, BTreeSet<u32>>,
+    /// Pieces that are being fetched whose leaves' hashes are known: how many bytes from the start were found right. They stay so:
+    /// what comes for them again is not written.
+    right: BTreeMap<u32, u32>,
     layout: Layout,
     not_durable: NotDurable,
 }
@@ -46,6 +49,18 @@ impl Kept {
     /// Whether a piece is there with the right bytes.
     pub(super) fn is_right(&self, piece: u32) -> bool {
         self.have.contains(piece) && !self.rotten.contains(&piece)
+    }
+
+    /// Whether the bytes of a block are there and right, in a piece that may not be whole.
+    pub(super) fn is_block_right(&self, block: Block) -> bool {
+        let end = block.offset + block.len;
+        self.is_right(block.piece)
+            || self.right.get(&block.piece).is_some_and(|right| end <= *right)
+    }
+
+    /// Whether it is known what the leaves of a piece hash to.
+    pub(super) fn knows_leaves(&self, piece: u32) -> bool {
+        self.have.contains(piece) || self.right.contains_key(&piece)
     }
 }
 
@@ -57,9 +72,9 @@ impl Disk {
 
     /// There is room for a content of which `have` is here.
     pub(super) fn hold(&mut self, content: ContentIx, layout: Layout, have: Bitfield) {
-        let (rotten, wrong) = (BTreeSet::new(), BTreeMap::new());
+        let (rotten, wrong, right) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let not_durable = NotDurable::default();
-        self.kept.insert(content, Kept { have, rotten, wrong, layout, not_durable });
+        self.kept.insert(content, Kept { have, rotten, wrong, right, layout, not_durable });
     }
 
     pub(super) fn kept(&self, content: ContentIx) -> Option<&Kept> {
@@ -100,7 +115,8 @@ impl Disk {
         }
         self.written += u64::from(block.len);
         if let Some(kept) = self.kept.get_mut(&content) {
-            if wrong {
+            let right = kept.right.get(&block.piece).copied().unwrap_or(0);
+            if wrong && block.offset + block.len > right {
                 kept.wrong.entry(block.piece).or_default().insert(block.offset);
             } else if let Some(blocks) = kept.wrong.get_mut(&block.piece) {
                 blocks.remove(&block.offset);
@@ -120,10 +136,39 @@ impl Disk {
         (now.max(self.busy_until), right)
     }
 
+    /// It is known what the leaves of a piece hash to.
+    pub(super) fn keep_leaves(&mut self, content: ContentIx, piece: u32) {
+        if let Some(kept) = self.kept.get_mut(&content)
+            && !kept.have.contains(piece)
+        {
+            kept.right.entry(piece).or_default();
+        }
+    }
+
+    /// How many of the first `bytes` bytes of a piece, all of them written, are right by the hashes of whole leaves, and when
+    /// that is known.
+    pub(super) fn check_leaves(
+        &mut self,
+        content: ContentIx,
+        piece: u32,
+        bytes: u32,
+        now: Time,
+    ) -> (Time, u32) {
+        let at = now.max(self.busy_until);
+        let Some(kept) = self.kept.get_mut(&content) else { return (at, 0) };
+        let Some(right) = kept.right.get_mut(&piece) else { return (at, 0) };
+        let wrong = kept.wrong.get(&piece).and_then(|blocks| blocks.first().copied());
+        let leaf = kept.layout.leaf_bytes();
+        let until = wrong.map_or(bytes, |wrong| bytes.min(wrong));
+        *right = until - until % leaf;
+        (at, *right)
+    }
+
     /// A piece was verified. Returns whether it is new.
     pub(super) fn keep(&mut self, content: ContentIx, piece: u32) -> bool {
         let Some(kept) = self.kept.get_mut(&content) else { return false };
         kept.rotten.remove(&piece);
+        kept.right.remove(&piece);
         kept.have.insert(piece)
     }
 
@@ -161,6 +206,7 @@ impl Disk {
         self.busy_until = now;
         for kept in self.kept.values_mut() {
             kept.wrong.clear();
+            kept.right.clear();
             for piece in std::mem::take(&mut kept.rotten) {
                 kept.have.remove(piece);
             }
@@ -174,6 +220,7 @@ impl Disk {
             kept.have = Bitfield::empty(kept.have.len());
             kept.rotten.clear();
             kept.wrong.clear();
+            kept.right.clear();
             kept.not_durable.settle();
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 use sta_core::model::layout::Block;
+use sta_core::model::leaves::LeafHashes;
 use sta_core::wire::frame::{HEAD_BYTES, PREAMBLE};
 use sta_core::wire::peer::{PeerMessage, WireBlock};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
@@ -32,6 +33,7 @@ impl Letter {
         match self {
             Self::Peer(hello @ PeerMessage::Hello { .. }) => PREAMBLE.len() as u64 + frame(hello),
             Self::Peer(PeerMessage::Get { id, block }) => about_block("get", *id, *block),
+            Self::Peer(PeerMessage::Leaves { i, h }) => about_leaves(*i, h),
             Self::Peer(message) => frame(message),
             Self::Block { id, block, .. } => {
                 about_block("data", *id, (*block).into()) + u64::from(block.len)
@@ -48,6 +50,13 @@ fn about_block(kind: &str, id: u64, WireBlock { i, o, n }: WireBlock) -> u64 {
     let numbers = [id, i.into(), o.into(), n.into()];
     let text = r#"{"t":"","id":,"i":,"o":,"n":}"#.len() + kind.len() + HEAD_BYTES;
     text as u64 + numbers.map(digits).iter().sum::<u64>()
+}
+
+/// The same for the hashes of leaves, without writing them out.
+fn about_leaves(piece: u32, hashes: &LeafHashes) -> u64 {
+    let digits = u64::from(piece.checked_ilog10().unwrap_or(0) + 1);
+    let text = r#"{"t":"leaves","i":,"h":""}"#.len() + HEAD_BYTES;
+    text as u64 + digits + hashes.as_bytes().len().div_ceil(3) as u64 * 4
 }
 
 /// Bytes of the frame that `message` is, without a body.
@@ -73,7 +82,7 @@ impl io::Write for Counter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Letter, PeerMessage};
+    use super::{LeafHashes, Letter, PeerMessage};
     use sta_core::model::layout::Block;
     use sta_core::wire::frame::encode;
 
@@ -90,6 +99,11 @@ mod tests {
             let mut frame = Vec::new();
             encode(&get, 0, &mut frame);
             assert_eq!(Letter::Peer(get).bytes(), frame.len() as u64);
+            frame.clear();
+            let leaves =
+                PeerMessage::Leaves { i: piece, h: LeafHashes::new(vec![7; id as usize % 999]) };
+            encode(&leaves, 0, &mut frame);
+            assert_eq!(Letter::Peer(leaves).bytes(), frame.len() as u64);
             frame.clear();
             encode(&PeerMessage::Data { id, block: block.into() }, block.len, &mut frame);
             let data = Letter::Block { id, block, wrong: false };

@@ -120,6 +120,7 @@ fn said(event: &Event) -> String {
         Event::PieceVerified { piece, .. } | Event::PieceAnnounced { piece, .. } => {
             format!(": {piece}")
         }
+        Event::LeavesVerified { piece, bytes, .. } => format!(": {bytes} bytes of {piece}"),
         Event::PieceFailed { piece, from, .. } => {
             let from: Vec<&str> = from.iter().map(NodeId::as_str).collect();
             format!(": {piece}, from {}", from.join(", "))

@@ -12,9 +12,9 @@ pub(super) fn write(Record { at, who, event }: &Record, out: &mut Vec<u8>) -> bo
         Event::BlockAsked { torrent, peer, block }
         | Event::BlockSent { torrent, peer, block }
         | Event::BlockReceived { torrent, peer, block, .. } => (torrent, Ok((peer, block))),
-        Event::PieceVerified { torrent, piece } | Event::PieceAnnounced { torrent, piece } => {
-            (torrent, Err(piece))
-        }
+        Event::PieceVerified { torrent, piece }
+        | Event::PieceAnnounced { torrent, piece }
+        | Event::LeavesVerified { torrent, piece, .. } => (torrent, Err(piece)),
         _ => return false,
     };
     number(out, "{\"at\":", at.as_nanos());
@@ -32,8 +32,12 @@ pub(super) fn write(Record { at, who, event }: &Record, out: &mut Vec<u8>) -> bo
         }
         Err(&piece) => number(out, "\",\"piece\":", piece.into()),
     }
-    if let Event::BlockReceived { useful, .. } = event {
-        text(out, ",\"useful\":", if *useful { "true" } else { "false" });
+    match event {
+        Event::BlockReceived { useful, .. } => {
+            text(out, ",\"useful\":", if *useful { "true" } else { "false" });
+        }
+        Event::LeavesVerified { bytes, .. } => number(out, ",\"bytes\":", (*bytes).into()),
+        _ => {}
     }
     out.push(b'}');
     true
@@ -70,6 +74,7 @@ mod tests {
                 Event::BlockSent { torrent, peer: peer(), block },
                 Event::BlockReceived { torrent, peer: peer(), block, useful: true },
                 Event::BlockReceived { torrent, peer: peer(), block, useful: false },
+                Event::LeavesVerified { torrent, piece, bytes: offset },
                 Event::PieceVerified { torrent, piece },
                 Event::PieceAnnounced { torrent, piece },
             ];

@@ -16,6 +16,7 @@ use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::config::EngineConfig;
 use sta_core::model::layout::Layout;
+use sta_core::model::leaves::LeafHashes;
 use sta_core::model::rng::{Rng, Seed};
 
 use super::sim_store::SimStore;
@@ -105,6 +106,14 @@ impl PieceStore for CorruptStore {
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
         self.inner.verifier(piece)
+    }
+
+    fn leaf_hashes(&self, piece: u32) -> Option<LeafHashes> {
+        self.inner.leaf_hashes(piece)
+    }
+
+    fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes) {
+        self.inner.keep_leaf_hashes(piece, hashes);
     }
 
     fn finish(&self) -> Result<(), StoreError> {

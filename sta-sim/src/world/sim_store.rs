@@ -4,7 +4,7 @@
 //! Verifying compares with the computed content instead of hashing: bytes equal to it have its hash, and others do not,
 //! short of a collision. Invariant: the verdict is that of hashing the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,8 @@ use bytes::Bytes;
 use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::layout::Layout;
+use sta_core::model::leaves::LeafHashes;
+use sta_core::model::metainfo::BLAKE3_BYTES;
 
 use super::content::Content;
 use super::durable::NotDurable;
@@ -72,6 +74,8 @@ struct State {
     /// By where they start: bytes that are not the content's. They do not overlap.
     wrong: BTreeMap<u64, Bytes>,
     not_durable: NotDurable,
+    /// Pieces whose leaves' hashes are known.
+    leaves: BTreeSet<u32>,
 }
 
 impl SimStore {
@@ -85,7 +89,9 @@ impl SimStore {
     pub fn seed(&self, piece: u32) {
         let range = self.range_of(piece);
         self.disk.lock().used += range.end - range.start;
-        self.lock().written.insert(range);
+        let mut state = self.lock();
+        state.written.insert(range);
+        state.leaves.insert(piece);
     }
 
     /// The pieces whose bytes are the content's: what verifying every piece would find.
@@ -293,7 +299,21 @@ impl PieceStore for SimStore {
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
         let expected = self.content.piece(piece);
-        Box::new(Verifier { expected, at: 0, same: true })
+        let leaf = self.content.layout().leaf_bytes() as usize;
+        Box::new(Verifier { expected, leaf, at: 0, same: true, leaves: Vec::new() })
+    }
+
+    fn leaf_hashes(&self, piece: u32) -> Option<LeafHashes> {
+        let leaves = self.content.layout().leaves(piece);
+        let known = leaves > 1 && self.lock().leaves.contains(&piece);
+        known.then(|| LeafHashes::new(LEAF_RIGHT.repeat(leaves as usize)))
+    }
+
+    fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes) {
+        let leaves = self.content.layout().leaves(piece) as usize;
+        if hashes.as_bytes() == LEAF_RIGHT.repeat(leaves) {
+            self.lock().leaves.insert(piece);
+        }
     }
 
     fn finish(&self) -> Result<(), StoreError> {
@@ -314,20 +334,40 @@ impl PieceStore for SimStore {
 /// Compares what it is given with a computed piece.
 struct Verifier {
     expected: Bytes,
+    leaf: usize,
     at: usize,
     same: bool,
+    leaves: Vec<u8>,
 }
+
+/// What stands for the hash of a leaf that has the content's bytes, as all before it; and of another.
+const LEAF_RIGHT: [u8; BLAKE3_BYTES] = [0; BLAKE3_BYTES];
+const LEAF_WRONG: [u8; BLAKE3_BYTES] = [0xFF; BLAKE3_BYTES];
 
 impl PieceVerifier for Verifier {
     fn update(&mut self, data: &[u8]) {
         let expected = self.expected.get(self.at..self.at + data.len());
         self.same &= expected == Some(data);
         self.at += data.len();
+        let whole = if self.at == self.expected.len() {
+            self.at.div_ceil(self.leaf)
+        } else {
+            self.at / self.leaf
+        };
+        let hash = if self.same { LEAF_RIGHT } else { LEAF_WRONG };
+        while self.leaves.len() < whole * BLAKE3_BYTES {
+            self.leaves.extend(hash);
+        }
+    }
+
+    fn leaf_hashes(&self) -> &[u8] {
+        &self.leaves
     }
 
     fn verdict(&mut self) -> bool {
         let verdict = self.same && self.at == self.expected.len();
         (self.at, self.same) = (0, true);
+        self.leaves.clear();
         verdict
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Misbehaviour, Session, Wish};
+use super::{Misbehaviour, Rejected, Session, Wish};
 use crate::model::bitfield::{Bitfield, PieceRange};
 use crate::model::layout::{Block, Layout};
 use crate::model::limits;
@@ -23,6 +23,7 @@ fn block(piece: u32) -> Block {
 #[test]
 fn data_must_have_been_asked_for() {
     let mut session = session();
+    session.gained(&[PieceRange(0, 9)]).expect("they exist");
     let id = session.ask(block(3), Time::ZERO);
     assert_eq!(session.asked_bytes(), 16 << 10);
     assert_eq!(session.answered(id + 1, block(3), Time::ZERO), Err(Misbehaviour::Unasked));
@@ -38,6 +39,7 @@ fn data_must_have_been_asked_for() {
 #[test]
 fn what_was_given_up_may_still_come_and_is_not_counted() {
     let mut session = session();
+    session.gained(&[PieceRange(0, 9)]).expect("they exist");
     let id = session.ask(block(3), Time::ZERO);
     assert_eq!(session.give_up(id), Some(block(3)));
     assert_eq!(session.give_up(id), None);
@@ -52,11 +54,15 @@ fn a_rejection_returns_the_block_and_may_say_where_not_to_ask() {
     session.gained(&[PieceRange(0, 9)]).expect("they exist");
     let soon = Time::ZERO + Duration::from_secs(2);
     let id = session.ask(block(3), Time::ZERO);
-    assert_eq!(session.rejected(id, RejectReason::Elsewhere, soon), Some(block(3)));
+    let rejected = session.rejected(id, RejectReason::Elsewhere, soon);
+    let expected = Rejected { block: block(3), waited: true, withdrawn: false };
+    assert_eq!(rejected, Some(expected));
     assert_eq!(session.avoided(Time::ZERO), [3]);
     assert!(session.avoided(soon).is_empty());
     let id = session.ask(block(4), Time::ZERO);
-    assert_eq!(session.rejected(id, RejectReason::Gone, soon), Some(block(4)));
+    let rejected = session.rejected(id, RejectReason::Gone, soon);
+    let expected = Rejected { block: block(4), waited: true, withdrawn: true };
+    assert_eq!(rejected, Some(expected));
     assert!(!session.have.contains(4), "it has it no longer");
     assert_eq!(session.rejected(99, RejectReason::Gone, soon), None);
 }
@@ -64,6 +70,7 @@ fn a_rejection_returns_the_block_and_may_say_where_not_to_ask() {
 #[test]
 fn a_choke_voids_every_request() {
     let mut session = session();
+    session.gained(&[PieceRange(0, 9)]).expect("they exist");
     let first = session.ask(block(3), Time::ZERO);
     session.ask(block(4), Time::ZERO);
     session.give_up(first);
@@ -85,27 +92,49 @@ fn wishes_wait_are_refused_or_end_the_session() {
     let mut session = session();
     let here = Bitfield::full(5);
     let wish = |piece| Wish { id: 1, block: block(piece) };
-    assert_eq!(session.wish(wish(1), &here, false), Ok(Some(RejectReason::Choked)));
+    assert_eq!(session.wish(wish(1), here.contains(1), false), Ok(Some(RejectReason::Choked)));
     session.choking = false;
-    assert_eq!(session.wish(wish(1), &here, false), Ok(None));
-    assert_eq!(session.wish(wish(7), &here, false), Ok(Some(RejectReason::Gone)));
-    assert_eq!(session.wish(wish(10), &here, false), Err(Misbehaviour::NoBlock));
+    assert_eq!(session.wish(wish(1), here.contains(1), false), Ok(None));
+    assert_eq!(session.wish(wish(7), here.contains(7), false), Ok(Some(RejectReason::Gone)));
+    assert_eq!(session.wish(wish(10), here.contains(10), false), Err(Misbehaviour::NoBlock));
     for _ in 1..limits::REQUESTS_QUEUED_MAX {
-        assert_eq!(session.wish(wish(2), &here, false), Ok(None));
+        assert_eq!(session.wish(wish(2), here.contains(2), false), Ok(None));
     }
-    assert_eq!(session.wish(wish(2), &here, false), Ok(Some(RejectReason::Limit)));
-    assert_eq!(session.take_waiting(1).map(|w| w.block.piece), Some(1));
-    assert_eq!(session.take_waiting(1), None);
+    assert_eq!(session.wish(wish(2), here.contains(2), false), Ok(Some(RejectReason::Limit)));
+    assert_eq!(session.take_waiting(1, |_| true).map(|w| w.block.piece), Some(1));
+    assert_eq!(session.take_waiting(1, |_| true), None);
 }
 
 #[test]
 fn silence_counts_from_the_oldest_request_or_the_last_answer() {
     let at = |secs| Time::ZERO + Duration::from_secs(secs);
     let mut session = session();
+    session.gained(&[PieceRange(0, 9)]).expect("they exist");
     assert_eq!(session.silent_since(), None);
     let first = session.ask(block(1), at(1));
     session.ask(block(2), at(2));
     assert_eq!(session.silent_since(), Some(at(1)));
     session.answered(first, block(1), at(5)).expect("asked");
     assert_eq!(session.silent_since(), Some(at(5)));
+}
+
+#[test]
+fn what_is_asked_early_takes_no_room_and_is_not_waited_for_long() {
+    let (mut session, second) = (session(), Duration::from_secs(1));
+    session.gained(&[PieceRange(0, 2)]).expect("they exist");
+    assert_eq!((session.coming(3), session.coming(3)), (Ok(true), Ok(false)));
+    assert_eq!(session.coming(10), Err(Misbehaviour::NoPiece));
+    assert!(!session.have.contains(3) && session.offered.contains(3));
+    assert!(session.may_ask_early(Time::ZERO));
+    let id = session.ask(block(3), Time::ZERO);
+    assert_eq!((session.asked_bytes(), session.silent_since()), (0, None));
+    assert!(!session.may_ask_early(Time::ZERO), "one piece at a time");
+    assert!(session.early_in_vain(second, Time::ZERO + second / 2).is_empty());
+    assert_eq!(session.early_in_vain(second, Time::ZERO + second), [id]);
+    assert_eq!(session.give_up(id), Some(block(3)));
+    assert!(!session.may_ask_early(Time::ZERO + 2 * second), "not again so soon");
+    assert!(session.may_ask_early(Time::ZERO + 11 * second));
+    assert_eq!(session.gained(&[PieceRange(3, 4)]), Ok(vec![4]), "3 was offered before");
+    session.ask(block(3), Time::ZERO);
+    assert_eq!(session.asked_bytes(), 16 << 10);
 }

@@ -1,7 +1,7 @@
 //! What to ask of whom.
 //!
 //! In this order, while a peer's window has room: the piece it is sending us, a piece whose sender was lost, the
-//! rarest open piece it has, a piece that another is sending us and has blocks left. When nothing is left to ask, blocks
+//! rarest open piece it has, a piece that another is sending us and has blocks left, a piece that is coming to it. When nothing is left to ask, blocks
 //! move from peers who would take long to peers who would be done much sooner, with a cancel for the loser (end game).
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Swarm {
             if session.choked_since.is_some() || session.asked_bytes() >= window {
                 return;
             }
-            let Some(block) = self.next_block(conn, now) else { return };
+            let Some(block) = self.next_block(conn, now) else { return self.ask_early(conn, now) };
             self.ask(conn, block, now);
         }
     }
@@ -128,7 +128,7 @@ impl Swarm {
         if session.stalled || silent { 0 } else { session.pipeline.window(now) }
     }
 
-    fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
+    pub(super) fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         self.assembly.asked(block, conn);
         let id = session.ask(block, now);
@@ -138,10 +138,11 @@ impl Swarm {
     }
 
     fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        if let Some(piece) = self.assembly.unfinished(|owner| owner == Some(conn), |_| true) {
+        let session = self.sessions.get_mut(&conn)?;
+        let has = |piece| session.have.contains(piece);
+        if let Some(piece) = self.assembly.unfinished(|owner| owner == Some(conn), has) {
             return self.assembly.next_missing(piece);
         }
-        let session = self.sessions.get_mut(&conn)?;
         let avoided = session.avoided(now);
         let may = |piece| session.have.contains(piece) && !avoided.contains(&piece);
         if let Some(piece) = self.assembly.unfinished(|owner| owner.is_none(), may) {
@@ -149,15 +150,21 @@ impl Swarm {
             return self.assembly.next_missing(piece);
         }
         if let Some(piece) = self.picker.pick(&session.have, &avoided) {
-            let block_bytes = match self.config.block_bytes {
-                0 => session.pipeline.block_bytes(now),
-                fixed => fixed,
-            };
-            self.picker.close(piece);
-            self.assembly.start(piece, block_bytes, conn);
+            self.start(conn, piece, now);
             return self.assembly.next_missing(piece);
         }
         self.help(conn, &avoided).or_else(|| self.steal(conn, now))
+    }
+
+    /// Begins to fetch `piece` from `conn`.
+    pub(super) fn start(&mut self, conn: ConnId, piece: u32, now: Time) {
+        let Some(session) = self.sessions.get(&conn) else { return };
+        let block_bytes = match self.config.block_bytes {
+            0 => session.pipeline.block_bytes(now),
+            fixed => fixed,
+        };
+        self.picker.close(piece);
+        self.assembly.start(piece, block_bytes, conn);
     }
 
     /// A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.

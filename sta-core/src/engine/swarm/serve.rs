@@ -7,6 +7,7 @@ use crate::engine::choker::Candidate;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Session, Wish};
 use crate::model::event::Event;
+use crate::model::layout::Block;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
 
@@ -22,12 +23,14 @@ impl Swarm {
         let allowance = u64::from(self.layout.piece_bytes());
         let taker = |s: &Session| s.choked_since.is_some() && s.up.total() > allowance;
         loop {
+            let (have, assembly) = (&self.have, &self.assembly);
+            let ready = |block: Block| have.contains(block.piece) || assembly.is_right(block);
             let takers_wait = now.since(self.giver_served) < TAKERS_WAIT;
             let served = |session: &Session| !(takers_wait && taker(session));
-            let goes_on =
-                changed.and_then(|conn| self.uploads.go_on(conn, &mut self.sessions, served));
+            let goes_on = changed
+                .and_then(|conn| self.uploads.go_on(conn, &mut self.sessions, served, &ready));
             let last = goes_on.is_some();
-            let next = || self.uploads.next(&mut self.sessions, seeding, served);
+            let next = || self.uploads.next(&mut self.sessions, seeding, served, &ready);
             let Some(service) = goes_on.or_else(next) else { return };
             let Wish { id, block } = service.wish;
             if let Some(session) = self.sessions.get_mut(&service.conn) {
@@ -38,6 +41,9 @@ impl Swarm {
                 session.said = now;
             }
             let (conn, torrent) = (service.conn, self.info_hash);
+            if service.begins && self.layout.leaves(block.piece) > 1 {
+                self.outputs.push_back(Output::SendLeaves { conn, torrent, piece: block.piece });
+            }
             self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
             for (conn, Wish { id, .. }) in service.elsewhere {
                 self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);

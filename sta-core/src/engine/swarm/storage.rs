@@ -38,6 +38,8 @@ impl Swarm {
                 self.outputs.push_back(Output::Keep { torrent, block });
                 if complete {
                     self.outputs.push_back(Output::Check { torrent, piece: block.piece });
+                } else if self.is_of_use_early(block.piece) {
+                    self.check_leaves(block.piece);
                 }
                 self.cancel_others(block, &others, now);
             }
@@ -49,7 +51,7 @@ impl Swarm {
     /// The store could not write a block.
     pub fn not_written(&mut self, block: Block, why: StoreError, now: Time) {
         if self.assembly.contains(block.piece) {
-            self.begin_anew(block.piece);
+            self.begin_anew(block.piece, now);
         }
         self.store_failed(why, now);
     }
@@ -62,7 +64,7 @@ impl Swarm {
         match result {
             Ok(true) => self.verified(piece, now),
             Ok(false) => {
-                let from = self.begin_anew(piece);
+                let from = self.begin_anew(piece, now);
                 let torrent = self.info_hash;
                 self.wasted += u64::from(self.layout.piece_len(piece));
                 self.event(Event::PieceFailed { torrent, piece, from: from.clone() });
@@ -70,7 +72,7 @@ impl Swarm {
                 self.fill_all(now);
             }
             Err(failure) => {
-                self.begin_anew(piece);
+                self.begin_anew(piece, now);
                 self.store_failed(failure, now);
             }
         }
@@ -132,13 +134,16 @@ impl Swarm {
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));
         self.finish_if_complete();
+        self.serve_waiting(piece, now);
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.
-    fn begin_anew(&mut self, piece: u32) -> Vec<NodeId> {
+    fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<NodeId> {
+        self.withdraw(piece, now);
+        let keep = self.assembly.right(piece);
         let from = self.assembly.remove(piece).into_vec();
         self.picker.reopen(piece);
-        self.outputs.push_back(Output::Forget { torrent: self.info_hash, piece });
+        self.outputs.push_back(Output::Forget { torrent: self.info_hash, piece, keep });
         from
     }
 

@@ -12,7 +12,9 @@ use super::{Disk, DiskDone};
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
+use crate::model::leaves::LeafHashes;
 use crate::model::limits;
+use crate::model::metainfo::BLAKE3_BYTES;
 use crate::run::buffers::BufferPool;
 
 const TORRENT: InfoHash = InfoHash([7; 20]);
@@ -29,7 +31,11 @@ struct MemoryStore {
 struct Comparing {
     expected: Vec<u8>,
     seen: Vec<u8>,
+    leaves: Vec<u8>,
 }
+
+/// What stands for the hash of a leaf of the right bytes.
+const LEAF: [u8; BLAKE3_BYTES] = [1; BLAKE3_BYTES];
 
 fn content(piece: u32) -> Vec<u8> {
     (0..PIECE).map(|i| (i / 7 + i % 251 + piece) as u8).collect()
@@ -70,8 +76,14 @@ impl PieceStore for MemoryStore {
     }
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
-        Box::new(Comparing { expected: content(piece), seen: Vec::new() })
+        Box::new(Comparing { expected: content(piece), seen: Vec::new(), leaves: Vec::new() })
     }
+
+    fn leaf_hashes(&self, _: u32) -> Option<LeafHashes> {
+        Some(LeafHashes::new(LEAF.repeat(4)))
+    }
+
+    fn keep_leaf_hashes(&self, _: u32, _: &LeafHashes) {}
 
     fn finish(&self) -> Result<(), StoreError> {
         Ok(())
@@ -85,9 +97,20 @@ impl PieceStore for MemoryStore {
 impl PieceVerifier for Comparing {
     fn update(&mut self, data: &[u8]) {
         self.seen.extend_from_slice(data);
+        let leaf = limits::BLOCK_BYTES_MIN as usize;
+        let pairs = self.seen.chunks_exact(leaf).zip(self.expected.chunks_exact(leaf));
+        self.leaves.clear();
+        for (seen, expected) in pairs {
+            self.leaves.extend(if seen == expected { LEAF } else { [0; BLAKE3_BYTES] });
+        }
+    }
+
+    fn leaf_hashes(&self) -> &[u8] {
+        &self.leaves
     }
 
     fn verdict(&mut self) -> bool {
+        self.leaves.clear();
         std::mem::take(&mut self.seen) == self.expected
     }
 }
@@ -128,6 +151,17 @@ impl Bench {
         }
     }
 
+    /// How many bytes from the start of a piece are right, once everything that was given before is done.
+    async fn right(&mut self, piece: u32) -> u32 {
+        self.disk.check_leaves(TORRENT, &self.store, piece);
+        loop {
+            match self.done.recv().await.expect("the disk is there") {
+                DiskDone::LeavesChecked { right, piece: of, .. } if of == piece => return right,
+                _ => {}
+            }
+        }
+    }
+
     fn written(&self) -> u64 {
         self.memory.written.load(Ordering::Relaxed)
     }
@@ -153,6 +187,24 @@ async fn blocks_in_any_order_make_a_piece() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_piece_that_is_not_whole_the_first_leaves_can_be_checked() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        let leaf = PIECE / 4;
+        assert_eq!(bench.right(0).await, 0, "nothing is here");
+        bench.write(0, leaf, leaf, 0);
+        assert_eq!(bench.right(0).await, 0, "the first is not here");
+        bench.write(0, 0, leaf, 0);
+        assert_eq!(bench.right(0).await, 2 * leaf);
+        bench.write(0, 2 * leaf, leaf - 1, 0);
+        assert_eq!(bench.right(0).await, 2 * leaf, "the third is not whole");
+        bench.write(1, 0, leaf, 0);
+        bench.write(1, leaf, leaf, 1);
+        assert_eq!(bench.right(1).await, leaf, "the second is wrong");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_piece_is_found_and_begun_anew() {
     for threads in [0, 2] {
         let mut bench = Bench::new(threads, None);
@@ -162,9 +214,28 @@ async fn a_bad_piece_is_found_and_begun_anew() {
         assert_eq!(bench.verdict(0).await, Ok(true));
 
         bench.write(1, 0, 100, 1);
-        bench.disk.forget(TORRENT, &bench.store, 1);
+        bench.disk.forget(TORRENT, &bench.store, 1, 0);
         bench.write(1, 0, PIECE, 0);
         assert_eq!(bench.verdict(1).await, Ok(true), "forgotten bytes no longer count");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_were_found_right_are_not_written_again() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        let leaf = PIECE / 4;
+        bench.write(0, 0, 2 * leaf, 0);
+        bench.write(0, 2 * leaf, 2 * leaf, 1);
+        assert_eq!(bench.right(0).await, 2 * leaf);
+        assert_eq!(bench.verdict(0).await, Ok(false));
+        bench.disk.forget(TORRENT, &bench.store, 0, 2 * leaf);
+        bench.write(0, 0, 3 * leaf, 1);
+        assert_eq!(bench.right(0).await, 2 * leaf, "of three only the third was written");
+        assert_eq!(bench.verdict(0).await, Ok(false));
+        bench.disk.forget(TORRENT, &bench.store, 0, 2 * leaf);
+        bench.write(0, 2 * leaf, 2 * leaf, 0);
+        assert_eq!(bench.verdict(0).await, Ok(true));
     }
 }
 

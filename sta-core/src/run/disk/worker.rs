@@ -15,6 +15,8 @@ use crate::io::aligned::AlignedBytes;
 use crate::io::store::{PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
 use crate::model::layout::Block;
+use crate::model::leaves::LeafHashes;
+use crate::model::metainfo::BLAKE3_BYTES;
 use crate::run::buffers::Buffer;
 
 /// Bytes read back at once; stays in a core's own cache while it is hashed.
@@ -29,7 +31,8 @@ pub(super) struct Job {
 pub(super) enum Task {
     Write { block: Block, data: Buffer },
     Verify { piece: u32 },
-    Forget { piece: u32 },
+    CheckLeaves { piece: u32 },
+    Forget { piece: u32, keep: u32 },
     ForgetAll,
     Finish,
 }
@@ -78,8 +81,17 @@ impl Worker {
                 let ok = self.verify(torrent, store, piece, &mut moved);
                 (Some(DiskDone::Checked { torrent, piece, ok }), 0, moved)
             }
-            Task::Forget { piece } => {
+            Task::CheckLeaves { piece } => {
+                let right = self.right(torrent, store, piece);
+                (Some(DiskDone::LeavesChecked { torrent, piece, right }), 0, 0)
+            }
+            Task::Forget { piece, keep } => {
                 self.pieces.remove(&(torrent, piece));
+                if keep > 0 {
+                    let mut progress = Progress::new(store.verifier(piece));
+                    progress.put_ahead(0, keep);
+                    self.pieces.insert((torrent, piece), progress);
+                }
                 (None, 0, 0)
             }
             Task::ForgetAll => {
@@ -153,7 +165,23 @@ impl Worker {
         let layout = store.layout();
         let (start, end) = (layout.piece_offset(piece), layout.piece_len(piece));
         progress.read_back(store, start, end, &mut self.scratch, moved)?;
-        Ok(progress.verifier.verdict())
+        let leaves = LeafHashes::new(progress.verifier.leaf_hashes());
+        let right = progress.verifier.verdict();
+        if right && store.leaf_hashes(piece).is_none() {
+            store.keep_leaf_hashes(piece, &leaves);
+        }
+        Ok(right)
+    }
+
+    /// How many bytes from the start of `piece` are right, as far as its leaves are known and were hashed.
+    fn right(&self, torrent: InfoHash, store: &dyn PieceStore, piece: u32) -> u32 {
+        let progress = self.pieces.get(&(torrent, piece));
+        let (Some(progress), Some(known)) = (progress, store.leaf_hashes(piece)) else { return 0 };
+        let found = progress.verifier.leaf_hashes().chunks(BLAKE3_BYTES);
+        let same =
+            found.zip(known.as_bytes().chunks(BLAKE3_BYTES)).take_while(|(a, b)| a == b).count();
+        let layout = store.layout();
+        (same as u32 * layout.leaf_bytes()).min(layout.piece_len(piece))
     }
 }
 

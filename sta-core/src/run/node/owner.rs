@@ -25,6 +25,7 @@ use crate::model::time::Time;
 use crate::run::buffers::{Buffer, BufferPool};
 use crate::run::disk::{Disk, DiskDone};
 use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
+use crate::wire::peer::PeerMessage;
 
 /// How long a listener that cannot accept (no file descriptor left, say) is given before it is asked again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -199,6 +200,9 @@ impl Owner {
             Inbox::Disk(DiskDone::Checked { torrent, piece, ok }) => {
                 self.feed(Input::Checked { torrent, piece, result: ok });
             }
+            Inbox::Disk(DiskDone::LeavesChecked { torrent, piece, right }) => {
+                self.feed(Input::LeavesChecked { torrent, piece, right });
+            }
             Inbox::Disk(DiskDone::Finished { torrent, result }) => {
                 self.feed(Input::Finished { torrent, result });
             }
@@ -321,8 +325,20 @@ impl Owner {
             Output::Check { torrent, piece } => {
                 self.with_store(torrent, |disk, store| disk.verify(torrent, store, piece));
             }
-            Output::Forget { torrent, piece } => {
-                self.with_store(torrent, |disk, store| disk.forget(torrent, store, piece));
+            Output::CheckLeaves { torrent, piece, .. } => {
+                self.with_store(torrent, |disk, store| disk.check_leaves(torrent, store, piece));
+            }
+            Output::KeepLeaves { torrent, piece, hashes } => {
+                self.with_store(torrent, |_, store| store.keep_leaf_hashes(piece, &hashes));
+            }
+            Output::SendLeaves { conn, torrent, piece } => {
+                let known = self.stores.get(&torrent).and_then(|store| store.leaf_hashes(piece));
+                if let Some(h) = known {
+                    self.send(conn, ToPeer::Message(PeerMessage::Leaves { i: piece, h }));
+                }
+            }
+            Output::Forget { torrent, piece, keep } => {
+                self.with_store(torrent, |disk, store| disk.forget(torrent, store, piece, keep));
             }
             Output::Finish { torrent } => {
                 self.with_store(torrent, |disk, store| disk.finish(torrent, store));

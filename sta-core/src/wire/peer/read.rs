@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{PeerMessage, RejectReason, WireBlock};
 use crate::model::bitfield::PieceRange;
 use crate::model::ids::{InfoHash, NodeId};
+use crate::model::leaves::LeafHashes;
 
 /// The field that says the kind.
 const KIND: &str = "t";
@@ -21,6 +22,8 @@ const KIND: &str = "t";
 enum Kind {
     Hello,
     Have,
+    Coming,
+    Leaves,
     Choke,
     Unchoke,
     Get,
@@ -43,6 +46,17 @@ struct Hello {
 #[derive(serde::Deserialize)]
 struct Have {
     p: Vec<PieceRange>,
+}
+
+#[derive(serde::Deserialize)]
+struct Coming {
+    i: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct Leaves {
+    i: u32,
+    h: LeafHashes,
 }
 
 #[derive(serde::Deserialize)]
@@ -81,6 +95,11 @@ impl Kind {
                 PeerMessage::Hello { v, node, torrent }
             }
             Self::Have => PeerMessage::Have { p: fields::<Have, A>(rest)?.p },
+            Self::Coming => PeerMessage::Coming { i: fields::<Coming, A>(rest)?.i },
+            Self::Leaves => {
+                let Leaves { i, h } = fields(rest)?;
+                PeerMessage::Leaves { i, h }
+            }
             Self::Get => {
                 let Numbered { id, i, o, n } = fields(rest)?;
                 PeerMessage::Get { id, block: WireBlock { i, o, n } }
@@ -155,6 +174,7 @@ fn said<E: Error>(error: serde_json::Error) -> E {
 mod tests {
     use super::PeerMessage;
     use crate::model::bitfield::PieceRange;
+    use crate::model::leaves::LeafHashes;
     use crate::wire::peer::{RejectReason, WireBlock};
 
     fn read(text: &str) -> Result<PeerMessage, String> {
@@ -171,6 +191,8 @@ mod tests {
                 torrent: "00ff".repeat(10).parse().expect("digits"),
             },
             PeerMessage::Have { p: vec![PieceRange(0, 3), PieceRange::one(7)] },
+            PeerMessage::Coming { i: 7 },
+            PeerMessage::Leaves { i: 7, h: LeafHashes::new(vec![0xFE; 64]) },
             PeerMessage::Choke,
             PeerMessage::Unchoke,
             PeerMessage::Get { id: u64::MAX, block },

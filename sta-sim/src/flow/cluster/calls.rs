@@ -7,6 +7,9 @@ use sta_core::engine::registry;
 use sta_core::model::address::Address;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Block;
+use sta_core::model::leaves::LeafHashes;
+use sta_core::model::metainfo::BLAKE3_BYTES;
+use sta_core::wire::peer::PeerMessage;
 
 use super::{Chore, Cluster, Label};
 use crate::flow::letter::Letter;
@@ -202,6 +205,30 @@ impl Cluster {
         self.net.close(conn, side);
     }
 
+    /// The hashes of the leaves of a piece go ahead of it, if they are known.
+    pub(super) fn send_leaves(
+        &mut self,
+        host: HostIx,
+        (conn, side): (ConnIx, Side),
+        torrent: InfoHash,
+        piece: u32,
+    ) {
+        let Some(&content) = self.by_hash.get(&torrent) else { return };
+        let kept = self.machines[host as usize].disk.kept(content);
+        if kept.is_some_and(|kept| kept.knows_leaves(piece)) {
+            let leaves = self.contents[content].layout.leaves(piece);
+            let h = self.leaf_hashes(leaves);
+            self.post(conn, side, Letter::Peer(PeerMessage::Leaves { i: piece, h }));
+        }
+    }
+
+    /// As many bytes as the hashes of so many leaves are.
+    fn leaf_hashes(&mut self, leaves: u32) -> LeafHashes {
+        let made = self.leaf_hashes.entry(leaves);
+        let make = || LeafHashes::new(vec![0; leaves as usize * BLAKE3_BYTES]);
+        made.or_insert_with(make).clone()
+    }
+
     pub(super) fn send_block(
         &mut self,
         host: HostIx,
@@ -212,7 +239,7 @@ impl Cluster {
     ) {
         let machine = &mut self.machines[host as usize];
         let kept = self.by_hash.get(&torrent).and_then(|&content| machine.disk.kept(content));
-        let mut wrong = kept.is_some_and(|kept| !kept.is_right(block.piece));
+        let mut wrong = kept.is_some_and(|kept| !kept.is_block_right(block));
         if let Behaviour::Corrupt(share) = machine.behaviour {
             wrong |= below_million(&mut machine.rng) < share.0;
         }
