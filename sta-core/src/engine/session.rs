@@ -105,7 +105,7 @@ pub struct Session {
     /// By id, ascending.
     asked: VecDeque<(u64, Asked)>,
     asked_bytes: u64,
-    early: u32,
+    early_bytes: u64,
     /// When an early request was last made or answered.
     early_since: Time,
     /// Until then the peer is not asked early.
@@ -135,7 +135,7 @@ impl Session {
             layout,
             asked: VecDeque::new(),
             asked_bytes: 0,
-            early: 0,
+            early_bytes: 0,
             early_since: now,
             early_from: Time::ZERO,
             next_id: 0,
@@ -185,7 +185,7 @@ impl Session {
         let early = !self.have.contains(block.piece);
         self.asked.push_back((self.next_id, Asked { block, at: now, cancelled: false, early }));
         if early {
-            self.early += 1;
+            self.early_bytes += u64::from(block.len);
             self.early_since = now;
         } else {
             self.asked_bytes += u64::from(block.len);
@@ -197,6 +197,12 @@ impl Session {
     #[must_use]
     pub const fn asked_bytes(&self) -> u64 {
         self.asked_bytes
+    }
+
+    /// Bytes asked for in all, not here, and not given up.
+    #[must_use]
+    pub const fn outstanding_bytes(&self) -> u64 {
+        self.asked_bytes + self.early_bytes
     }
 
     /// The requests neither answered nor given up, oldest first.
@@ -255,21 +261,21 @@ impl Session {
 
     fn uncount(&mut self, asked: Asked) {
         if asked.early {
-            self.early -= 1;
+            self.early_bytes -= u64::from(asked.block.len);
         } else {
             self.asked_bytes -= u64::from(asked.block.len);
         }
     }
 
-    /// Whether it may be asked for a piece that is coming to it: for one at a time.
+    /// Bytes asked for early, not here, and not given up; `None` while it is not to be asked early.
     #[must_use]
-    pub fn may_ask_early(&self, now: Time) -> bool {
-        self.early == 0 && now >= self.early_from
+    pub fn early_bytes(&self, now: Time) -> Option<u64> {
+        (now >= self.early_from).then_some(self.early_bytes)
     }
 
     /// The early requests, if none was answered for `patience`. For so long again, ten times, it is not asked early.
     pub fn early_in_vain(&mut self, patience: Duration, now: Time) -> Vec<u64> {
-        if self.early == 0 || now.since(self.early_since) < patience {
+        if self.early_bytes == 0 || now.since(self.early_since) < patience {
             return Vec::new();
         }
         self.early_from = now + 10 * patience;
@@ -290,7 +296,7 @@ impl Session {
     /// The peer has choked us: every request is void.
     pub fn void_asked(&mut self) {
         self.asked_bytes = 0;
-        self.early = 0;
+        self.early_bytes = 0;
         self.asked.clear();
     }
 

@@ -77,8 +77,10 @@ fn set(kinds: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn between_peers() {
-    let kinds =
-        ["hello", "have", "choke", "unchoke", "get", "data", "reject", "cancel", "ping", "bye"];
+    let kinds = [
+        "hello", "have", "coming", "leaves", "choke", "unchoke", "get", "data", "reject", "cancel",
+        "ping", "bye",
+    ];
     assert_eq!(check::<PeerMessage>("Between peers"), set(&kinds), "a vector for every kind");
 }
 

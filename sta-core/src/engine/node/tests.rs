@@ -42,6 +42,35 @@ fn four_holders_of_a_quarter_feed_one() {
 fn nothing_is_announced_or_served_before_it_is_verified() {
     let mut mesh = mesh(&["11111111", "00000000", "00000000"]);
     assert!(mesh.run(MINUTE, |mesh| mesh.complete(1) && mesh.complete(2)));
+    assert_eq!(passed_on_early(&mesh), 0, "who has room asks for what is whole");
+}
+
+#[test]
+fn a_piece_is_passed_on_while_it_comes() {
+    let (full, none) = ("1".repeat(64), "0".repeat(64));
+    let rows: [&str; 6] = [&full, &none, &none, &none, &none, &none];
+    let mut mesh = Mesh::new(&rows, LATENCY, RATE / 20, &EngineConfig::default());
+    assert!(mesh.run(MINUTE, |mesh| (0..6).all(|n| mesh.complete(n))));
+    assert!(passed_on_early(&mesh) > 0);
+}
+
+#[test]
+fn who_never_sends_what_is_coming_to_it_holds_nobody_up_for_good() {
+    let (full, none) = ("1".repeat(64), "0".repeat(64));
+    let rows: [&str; 5] = [&full, &none, &none, &none, &none];
+    let mut mesh = Mesh::new(&rows, LATENCY, RATE / 20, &EngineConfig::default());
+    mesh.run(MINUTE, |mesh| passed_on_early(mesh) > 0);
+    let relay = mesh.records.iter().rfind(|r| matches!(r.event, Event::BlockSent { .. }));
+    let relay = relay.expect("a block was passed on").who.as_str().to_owned();
+    mesh.silent.insert(relay[1..].parse().expect("nodes are called n and a number"));
+    let others = (1..5).filter(|n| !mesh.silent.contains(n)).collect::<Vec<_>>();
+    assert!(mesh.run(2 * MINUTE, |mesh| others.iter().all(|&n| mesh.complete(n))));
+}
+
+/// How many blocks were sent of pieces that were not whole. Nothing was announced or served that was not verified.
+fn passed_on_early(mesh: &Mesh) -> usize {
+    let mut early = 0;
+    let mut right = std::collections::BTreeMap::new();
     let mut verified = std::collections::BTreeSet::new();
     for record in mesh.records.iter().filter(|record| record.who.as_str() != "n0") {
         match &record.event {
@@ -51,12 +80,21 @@ fn nothing_is_announced_or_served_before_it_is_verified() {
             Event::PieceAnnounced { piece, .. } => {
                 assert!(verified.contains(&(record.who.clone(), *piece)), "{record:?}");
             }
+            Event::LeavesVerified { piece, bytes, .. } => {
+                right.insert((record.who.clone(), *piece), *bytes);
+            }
             Event::BlockSent { block, .. } => {
-                assert!(verified.contains(&(record.who.clone(), block.piece)), "{record:?}");
+                let what = (record.who.clone(), block.piece);
+                if !verified.contains(&what) {
+                    let right = right.get(&what).copied().unwrap_or(0);
+                    assert!(block.offset + block.len <= right, "{record:?}");
+                    early += 1;
+                }
             }
             _ => {}
         }
     }
+    early
 }
 
 #[test]

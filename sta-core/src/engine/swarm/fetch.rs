@@ -123,7 +123,7 @@ impl Swarm {
     }
 
     /// A silent peer is asked for nothing more: it owes answers, and the first that comes shows that it is back.
-    fn window(session: &Session, now: Time) -> u64 {
+    pub(super) fn window(session: &Session, now: Time) -> u64 {
         let silent = session.silent_since().is_some_and(|since| now.since(since) >= SILENCE);
         if session.stalled || silent { 0 } else { session.pipeline.window(now) }
     }
@@ -194,7 +194,7 @@ impl Swarm {
         // Who has been silent for a while is likely to stay so for as long again.
         let waits = |holder: &Session| {
             let silence = silence(holder).saturating_sub(SILENCE);
-            takes(holder.asked_bytes(), holder.pipeline.rate(now)) + 2 * silence
+            takes(holder.outstanding_bytes(), holder.pipeline.rate(now)) + 2 * silence
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
         for (&other, holder) in &self.sessions {

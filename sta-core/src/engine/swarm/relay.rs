@@ -3,10 +3,10 @@
 //! An uplink serves all neighbours at once, so a piece takes long from hand to hand, and until it is whole nobody else can help
 //! with it. The hash of a piece is a tree: by the hashes of its leaves, which a peer sends ahead and which are believed once
 //! they lead to the hash of the piece, the first blocks are verified before the last ones are here. Peers are told that the piece
-//! is `coming`, and who has nothing else to ask for asks for all of it; each block is sent once it is verified.
+//! is `coming`, and who has nothing else to ask for asks for its blocks; each is sent once it is verified.
 //!
 //! Invariants: nothing is sent that was not verified. A piece is asked for early only where its first leaves are verified, so
-//! that no two nodes wait for each other. Early requests take no room in a window and are never waited for long.
+//! that no two nodes wait for each other. Early requests have a window of their own, one piece at a time, and are never waited for long.
 
 use std::time::Duration;
 
@@ -75,14 +75,21 @@ impl Swarm {
 
     /// There is nothing to ask of `conn` that it has: asks for the rarest piece that is coming to it.
     pub(super) fn ask_early(&mut self, conn: ConnId, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if !session.may_ask_early(now) {
-            return;
-        }
-        let avoided = session.avoided(now);
-        let Some(piece) = self.picker.pick(&session.offered, &avoided) else { return };
-        self.start(conn, piece, now);
-        while let Some(block) = self.assembly.next_missing(piece) {
+        loop {
+            let Some(session) = self.sessions.get_mut(&conn) else { return };
+            let Some(asked) = session.early_bytes(now) else { return };
+            if asked >= Self::window(session, now) {
+                return;
+            }
+            let begun = |owner| owner == Some(conn);
+            let mut piece = self.assembly.unfinished(begun, |piece| !session.have.contains(piece));
+            if piece.is_none() && asked == 0 {
+                let avoided = session.avoided(now);
+                piece = self.picker.pick(&session.offered, &avoided);
+                piece.inspect(|&piece| self.start(conn, piece, now));
+            }
+            let block = piece.and_then(|piece| self.assembly.next_missing(piece));
+            let Some(block) = block else { return };
             self.ask(conn, block, now);
         }
     }
