@@ -110,7 +110,7 @@ fn main() {
     let first = completions.first().copied().unwrap_or_default();
     let median = completions.get(completions.len() / 2).copied().unwrap_or_default();
     println!(
-        "{receivers} receivers, {} pieces: {end:.3}s is {:.3} of the bound {bound:.3}s (fluid {fluid:.3}s)",
+        "{receivers} receivers, {} pieces: {end:.3}s is {:.3} of the bound {bound:.3}s in whole pieces (fluid {fluid:.3}s)",
         knob("pieces"),
         end / bound
     );

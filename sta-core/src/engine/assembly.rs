@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use super::interface::ConnId;
+use crate::model::bitfield::Bitfield;
 use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 
@@ -41,6 +42,8 @@ struct Piece {
     right: u32,
     /// Peers were told that it is coming.
     announced: bool,
+    /// A peer has asked for a block of it.
+    wished: bool,
     senders: SmallVec<[NodeId; 2]>,
     checking: bool,
 }
@@ -50,6 +53,28 @@ struct Piece {
 pub struct Assembly {
     layout: Layout,
     pieces: BTreeMap<u32, Piece>,
+}
+
+/// Pieces with missing blocks: how many are missing, and of which piece.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    /// Those that the peer is fetched from.
+    pub own: Pieces,
+    /// Those that the peer is fetched from while they come to it.
+    pub early: Pieces,
+    /// Those that the peer has and nobody is fetched from: what its owner has given up.
+    pub orphans: Pieces,
+    /// Those that the peer has and another is fetched from.
+    pub others: Pieces,
+}
+
+/// Pieces and how many of their blocks are missing.
+pub type Pieces = SmallVec<[(u32, u32); 8]>;
+
+/// Of `pieces` the one nearest to completion, if it `suits`.
+#[must_use]
+pub fn nearest(pieces: &Pieces, suits: impl Fn(u32) -> bool) -> Option<u32> {
+    pieces.iter().filter(|(_, piece)| suits(*piece)).min().map(|(_, piece)| *piece)
 }
 
 /// What a block that has come means.
@@ -88,6 +113,7 @@ impl Assembly {
             leaves_asked: 0,
             right: 0,
             announced: false,
+            wished: false,
             senders,
             checking: false,
         };
@@ -103,23 +129,24 @@ impl Assembly {
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
-    /// Of the pieces with missing blocks whose owner and number suit, the one nearest to completion. Nobody owns what its
-    /// owner has given up.
+    /// The pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
     #[must_use]
-    pub fn unfinished(
-        &self,
-        owned: impl Fn(Option<ConnId>) -> bool,
-        suits: impl Fn(u32) -> bool,
-    ) -> Option<u32> {
-        let mut nearest: Option<(u32, u32)> = None;
+    pub fn unfinished(&self, conn: ConnId, has: &Bitfield) -> Unfinished {
+        let mut found = Unfinished::default();
         for (&index, piece) in &self.pieces {
-            let key = (piece.missing, index);
-            let nearer = piece.missing > 0 && nearest.is_none_or(|least| key < least);
-            if nearer && owned(piece.owner) && suits(index) {
-                nearest = Some(key);
+            if piece.missing == 0 {
+                continue;
             }
+            let kind = match (piece.owner, has.contains(index)) {
+                (Some(owner), true) if owner == conn => &mut found.own,
+                (Some(owner), false) if owner == conn => &mut found.early,
+                (None, true) => &mut found.orphans,
+                (Some(_), true) => &mut found.others,
+                (_, false) => continue,
+            };
+            kind.push((piece.missing, index));
         }
-        nearest.map(|(_, index)| index)
+        found
     }
 
     /// From now on `owner` fetches what is missing of `piece`.
@@ -270,6 +297,26 @@ impl Assembly {
     #[must_use]
     pub fn right(&self, piece: u32) -> u32 {
         self.pieces.get(&piece).map_or(0, |p| p.right)
+    }
+
+    /// A peer has asked for a block of `piece`.
+    pub fn wish(&mut self, piece: u32) {
+        if let Some(state) = self.pieces.get_mut(&piece) {
+            state.wished = true;
+        }
+    }
+
+    /// Whether a peer has asked for a block of `piece`.
+    #[must_use]
+    pub fn is_wished(&self, piece: u32) -> bool {
+        self.pieces.get(&piece).is_some_and(|p| p.wished)
+    }
+
+    /// Whether it is of use to know that the first bytes of `piece` are right: nobody was told yet that it is coming, or somebody
+    /// has asked for it.
+    #[must_use]
+    pub fn is_of_use_early(&self, piece: u32) -> bool {
+        self.pieces.get(&piece).is_some_and(|p| p.wished || !p.announced)
     }
 
     /// Peers are told that `piece` is coming: whether they were not before.

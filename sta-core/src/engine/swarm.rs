@@ -273,11 +273,14 @@ impl Swarm {
                 let here = whole || self.assembly.is_announced(piece);
                 session.wish(wish, here, elsewhere).map(|refusal| match refusal {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
-                    None if !whole && !self.assembly.is_right(wish.block) => {
-                        self.check_leaves(piece);
+                    None => {
+                        if !whole {
+                            self.wished_early(piece);
+                        }
+                        if has_room {
+                            self.serve(Some(conn), now);
+                        }
                     }
-                    None if has_room => self.serve(Some(conn), now),
-                    None => (),
                 })
             }
             PeerMessage::Cancel { id } => {

@@ -93,6 +93,14 @@ impl Layout {
         self.piece_len(piece).div_ceil(self.leaf_bytes())
     }
 
+    /// Bytes of the last leaf of the content; 0 for empty content.
+    #[must_use]
+    pub fn last_leaf_bytes(self) -> u32 {
+        let last = self.piece_len(self.pieces().saturating_sub(1));
+        let whole = self.leaves(self.pieces().saturating_sub(1)).saturating_sub(1);
+        last - whole * self.leaf_bytes()
+    }
+
     /// Number of pieces; 0 for empty content.
     #[must_use]
     pub const fn pieces(self) -> u32 {
@@ -139,6 +147,25 @@ mod tests {
     use super::{Block, Layout, LayoutError};
 
     const K: u32 = 1 << 10;
+
+    #[test]
+    fn a_piece_has_sixteen_leaves_at_the_most_each_a_power_of_two() {
+        // (total, piece size) -> (bytes of a leaf, leaves of the first piece, bytes of the last leaf)
+        let table = [
+            ((1 << 20, 256 * K), (16 * K, 16, 16 * K)),
+            ((1 << 20, 64 * K), (16 * K, 4, 16 * K)),
+            ((16_384, 16 * K), (16 * K, 1, 16 * K)),
+            ((5 << 20, 1024 * K), (64 * K, 16, 64 * K)),
+            ((900 << 10, 300 * K), (32 * K, 10, 12 * K)),
+            (((1 << 20) + 1, 256 * K), (16 * K, 16, 1)),
+            ((0, 64 * K), (16 * K, 0, 0)),
+        ];
+        for ((total, piece), expected) in table {
+            let layout = Layout::new(total, piece).expect("in bounds");
+            let found = (layout.leaf_bytes(), layout.leaves(0), layout.last_leaf_bytes());
+            assert_eq!(found, expected, "{total} bytes in pieces of {piece}");
+        }
+    }
 
     #[test]
     fn pieces_cover_the_content_exactly() {

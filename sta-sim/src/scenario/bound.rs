@@ -1,11 +1,13 @@
 //! The least time in which any schedule can finish a distribution.
 //!
-//! With one source of rate `u` and `N` receivers of the same rate, a content of `F` bytes in `M` pieces that move
+//! With one source of rate `u` and `N` receivers of the same rate, a content of `F` bytes in `M` parts that move
 //! whole from one host to another (Mundinger, Weber, Weiss: Optimal scheduling of peer-to-peer file dissemination, 2008):
 //!
 //! ```text
 //! counted = (F / u) * (1 + floor(log2 N) / M)
 //! ```
+//!
+//! The parts are leaves ([`sta_core::model::layout::Layout::leaf_bytes`]), the least that can be verified and passed on.
 //!
 //! With any rates, as a fluid (Kumar, Ross: Peer-assisted file distribution, 2006), here for receivers that may
 //! have a part already and join later:
@@ -147,8 +149,8 @@ fn counted(content: &ContentPlan, parts: &[Part]) -> Option<u64> {
     if !applies || sources + receivers as usize != parts.len() {
         return None;
     }
-    // The last piece may be shorter: whichever leaves the source last, no piece is sooner out than the shortest.
-    let shortest = content.layout.piece_len(content.layout.pieces() - 1);
+    // The last leaf may be shorter: whichever leaves the source last, none is sooner out than the shortest.
+    let shortest = content.layout.last_leaf_bytes();
     nanos(total + u64::from(receivers.ilog2()) * u64::from(shortest), rate)
 }
 

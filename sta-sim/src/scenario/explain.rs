@@ -176,7 +176,7 @@ fn bound(plan: &Plan, out: &mut String) {
         |counted| (Time::ZERO + counted).to_string(),
     );
     let (fluid, best) = (Time::ZERO + bound.fluid, Time::ZERO + bound.best());
-    let _ = writeln!(out, "  counted in pieces: {counted}");
+    let _ = writeln!(out, "  counted in leaves: {counted}");
     let _ = writeln!(out, "  as a fluid: {fluid}");
     let _ = writeln!(out, "  no schedule finishes before {best}");
 }

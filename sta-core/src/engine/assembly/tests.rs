@@ -1,7 +1,8 @@
 use smallvec::smallvec;
 
-use super::{Arrival, Assembly};
+use super::{Arrival, Assembly, nearest};
 use crate::engine::interface::ConnId;
+use crate::model::bitfield::Bitfield;
 use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 
@@ -21,8 +22,10 @@ fn started() -> Assembly {
     assembly
 }
 
+/// Which piece is fetched from `owner`, or has been given up.
 fn owned_by(assembly: &Assembly, owner: Option<ConnId>) -> Option<u32> {
-    assembly.unfinished(|held| held == owner, |_| true)
+    let found = assembly.unfinished(owner.unwrap_or(B), &Bitfield::full(2));
+    nearest(if owner.is_some() { &found.own } else { &found.orphans }, |_| true)
 }
 
 fn block(offset: u32, len: u32) -> Block {
@@ -101,4 +104,42 @@ fn what_a_lost_peer_had_not_even_been_asked_for_is_anybodys_too() {
     let mut assembly = started();
     assembly.asked(block(0, 16 * K), A);
     assert_eq!(assembly.abandon(A), [1], "nothing is left of it");
+}
+
+#[test]
+fn pieces_are_told_apart_by_who_sends_them_and_who_has_them() {
+    let mut assembly = started();
+    let found = assembly.unfinished(A, &Bitfield::empty(2));
+    assert_eq!((&found.early[..], found.own.len()), (&[(3, 1)][..], 0));
+    let found = assembly.unfinished(B, &Bitfield::full(2));
+    assert_eq!((&found.others[..], found.own.len()), (&[(3, 1)][..], 0));
+    assert_eq!(nearest(&found.others, |piece| piece != 1), None);
+    for at in 0..3 {
+        assembly.asked(block(at * 16 * K, if at < 2 { 16 * K } else { 12_768 }), A);
+    }
+    assert!(assembly.unfinished(A, &Bitfield::full(2)).own.is_empty(), "nothing is missing");
+}
+
+#[test]
+fn leaves_are_looked_at_from_the_start_once_each() {
+    let mut assembly = started();
+    let arrive = |assembly: &mut Assembly, at, len| {
+        assembly.received(block(at, len), A, &node("a"));
+        assembly.leaves_to_check(1)
+    };
+    assert_eq!(arrive(&mut assembly, 16 * K, 16 * K), None, "the first is not here");
+    assert_eq!(arrive(&mut assembly, 0, 16 * K), Some(32 * K));
+    assert_eq!(assembly.leaves_to_check(1), None);
+    assert!(!assembly.is_right(block(0, 16 * K)));
+    assert!(!assembly.set_right(1, 48 * K), "more than was asked");
+    assert!(assembly.set_right(1, 16 * K));
+    assert!(!assembly.set_right(1, 16 * K), "nothing new");
+    assert!(assembly.is_right(block(0, 16 * K)) && !assembly.is_right(block(1, 16 * K)));
+    assert_eq!(assembly.right(1), 16 * K);
+    assert!(assembly.is_of_use_early(1), "nobody was told");
+    assert!(assembly.announce(1) && !assembly.announce(1) && assembly.is_announced(1));
+    assert!(!assembly.is_of_use_early(1));
+    assembly.wish(1);
+    assert!(assembly.is_of_use_early(1) && assembly.is_wished(1));
+    assert_eq!(arrive(&mut assembly, 32 * K, 12_768), None, "it is judged whole");
 }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::{Phase, Swarm};
+use crate::engine::assembly::nearest;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
 use crate::model::event::Event;
@@ -54,7 +55,7 @@ impl Swarm {
             if session.choked_since.is_some() || session.asked_bytes() >= window {
                 return;
             }
-            let Some(block) = self.next_block(conn, now) else { return self.ask_early(conn, now) };
+            let Some(block) = self.next_block(conn, now) else { return };
             self.ask(conn, block, now);
         }
     }
@@ -128,7 +129,7 @@ impl Swarm {
         if session.stalled || silent { 0 } else { session.pipeline.window(now) }
     }
 
-    pub(super) fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
+    fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         self.assembly.asked(block, conn);
         let id = session.ask(block, now);
@@ -139,13 +140,13 @@ impl Swarm {
 
     fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
         let session = self.sessions.get_mut(&conn)?;
-        let has = |piece| session.have.contains(piece);
-        if let Some(piece) = self.assembly.unfinished(|owner| owner == Some(conn), has) {
+        let unfinished = self.assembly.unfinished(conn, &session.have);
+        if let Some(piece) = nearest(&unfinished.own, |_| true) {
             return self.assembly.next_missing(piece);
         }
         let avoided = session.avoided(now);
-        let may = |piece| session.have.contains(piece) && !avoided.contains(&piece);
-        if let Some(piece) = self.assembly.unfinished(|owner| owner.is_none(), may) {
+        let may = |piece| !avoided.contains(&piece);
+        if let Some(piece) = nearest(&unfinished.orphans, may) {
             self.assembly.adopt(piece, conn);
             return self.assembly.next_missing(piece);
         }
@@ -153,7 +154,13 @@ impl Swarm {
             self.start(conn, piece, now);
             return self.assembly.next_missing(piece);
         }
-        self.help(conn, &avoided).or_else(|| self.steal(conn, now))
+        // A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
+        let help = |piece| may(piece) && !self.from_one_peer.contains(&piece);
+        if let Some(piece) = nearest(&unfinished.others, help) {
+            return self.assembly.next_missing(piece);
+        }
+        let early = nearest(&unfinished.early, |_| true);
+        self.early_block(conn, early, &avoided, now).or_else(|| self.steal(conn, now))
     }
 
     /// Begins to fetch `piece` from `conn`.
@@ -167,23 +174,12 @@ impl Swarm {
         self.assembly.start(piece, block_bytes, conn);
     }
 
-    /// A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
-    fn help(&self, conn: ConnId, avoided: &[u32]) -> Option<Block> {
-        let session = self.sessions.get(&conn)?;
-        let may = |piece: u32| {
-            session.have.contains(piece)
-                && !avoided.contains(&piece)
-                && !self.from_one_peer.contains(&piece)
-        };
-        let piece = self.assembly.unfinished(|_| true, may)?;
-        self.assembly.next_missing(piece)
-    }
-
     /// Nothing is open: a block that another peer would take long to send.
     ///
     /// The peer with the longest queue, in time, gives up its last block if this one would be done with it in half
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
+        let gain = if self.picker.open().count() == 0 { GAIN_MIN_LAST } else { GAIN_MIN };
         let session = self.sessions.get(&conn)?;
         let takes = |bytes: u64, rate: u64| {
             Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
@@ -203,7 +199,8 @@ impl Swarm {
                 continue;
             }
             let waits = waits(holder);
-            if other == conn || best.as_ref().is_some_and(|(longest, ..)| *longest >= waits) {
+            let least = best.as_ref().map_or(gain, |(longest, ..)| *longest);
+            if other == conn || waits <= least {
                 continue;
             }
             let suits = |block: &Block| {
@@ -223,8 +220,7 @@ impl Swarm {
         };
         let own = session.asked_bytes() + u64::from(block.len);
         let own = takes(own, rate) + session.pipeline.delay();
-        let last = self.picker.open().count() == 0;
-        if waits <= 3 * own + if last { GAIN_MIN_LAST } else { GAIN_MIN } {
+        if waits <= 3 * own + gain {
             return None;
         }
         self.move_away(holder, block, now);

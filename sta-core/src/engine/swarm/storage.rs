@@ -38,7 +38,7 @@ impl Swarm {
                 self.outputs.push_back(Output::Keep { torrent, block });
                 if complete {
                     self.outputs.push_back(Output::Check { torrent, piece: block.piece });
-                } else if self.is_of_use_early(block.piece) {
+                } else if self.assembly.is_of_use_early(block.piece) {
                     self.check_leaves(block.piece);
                 }
                 self.cancel_others(block, &others, now);
@@ -121,6 +121,7 @@ impl Swarm {
 
     fn verified(&mut self, piece: u32, now: Time) {
         let torrent = self.info_hash;
+        let wished = self.assembly.is_wished(piece);
         self.assembly.remove(piece);
         self.from_one_peer.remove(&piece);
         self.have.insert(piece);
@@ -134,7 +135,9 @@ impl Swarm {
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));
         self.finish_if_complete();
-        self.serve_waiting(piece, now);
+        if wished {
+            self.serve_waiting(piece, now);
+        }
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.

@@ -21,20 +21,21 @@ fn millis(millis: u64) -> Duration {
 const EIGHT: &str = "size='1024 KiB'\npiece='128 KiB'";
 
 #[test]
-fn equal_rates_are_counted_in_pieces() {
-    // A piece takes 1 s; M = 8. Receivers -> rounds: M + floor(log2 N).
-    for (receivers, rounds) in [(1, 8), (2, 9), (3, 9), (4, 10), (7, 10), (8, 11), (61, 13)] {
+fn equal_rates_are_counted_in_leaves() {
+    // A leaf takes an eighth of a second; M = 64. Receivers -> rounds: M + floor(log2 N).
+    for (receivers, rounds) in [(1, 64), (2, 65), (3, 65), (4, 66), (7, 66), (8, 67), (61, 69)] {
         let got = bound("up='128 KiB/s'", &format!("up='128 KiB/s'\ncount={receivers}"), EIGHT);
         let counted = got.and_then(|bound| bound.counted);
-        assert_eq!(counted, Some(Duration::from_secs(rounds)), "{receivers} receivers");
+        assert_eq!(counted, Some(millis(125 * rounds)), "{receivers} receivers");
     }
 }
 
 #[test]
-fn a_short_last_piece_counts_as_what_it_is() {
-    let got = bound("up='128 KiB/s'", "up='128 KiB/s'\ncount=4", "size='992 KiB'\npiece='128 KiB'");
-    // 992 / 128 = 7.75 s, and twice the 0.75 s of the last piece.
-    assert_eq!(got.and_then(|bound| bound.counted), Some(millis(9_250)));
+fn a_short_last_leaf_counts_as_what_it_is() {
+    let got =
+        bound("up='128 KiB/s'", "up='128 KiB/s'\ncount=4", "size='1000 KiB'\npiece='128 KiB'");
+    // 1000 / 128 = 7.8125 s, and twice the 0.0625 s of the last 8 KiB.
+    assert_eq!(got.and_then(|bound| bound.counted), Some(Duration::from_micros(7_937_500)));
 }
 
 #[test]
