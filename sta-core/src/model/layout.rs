@@ -78,9 +78,13 @@ impl Layout {
     }
 
     /// Bytes of a leaf, the least that can be verified by itself: a sixteenth of a piece, but no less than the smallest block. A
-    /// power of two, so that it is a subtree of BLAKE3's (O'Connor and others 2020, section 2.1).
+    /// power of two, so that it is a subtree of BLAKE3's (O'Connor and others 2020, section 2.1). All of the piece where there are more than
+    /// [`limits::LEAVES_PIECES_MAX`].
     #[must_use]
     pub fn leaf_bytes(self) -> u32 {
+        if self.pieces() > limits::LEAVES_PIECES_MAX {
+            return self.piece_bytes;
+        }
         self.piece_bytes
             .div_ceil(limits::LEAVES_MAX)
             .next_power_of_two()
@@ -159,6 +163,8 @@ mod tests {
             ((900 << 10, 300 * K), (32 * K, 10, 12 * K)),
             (((1 << 20) + 1, 256 * K), (16 * K, 16, 1)),
             ((0, 64 * K), (16 * K, 0, 0)),
+            ((1 << 32, 64 * K), (16 * K, 4, 16 * K)),
+            (((1 << 32) + 1, 64 * K), (64 * K, 1, 1)),
         ];
         for ((total, piece), expected) in table {
             let layout = Layout::new(total, piece).expect("in bounds");

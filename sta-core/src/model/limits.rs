@@ -51,6 +51,9 @@ pub const BLOCK_LINK_TIME: Duration = Duration::from_millis(12);
 pub const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
 /// A piece has no more leaves: so many hashes go ahead of a piece that is passed on.
 pub const LEAVES_MAX: u32 = 16;
+/// In a torrent of more pieces than this, each is a single leaf: the hashes of leaves are kept for all pieces that are here, half a
+/// kibibyte for each, and so many pieces have spread well enough without.
+pub const LEAVES_PIECES_MAX: u32 = 1 << 16;
 /// Bytes in flight at the least: four small blocks, so that a round trip is never waited out for one.
 pub const IN_FLIGHT_BYTES_MIN: u64 = 64 << 10;
 
