@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 /// Where copies are fast: the line of a cache.
 ///
 /// Processors copy a page by one instruction (`rep movsb`), and that of AMD takes four times as long if the destination lies 1 to
-/// 63 bytes further inside its page than the source does (glibc bug 30994). Memory from an allocator begins 16 bytes inside a
+/// 63 bytes further inside its page than the source does (`docs/PERFORMANCE.md`, "Aligned memory"). Memory from an allocator begins 16 bytes inside a
 /// page, pages of a file at 0, so a plain `Vec` meets just that. At a multiple of 64 it cannot happen.
 const ALIGNMENT: usize = 64;
 
