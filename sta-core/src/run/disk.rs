@@ -50,7 +50,7 @@ pub enum DiskDone {
         torrent: InfoHash,
         /// Which piece.
         piece: u32,
-        /// So many bytes from its start are right.
+        /// Of the bytes that were asked about so many, from its start, are right.
         right: u32,
     },
     /// The content is durable and has its final name, or not.
@@ -150,9 +150,15 @@ impl Disk {
         self.give(piece, torrent, store, Task::Verify { piece });
     }
 
-    /// Compares the leaves of a piece that are here, from the start, with what they should hash to.
-    pub fn check_leaves(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
-        self.give(piece, torrent, store, Task::CheckLeaves { piece });
+    /// Compares the leaves in the first `bytes` bytes of a piece with what they should hash to.
+    pub fn check_leaves(
+        &self,
+        torrent: InfoHash,
+        store: &Arc<dyn PieceStore>,
+        piece: u32,
+        bytes: u32,
+    ) {
+        self.give(piece, torrent, store, Task::CheckLeaves { piece, bytes });
     }
 
     /// Starts a piece anew: what was written of it beyond its first `keep` bytes no longer counts. Nothing is reported.

@@ -160,8 +160,9 @@ impl Disk {
         let wrong = kept.wrong.get(&piece).and_then(|blocks| blocks.first().copied());
         let leaf = kept.layout.leaf_bytes();
         let until = wrong.map_or(bytes, |wrong| bytes.min(wrong));
-        *right = until - until % leaf;
-        (at, *right)
+        // What was right before the piece began anew stays so.
+        *right = (*right).max(until - until % leaf);
+        (at, (*right).min(bytes))
     }
 
     /// A piece was verified. Returns whether it is new.
@@ -254,6 +255,30 @@ mod tests {
         let have: Vec<u32> = disk.kept(0).expect("it is held").have.iter().collect();
         assert_eq!(have, [0, 1, 2, 3], "the last 1 MiB was four pieces");
         assert_eq!(disk.lose_power(), 0, "what survived one failure survives the next");
+    }
+
+    #[test]
+    fn bytes_that_were_found_right_stay_so_when_the_piece_begins_anew() {
+        const LEAF: u32 = 16 << 10;
+        let layout = Layout::new(u64::from(PIECE), PIECE).expect("small");
+        let mut disk = Disk::new(DiskState::default(), None);
+        disk.hold(0, layout, Bitfield::empty(1));
+        let leaf = |n: u32| Block { piece: 0, offset: n * LEAF, len: LEAF };
+        let right = |disk: &mut Disk, leaves: u32| {
+            disk.check_leaves(0, 0, leaves * LEAF, Time::ZERO).1 / LEAF
+        };
+        for (n, wrong) in [(0, false), (1, false), (2, true)] {
+            disk.write(0, leaf(n), wrong, Time::ZERO).1.expect("there is room");
+        }
+        assert_eq!(right(&mut disk, 3), 0, "nobody has told what its leaves hash to");
+        disk.keep_leaves(0, 0);
+        assert_eq!(right(&mut disk, 3), 2);
+        // It begins anew, and wrong bytes come for all of it.
+        assert_eq!(right(&mut disk, 1), 1);
+        disk.write(0, leaf(1), true, Time::ZERO).1.expect("there is room");
+        assert_eq!(right(&mut disk, 2), 2, "they were not written");
+        assert!(disk.kept(0).is_some_and(|kept| kept.is_block_right(leaf(1))));
+        assert!(disk.kept(0).is_some_and(|kept| !kept.is_block_right(leaf(2))));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What to ask of whom.
 //!
 //! In this order, while a peer's window has room: the piece it is sending us, a piece whose sender was lost, the
-//! rarest open piece it has, a piece that another is sending us and has blocks left, a piece that is coming to it. When nothing is left to ask, blocks
-//! move from peers who would take long to peers who would be done much sooner, with a cancel for the loser (end game).
+//! rarest open piece it has, a piece that another is sending us and has blocks left, a piece that is coming to it
+//! (`swarm/relay.rs`). When nothing is left to ask, blocks move from peers who would take long to peers who would be done much
+//! sooner, with a cancel for the loser (end game).
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@
 //! is `coming`, and who has nothing else to ask for asks for its blocks; each is sent once it is verified.
 //!
 //! Invariants: nothing is sent that was not verified. A piece is asked for early only where its first leaves are verified, so
-//! that no two nodes wait for each other. Early requests have windows of their own, one piece at a time, and are never waited for long.
+//! that no two nodes wait for each other. Early requests have windows of their own, one piece at a time, and are never waited for
+//! long.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::{Phase, Swarm};
 use crate::engine::interface::{ConnId, Output};
+use crate::engine::session::Session;
 use crate::engine::uploads::AHEAD_MAX;
 use crate::model::event::Event;
 use crate::model::layout::Block;
@@ -60,7 +62,7 @@ impl Swarm {
         let torrent = self.info_hash;
         self.event(Event::LeavesVerified { torrent, piece, bytes: right });
         if self.assembly.announce(piece) {
-            let lacks = |(&conn, session): (&ConnId, &crate::engine::session::Session)| {
+            let lacks = |(&conn, session): (&ConnId, &Session)| {
                 (!session.have.contains(piece)).then_some(conn)
             };
             let conns: Vec<_> = self.sessions.iter().filter_map(lacks).collect();
@@ -75,7 +77,7 @@ impl Swarm {
 
     /// More of `piece` can be sent: serves those who wait for it and have room.
     pub(super) fn serve_waiting(&mut self, piece: u32, now: Time) {
-        let waits = |(&conn, session): (&ConnId, &crate::engine::session::Session)| {
+        let waits = |(&conn, session): (&ConnId, &Session)| {
             (session.ahead() < AHEAD_MAX && session.waits_for(piece, |_| true)).then_some(conn)
         };
         let conns: SmallVec<[ConnId; 8]> = self.sessions.iter().filter_map(waits).collect();

@@ -153,7 +153,12 @@ impl Bench {
 
     /// How many bytes from the start of a piece are right, once everything that was given before is done.
     async fn right(&mut self, piece: u32) -> u32 {
-        self.disk.check_leaves(TORRENT, &self.store, piece);
+        self.right_of(piece, PIECE).await
+    }
+
+    /// How many of the first `bytes` of a piece are right.
+    async fn right_of(&mut self, piece: u32, bytes: u32) -> u32 {
+        self.disk.check_leaves(TORRENT, &self.store, piece, bytes);
         loop {
             match self.done.recv().await.expect("the disk is there") {
                 DiskDone::LeavesChecked { right, piece: of, .. } if of == piece => return right,
@@ -232,6 +237,7 @@ async fn bytes_that_were_found_right_are_not_written_again() {
         bench.disk.forget(TORRENT, &bench.store, 0, 2 * leaf);
         bench.write(0, 0, 3 * leaf, 1);
         assert_eq!(bench.right(0).await, 2 * leaf, "of three only the third was written");
+        assert_eq!(bench.right_of(0, leaf).await, leaf, "no more than was asked about");
         assert_eq!(bench.verdict(0).await, Ok(false));
         bench.disk.forget(TORRENT, &bench.store, 0, 2 * leaf);
         bench.write(0, 2 * leaf, 2 * leaf, 0);

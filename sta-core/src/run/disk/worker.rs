@@ -31,7 +31,7 @@ pub(super) struct Job {
 pub(super) enum Task {
     Write { block: Block, data: Buffer },
     Verify { piece: u32 },
-    CheckLeaves { piece: u32 },
+    CheckLeaves { piece: u32, bytes: u32 },
     Forget { piece: u32, keep: u32 },
     ForgetAll,
     Finish,
@@ -81,8 +81,9 @@ impl Worker {
                 let ok = self.verify(torrent, store, piece, &mut moved);
                 (Some(DiskDone::Checked { torrent, piece, ok }), 0, moved)
             }
-            Task::CheckLeaves { piece } => {
-                let right = self.right(torrent, store, piece);
+            Task::CheckLeaves { piece, bytes } => {
+                // What was kept when the piece began anew may be more.
+                let right = self.right(torrent, store, piece).min(bytes);
                 (Some(DiskDone::LeavesChecked { torrent, piece, right }), 0, 0)
             }
             Task::Forget { piece, keep } => {

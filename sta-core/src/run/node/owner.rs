@@ -325,8 +325,11 @@ impl Owner {
             Output::Check { torrent, piece } => {
                 self.with_store(torrent, |disk, store| disk.verify(torrent, store, piece));
             }
-            Output::CheckLeaves { torrent, piece, .. } => {
-                self.with_store(torrent, |disk, store| disk.check_leaves(torrent, store, piece));
+            Output::CheckLeaves { torrent, piece, bytes } => {
+                let check = |disk: &Disk, store: &Arc<dyn PieceStore>| {
+                    disk.check_leaves(torrent, store, piece, bytes);
+                };
+                self.with_store(torrent, check);
             }
             Output::KeepLeaves { torrent, piece, hashes } => {
                 self.with_store(torrent, |_, store| store.keep_leaf_hashes(piece, &hashes));
