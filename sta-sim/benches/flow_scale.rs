@@ -12,6 +12,10 @@ use sta_sim::flow::cluster::{Cluster, Detail};
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 
+/// The one that `sta-sim` uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [u32; 5] = [100, 300, 1_000, 3_000, 10_000];
 
 fn main() {

@@ -12,6 +12,10 @@ use sta_sim::scenario::plan::World;
 use sta_sim::verdict::judge;
 use sta_sim::world::staged_world;
 
+/// The one that `sta-sim` uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long each scenario is measured.
 const MEASURED: Duration = Duration::from_secs(5);
 

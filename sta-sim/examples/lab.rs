@@ -23,6 +23,10 @@ use sta_sim::scenario::plan::{
 };
 use sta_sim::scenario::units::Ppm;
 
+/// The one that `sta-sim` uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What can be set on the command line, with its default.
 const KNOBS: &[(&str, u64)] = &[
     ("receivers", 64),

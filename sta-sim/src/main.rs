@@ -8,6 +8,10 @@ use clap::Parser as _;
 use sta_sim::cli::{Cli, Command};
 use sta_sim::commands::{calibrate, check, diff, explain, list, replay, run, shrink, sweep};
 
+/// A large swarm is some hundred megabytes in small pieces, met in no order: this allocator keeps them closer together.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(args) => run::main(&args),

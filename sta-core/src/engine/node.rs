@@ -34,6 +34,8 @@ pub struct Node {
     seed: Seed,
     swarms: BTreeMap<InfoHash, Member>,
     trackers: BTreeMap<Address, Announcer>,
+    /// When the first tracker is due, as of the last word with one.
+    trackers_due: Time,
     strangers: BTreeMap<ConnId, Stranger>,
     routes: BTreeMap<ConnId, InfoHash>,
     dials: u32,
@@ -68,6 +70,7 @@ impl Node {
             seed,
             swarms: BTreeMap::new(),
             trackers: BTreeMap::new(),
+            trackers_due: Time::FAR_FUTURE,
             strangers: BTreeMap::new(),
             routes: BTreeMap::new(),
             dials: 0,
@@ -81,13 +84,18 @@ impl Node {
         self.outputs.pop_front()
     }
 
+    /// Exchanges the queue of what is to be done for `outputs`. Who drives many nodes lends all of them the same one, which then
+    /// stays in the processor's cache; nothing may be left in it when it is the next one's turn.
+    pub const fn swap_outputs(&mut self, outputs: &mut VecDeque<Output>) {
+        std::mem::swap(&mut self.outputs, outputs);
+    }
+
     /// When to give [`Input::Tick`], if nothing happens before; [`Time::FAR_FUTURE`] for never.
     #[must_use]
     pub fn deadline(&self) -> Time {
         let swarms = self.swarms.values().map(|member| member.swarm.deadline());
-        let trackers = self.trackers.values().filter_map(Announcer::deadline);
-        let hello = self.strangers.values().map(|s| s.since + limits::HANDSHAKE_TIMEOUT).min();
-        swarms.chain(trackers).chain(hello).min().unwrap_or(Time::FAR_FUTURE)
+        let hello = self.strangers.values().map(|s| s.since + limits::HANDSHAKE_TIMEOUT);
+        swarms.chain(hello).fold(self.trackers_due, Time::min)
     }
 
     /// A snapshot for a person or a program.
@@ -148,7 +156,8 @@ impl Node {
         }
         let trackers = torrent.trackers.clone();
         let seed = self.seed.child(&info_hash.to_string());
-        let swarm = Swarm::new(torrent, &self.config, self.id.clone(), seed, now);
+        let mut swarm = Swarm::new(torrent, &self.config, self.id.clone(), seed, now);
+        self.outputs.extend(std::iter::from_fn(|| swarm.poll_output()));
         for tracker in &trackers {
             let speaker = Speaker { node: self.id.clone(), port: self.port };
             let rng = self.seed.stream(&format!("tracker/{tracker}"));
@@ -159,7 +168,7 @@ impl Node {
         for tracker in trackers {
             self.join(&tracker, info_hash, now);
         }
-        self.drain(info_hash, now);
+        self.follow_up(info_hash, now);
     }
 
     /// Tells a tracker what there is of a torrent, or that there is nothing any more.
@@ -339,6 +348,8 @@ impl Node {
                 }
             }
         }
+        let due = self.trackers.values().filter_map(Announcer::deadline);
+        self.trackers_due = due.min().unwrap_or(Time::FAR_FUTURE);
     }
 
     fn with_route(&mut self, conn: ConnId, now: Time, act: impl FnOnce(&mut Swarm)) {
@@ -349,20 +360,24 @@ impl Node {
 
     /// Does something with a swarm, and what the swarm then wants done.
     fn with(&mut self, torrent: InfoHash, now: Time, act: impl FnOnce(&mut Swarm)) {
-        if let Some(member) = self.swarms.get_mut(&torrent) {
-            act(&mut member.swarm);
-            self.drain(torrent, now);
+        if let Some(Member { swarm, .. }) = self.swarms.get_mut(&torrent) {
+            let before = self.outputs.len();
+            // It speaks through the node's own queue.
+            swarm.swap_outputs(&mut self.outputs);
+            act(swarm);
+            swarm.swap_outputs(&mut self.outputs);
+            for output in self.outputs.range(before..) {
+                if let Output::Close { conn, .. } = output {
+                    self.routes.remove(conn);
+                }
+            }
+            self.follow_up(torrent, now);
         }
     }
 
-    fn drain(&mut self, torrent: InfoHash, now: Time) {
+    /// Dials whom a swarm wants dialled, and passes its news on.
+    fn follow_up(&mut self, torrent: InfoHash, now: Time) {
         let Some(member) = self.swarms.get_mut(&torrent) else { return };
-        while let Some(output) = member.swarm.poll_output() {
-            if let Output::Close { conn, .. } = &output {
-                self.routes.remove(conn);
-            }
-            self.outputs.push_back(output);
-        }
         while let Some(addr) = member.swarm.next_dial(ConnId::Dialled(self.dials), now) {
             let conn = ConnId::Dialled(self.dials);
             self.dials += 1;

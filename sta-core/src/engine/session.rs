@@ -104,6 +104,8 @@ pub struct Session {
     layout: Layout,
     /// By id, ascending.
     asked: VecDeque<(u64, Asked)>,
+    /// How many of them were asked early.
+    asked_early: usize,
     asked_bytes: u64,
     early_bytes: u64,
     /// When an early request was last made or answered.
@@ -134,6 +136,7 @@ impl Session {
             said: now,
             layout,
             asked: VecDeque::new(),
+            asked_early: 0,
             asked_bytes: 0,
             early_bytes: 0,
             early_since: now,
@@ -185,6 +188,7 @@ impl Session {
         let early = !self.have.contains(block.piece);
         self.asked.push_back((self.next_id, Asked { block, at: now, cancelled: false, early }));
         if early {
+            self.asked_early += 1;
             self.early_bytes += u64::from(block.len);
             self.early_since = now;
         } else {
@@ -284,7 +288,9 @@ impl Session {
 
     fn take_asked(&mut self, id: u64) -> Option<Asked> {
         let at = self.asked.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        self.asked.remove(at).map(|(_, asked)| asked)
+        let (_, asked) = self.asked.remove(at)?;
+        self.asked_early -= usize::from(asked.early);
+        Some(asked)
     }
 
     /// The id under which `block` is waited for.
@@ -297,6 +303,7 @@ impl Session {
     pub fn void_asked(&mut self) {
         self.asked_bytes = 0;
         self.early_bytes = 0;
+        self.asked_early = 0;
         self.asked.clear();
     }
 
@@ -310,6 +317,9 @@ impl Session {
     /// What was asked early does not: it may well not have it.
     #[must_use]
     pub fn silent_since(&self) -> Option<Time> {
+        if self.asked.len() == self.asked_early {
+            return None;
+        }
         let oldest = self.asked.iter().find(|(_, asked)| !asked.early)?.1.at;
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
     }

@@ -195,6 +195,11 @@ impl Swarm {
         self.outputs.pop_front()
     }
 
+    /// Exchanges the queue of what is to be done for `outputs`.
+    pub(super) const fn swap_outputs(&mut self, outputs: &mut VecDeque<Output>) {
+        std::mem::swap(&mut self.outputs, outputs);
+    }
+
     /// What the trackers are to be told next.
     pub fn poll_news(&mut self) -> Option<News> {
         self.news.pop_front()

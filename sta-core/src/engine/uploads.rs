@@ -30,6 +30,8 @@ pub const AHEAD_MAX: usize = 1;
 pub struct Uploads {
     slots: usize,
     active: Vec<Slot>,
+    /// Somebody waits until a slot is free.
+    crowded: bool,
     copies: Vec<u16>,
     /// Pieces that some peer has, or that are on their way to one.
     seen: Bitfield,
@@ -84,7 +86,7 @@ impl Uploads {
         let copies = vec![0; pieces as usize];
         let seen = Bitfield::empty(pieces);
         let (under_way, last) = (BTreeMap::new(), BTreeMap::new());
-        Self { slots, active: Vec::new(), copies, seen, under_way, last, turn: 0 }
+        Self { slots, active: Vec::new(), crowded: false, copies, seen, under_way, last, turn: 0 }
     }
 
     /// From now on `slots` peers are served at the same time; what has begun is finished.
@@ -127,29 +129,43 @@ impl Uploads {
     }
 
     /// The next request to hand to a connection, taken from its session; `None` if every slot is busy or nothing
-    /// waits. `only_source` says that this node has every piece; who is not `served` has to wait, and so does what is not `ready`:
+    /// waits. If since that was so only `changed` has got room, or requests that it had not before, nobody else need be looked
+    /// at. `only_source` says that this node has every piece; who is not `served` has to wait, and so does what is not `ready`:
     /// blocks that are still coming to this node.
     pub fn next(
         &mut self,
         sessions: &mut BTreeMap<ConnId, Session>,
+        changed: Option<ConnId>,
         only_source: bool,
         served: impl Fn(&Session) -> bool,
         ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
-        self.active.retain(|slot| {
-            let goes_on =
-                |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece, ready));
-            sessions.get(&slot.conn).is_some_and(goes_on)
-        });
-        if let Some(service) = self.continue_slot(sessions, &served, ready) {
+        let changed = changed.filter(|_| !self.crowded);
+        if changed.is_none() {
+            self.free_slots(sessions, &served, ready);
+        }
+        let mut going_on = self.active.iter().filter(|slot| changed.is_none_or(|c| c == slot.conn));
+        if let Some(service) = going_on.find_map(|slot| slot.go_on(sessions, &served, ready)) {
             return Some(service);
         }
-        let slot = self.best(sessions, only_source && !self.seen.is_full(), served, ready)?;
-        let held = self.active.iter().position(|held| held.conn == slot.conn);
-        if held.is_none() && self.active.len() >= self.slots {
+        let spreading = only_source && !self.seen.is_full();
+        let best = match changed {
+            Some(conn) => self.best(sessions.get_key_value(&conn), spreading, &served, ready),
+            None => self.best(sessions.iter(), spreading, &served, ready),
+        };
+        let Some(slot) = best else {
+            self.crowded &= changed.is_some();
+            return None;
+        };
+        if self.is_full_for(slot.conn) {
+            self.free_slots(sessions, &served, ready);
+        }
+        if self.is_full_for(slot.conn) {
             // Its turn comes when a slot has drained; until then nobody else begins anything.
+            self.crowded = true;
             return None;
         }
+        let held = self.active.iter().position(|held| held.conn == slot.conn);
         let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece, ready)?;
         let begins = self.last.get(&slot.conn).is_none_or(|served| served.piece != slot.piece);
         match held {
@@ -165,37 +181,34 @@ impl Uploads {
                 self.under_way.insert(slot.piece, slot.conn);
             }
         }
-        let redirect = begins && only_source && !self.seen.is_full();
+        let redirect = begins && spreading && !self.seen.is_full();
         let elsewhere = if redirect { Self::redirected(sessions, slot) } else { Vec::new() };
         Some(Service { conn: slot.conn, wish, begins, elsewhere })
     }
 
-    /// The next block of the piece that is going out to `conn`, if there is one and room for it. What [`Self::next`] would find
-    /// too if no other connection had room, without looking at them all.
-    pub fn go_on(
-        &self,
-        conn: ConnId,
-        sessions: &mut BTreeMap<ConnId, Session>,
-        served: impl Fn(&Session) -> bool,
-        ready: &dyn Fn(Block) -> bool,
-    ) -> Option<Service> {
-        let slot = self.active.iter().find(|slot| slot.conn == conn)?;
-        slot.go_on(sessions, served, ready)
-    }
-
-    /// The next block of a piece that is going out.
-    fn continue_slot(
-        &self,
-        sessions: &mut BTreeMap<ConnId, Session>,
-        served: impl Fn(&Session) -> bool,
-        ready: &dyn Fn(Block) -> bool,
-    ) -> Option<Service> {
-        self.active.iter().find_map(|slot| slot.go_on(sessions, &served, ready))
-    }
-
-    fn best(
-        &self,
+    /// Slots of those who wait for nothing more of their piece, and have it all, are free.
+    fn free_slots(
+        &mut self,
         sessions: &BTreeMap<ConnId, Session>,
+        served: impl Fn(&Session) -> bool,
+        ready: &dyn Fn(Block) -> bool,
+    ) {
+        self.active.retain(|slot| {
+            let goes_on =
+                |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece, ready));
+            sessions.get(&slot.conn).is_some_and(goes_on)
+        });
+    }
+
+    /// Whether `conn` has no slot, and there is none for it.
+    fn is_full_for(&self, conn: ConnId) -> bool {
+        self.active.len() >= self.slots && self.active.iter().all(|held| held.conn != conn)
+    }
+
+    /// Of these sessions, what should go out next, and to whom.
+    fn best<'a>(
+        &self,
+        sessions: impl IntoIterator<Item = (&'a ConnId, &'a Session)>,
         spreading: bool,
         served: impl Fn(&Session) -> bool,
         ready: &dyn Fn(Block) -> bool,

@@ -83,6 +83,9 @@ pub struct Cluster {
     incomplete: BTreeSet<HostIx>,
     /// Whose process was told something last.
     active: HostIx,
+    /// The queue that every process speaks through, and what the disk answers at once. Empty between two events.
+    outputs: VecDeque<Output>,
+    answers: VecDeque<Input>,
     /// By their number: what stands for hashes of leaves.
     leaf_hashes: BTreeMap<u32, LeafHashes>,
 }
@@ -91,7 +94,7 @@ pub struct Cluster {
 enum Label {
     None,
     Peer(ConnId),
-    Tracker(Address),
+    Tracker(Box<Address>),
     Client,
 }
 
@@ -144,6 +147,8 @@ impl Cluster {
             finished: vec![BTreeSet::new(); hosts],
             incomplete: BTreeSet::new(),
             active: 0,
+            outputs: VecDeque::new(),
+            answers: VecDeque::new(),
             leaf_hashes: BTreeMap::new(),
         };
         for host in &plan.hosts {
@@ -298,38 +303,53 @@ impl Cluster {
         }
         match (&mut machine.process, told) {
             (Some(Process::Node(process)), Told::Node(input)) => {
+                process.node.swap_outputs(&mut self.outputs);
                 process.node.handle(input, self.now);
+                process.node.swap_outputs(&mut self.outputs);
+                self.perform_all(host);
             }
             (Some(Process::Tracker(registry)), Told::Tracker(input)) => {
                 registry.handle(input, self.now);
+                self.perform_tracker_all(host);
             }
             _ => return,
         }
-        self.drain(host);
+        self.rearm(host);
     }
 
-    /// Does all that the process of `host` wants done.
-    fn drain(&mut self, host: HostIx) {
-        let mut answers = VecDeque::new();
-        loop {
-            match &mut self.machines[host as usize].process {
-                Some(Process::Node(process)) => {
-                    if let Some(output) = process.node.poll_output() {
-                        self.perform(host, output, &mut answers);
-                    } else if let Some(input) = answers.pop_front() {
-                        process.node.handle(input, self.now);
-                    } else {
-                        break;
-                    }
-                }
-                Some(Process::Tracker(registry)) => {
-                    let Some(output) = registry.poll_output() else { break };
-                    self.perform_tracker(host, output);
-                }
-                None => break,
+    /// Does all that the process of `host` wants done, which has just started.
+    fn begin(&mut self, host: HostIx) {
+        match &mut self.machines[host as usize].process {
+            Some(Process::Node(process)) => {
+                process.node.swap_outputs(&mut self.outputs);
+                self.perform_all(host);
             }
+            _ => self.perform_tracker_all(host),
         }
         self.rearm(host);
+    }
+
+    fn perform_tracker_all(&mut self, host: HostIx) {
+        while let Some(Process::Tracker(registry)) = &mut self.machines[host as usize].process
+            && let Some(output) = registry.poll_output()
+        {
+            self.perform_tracker(host, output);
+        }
+    }
+
+    /// Does what the node of `host` has said that it wants done, and tells it what comes of it at once.
+    fn perform_all(&mut self, host: HostIx) {
+        loop {
+            while let Some(output) = self.outputs.pop_front() {
+                self.perform(host, output);
+            }
+            let Some(input) = self.answers.pop_front() else { return };
+            if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
+                process.node.swap_outputs(&mut self.outputs);
+                process.node.handle(input, self.now);
+                process.node.swap_outputs(&mut self.outputs);
+            }
+        }
     }
 
     fn rearm(&mut self, host: HostIx) {
@@ -339,7 +359,7 @@ impl Cluster {
     fn perform_tracker(&mut self, host: HostIx, output: registry::Output) {
         match output {
             registry::Output::Send { conn, message } => {
-                self.post(conn.0 as ConnIx, 1, Letter::FromTracker(message));
+                self.post(conn.0 as ConnIx, 1, Letter::FromTracker(Box::new(message)));
             }
             registry::Output::Close { conn, .. } => {
                 self.labels[conn.0 as usize][1] = Label::None;
@@ -352,16 +372,16 @@ impl Cluster {
         }
     }
 
-    fn perform(&mut self, host: HostIx, output: Output, answers: &mut VecDeque<Input>) {
+    fn perform(&mut self, host: HostIx, output: Output) {
         match output {
             Output::Dial { conn, addr } => self.dial(host, &addr, Label::Peer(conn)),
             Output::TrackerDial { tracker } => {
-                let label = Label::Tracker(tracker.clone());
+                let label = Label::Tracker(Box::new(tracker.clone()));
                 self.dial(host, &tracker, label);
             }
             Output::Send { conn, message } => {
                 if let Some((conn, side)) = self.peer_conn(host, conn) {
-                    self.post(conn, side, Letter::Peer(message));
+                    self.post(conn, side, message.into());
                 }
             }
             Output::SendBlock { conn, id, torrent, block } => {
@@ -376,7 +396,7 @@ impl Cluster {
             }
             Output::TrackerSend { tracker, message } => {
                 if let Some((conn, side)) = self.tracker_conn(host, &tracker) {
-                    self.post(conn, side, Letter::ToTracker(message));
+                    self.post(conn, side, Letter::ToTracker(Box::new(message)));
                 }
             }
             Output::TrackerClose { tracker } => {
@@ -390,7 +410,7 @@ impl Cluster {
                 let (at, result) = disk.write(content, block, disk.incoming, self.now);
                 if let Err(why) = result {
                     self.touched(self.disk_causes[host as usize]);
-                    self.answer(host, at, Input::NotWritten { torrent, block, why }, answers);
+                    self.answer(host, at, Input::NotWritten { torrent, block, why });
                 }
             }
             Output::Check { torrent, piece } => {
@@ -398,7 +418,7 @@ impl Cluster {
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, right) = disk.check(content, piece, self.now);
                 let result = Ok(right);
-                self.answer(host, at, Input::Checked { torrent, piece, result }, answers);
+                self.answer(host, at, Input::Checked { torrent, piece, result });
             }
             Output::KeepLeaves { torrent, piece, .. } => {
                 if let Some(&content) = self.by_hash.get(&torrent) {
@@ -409,7 +429,7 @@ impl Cluster {
                 let Some(&content) = self.by_hash.get(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, right) = disk.check_leaves(content, piece, bytes, self.now);
-                self.answer(host, at, Input::LeavesChecked { torrent, piece, right }, answers);
+                self.answer(host, at, Input::LeavesChecked { torrent, piece, right });
             }
             Output::SendLeaves { conn, torrent, piece } => {
                 if let Some((conn, side)) = self.peer_conn(host, conn) {
@@ -420,7 +440,7 @@ impl Cluster {
                 let Some(&content) = self.by_hash.get(&torrent) else { return };
                 self.machines[host as usize].disk.settle(content);
                 let input = Input::Finished { torrent, result: Ok(()) };
-                self.answer(host, self.now, input, answers);
+                self.answer(host, self.now, input);
             }
             Output::Event(event) => self.observe(host, event),
             Output::Forget { .. } | Output::Stopped => {}
@@ -428,9 +448,9 @@ impl Cluster {
     }
 
     /// An answer of the disk: now, or when it is ready.
-    fn answer(&mut self, host: HostIx, at: Time, input: Input, answers: &mut VecDeque<Input>) {
+    fn answer(&mut self, host: HostIx, at: Time, input: Input) {
         if at <= self.now {
-            answers.push_back(input);
+            self.answers.push_back(input);
         } else {
             self.chore(host, at, Chore::Tell(input));
         }

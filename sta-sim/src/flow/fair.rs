@@ -25,7 +25,10 @@
 //! visited are the paths of ascending levels that start at the change, not the component: on a random graph their number
 //! depends on how many flows a host has, not on how many hosts there are.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use smallvec::SmallVec;
 
 /// The level of a link that has more than its flows can use.
 pub const UNLIMITED: u64 = u64::MAX;
@@ -34,7 +37,7 @@ pub const UNLIMITED: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u32);
 
-/// Something that is being sent, across two links. Given out anew once it has ended.
+/// Something that is being sent, across two links: a small number, chosen by who starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowId(pub u32);
 
@@ -45,15 +48,13 @@ pub struct FlowId(pub u32);
 pub struct Fair {
     links: Vec<Link>,
     flows: Vec<Flow>,
-    free: Vec<FlowId>,
     /// Links whose flows, caps or capacity have changed since the last settling.
     touched: Vec<LinkId>,
-    /// Links that disagree with their flows, by the lesser of the level they have and the one they should have.
-    wrong: BTreeSet<(u64, LinkId)>,
-    /// Links whose level has changed in this settling.
+    /// Links that disagree with their flows, by the lesser of the level they have and the one they should have. Some do so no
+    /// more, or by another level: [`Link::disagrees_at`].
+    wrong: BinaryHeap<Reverse<(u64, LinkId)>>,
+    /// Links whose level or flows have changed in this settling.
     moved: Vec<LinkId>,
-    /// Room to sort demands in.
-    demands: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -62,17 +63,30 @@ struct Link {
     level: u64,
     /// The level that its flows ask for; other than `level` only while it is among the `wrong`.
     target: u64,
-    flows: Vec<FlowId>,
+    /// By flow: the lesser of its cap and the level of its other link. Apart from the rest, because they are looked at
+    /// all the time.
+    demands: SmallVec<[u64; 11]>,
+    flows: Vec<Claim>,
     touched: bool,
-    moved: bool,
+    /// The least level that it has had in this settling, 0 if it has other flows; `None` if nothing has changed.
+    moved: Option<u64>,
 }
 
+/// What else a link knows of a flow.
 #[derive(Debug)]
+struct Claim {
+    cap: u64,
+    flow: FlowId,
+    other: LinkId,
+    /// Where it stands in the list of the other link.
+    place: u32,
+}
+
+#[derive(Clone, Debug)]
 struct Flow {
     links: [LinkId; 2],
     /// Where it stands in the lists of its links.
     places: [u32; 2],
-    cap: u64,
     rate: u64,
 }
 
@@ -83,9 +97,10 @@ impl Fair {
             capacity,
             level: UNLIMITED,
             target: UNLIMITED,
+            demands: SmallVec::new(),
             flows: Vec::new(),
             touched: false,
-            moved: false,
+            moved: None,
         });
         LinkId(self.links.len() as u32 - 1)
     }
@@ -105,44 +120,45 @@ impl Fair {
     /// What the flows on `link` move together, in bytes per second.
     #[must_use]
     pub fn used(&self, link: LinkId) -> u64 {
-        self.links[link.0 as usize].flows.iter().map(|&flow| self.rate(flow)).sum()
+        self.links[link.0 as usize].flows.iter().map(|claim| self.rate(claim.flow)).sum()
     }
 
-    /// A flow across the links `from` and `to`, two different ones, of at most `cap` bytes per second
-    /// ([`UNLIMITED`] if nothing but the links limits it). Its rate is 0 until [`Self::settle`].
-    pub fn start(&mut self, from: LinkId, to: LinkId, cap: u64) -> FlowId {
+    /// `flow`, which is not under way, goes across the links `from` and `to`, two different ones, at `cap` bytes per second at
+    /// the most ([`UNLIMITED`] if nothing but the links limits it). Its rate is 0 until [`Self::settle`].
+    pub fn start(&mut self, flow: FlowId, from: LinkId, to: LinkId, cap: u64) {
         debug_assert_ne!(from, to, "a flow crosses two links");
         let links = [from, to];
         let places = links.map(|link| self.links[link.0 as usize].flows.len() as u32);
-        let flow = Flow { links, places, cap: cap.max(1), rate: 0 };
-        let id = if let Some(id) = self.free.pop() {
-            self.flows[id.0 as usize] = flow;
-            id
-        } else {
-            self.flows.push(flow);
-            FlowId(self.flows.len() as u32 - 1)
-        };
-        for link in links {
-            self.links[link.0 as usize].flows.push(id);
+        let state = Flow { links, places, rate: 0 };
+        if self.flows.len() <= flow.0 as usize {
+            self.flows.resize(flow.0 as usize + 1, state.clone());
+        }
+        self.flows[flow.0 as usize] = state;
+        let cap = cap.max(1);
+        for (link, other, place) in [(from, to, places[1]), (to, from, places[0])] {
+            let demand = cap.min(self.links[other.0 as usize].level);
+            let state = &mut self.links[link.0 as usize];
+            state.demands.push(demand);
+            state.flows.push(Claim { cap, flow, other, place });
             self.touch(link);
         }
-        id
     }
 
-    /// `flow` has ended; its id may be given to another.
+    /// `flow` has ended; it may be started again.
     pub fn end(&mut self, flow: FlowId) {
         let Flow { links, places, .. } = self.flows[flow.0 as usize];
         for (link, place) in links.into_iter().zip(places) {
-            let flows = &mut self.links[link.0 as usize].flows;
+            let Link { demands, flows, .. } = &mut self.links[link.0 as usize];
+            demands.swap_remove(place as usize);
             flows.swap_remove(place as usize);
-            if let Some(&other) = flows.get(place as usize) {
-                let other = &mut self.flows[other.0 as usize];
-                let side = usize::from(other.links[0] != link);
-                other.places[side] = place;
+            if let Some(&Claim { flow, other, place: there, .. }) = flows.get(place as usize) {
+                let state = &mut self.flows[flow.0 as usize];
+                let side = usize::from(state.links[0] != link);
+                state.places[side] = place;
+                self.links[other.0 as usize].flows[there as usize].place = place;
             }
             self.touch(link);
         }
-        self.free.push(flow);
     }
 
     /// The rate of `flow` in bytes per second, as of the last settling.
@@ -160,28 +176,25 @@ impl Fair {
     /// Makes the rates fair again, and calls `changed` with every flow whose rate is another now.
     pub fn settle(&mut self, mut changed: impl FnMut(FlowId, u64)) {
         while let Some(link) = self.touched.pop() {
-            let state = &mut self.links[link.0 as usize];
-            state.touched = false;
+            self.links[link.0 as usize].touched = false;
             // Its flows may be new to it: their rates are looked at even if the level stays.
-            if !std::mem::replace(&mut state.moved, true) {
-                self.moved.push(link);
-            }
+            self.moved(link, 0);
             self.compare(link);
         }
-        while let Some((_, link)) = self.wrong.pop_first() {
-            self.correct(link);
+        while let Some(Reverse((level, link))) = self.wrong.pop() {
+            if self.links[link.0 as usize].disagrees_at() == Some(level) {
+                self.correct(link, level);
+            }
         }
         while let Some(link) = self.moved.pop() {
-            let state = &mut self.links[link.0 as usize];
-            state.moved = false;
-            for place in 0..state.flows.len() {
-                let id = self.links[link.0 as usize].flows[place];
-                let Flow { links, cap, rate, .. } = self.flows[id.0 as usize];
-                let [from, to] = links.map(|link| self.links[link.0 as usize].level);
-                let new = cap.min(from).min(to);
-                if new != rate {
-                    self.flows[id.0 as usize].rate = new;
-                    changed(id, new);
+            let Link { level, demands, flows, moved, .. } = &mut self.links[link.0 as usize];
+            // A flow that asked for less than all levels the link has had gets what it got.
+            let least = moved.take().unwrap_or_default();
+            let asked = demands.iter().zip(flows).filter(|(demand, _)| **demand >= least);
+            for (&demand, &mut Claim { flow, .. }) in asked {
+                let (rate, new) = (&mut self.flows[flow.0 as usize].rate, demand.min(*level));
+                if std::mem::replace(rate, new) != new {
+                    changed(flow, new);
                 }
             }
         }
@@ -193,61 +206,78 @@ impl Fair {
         }
     }
 
-    /// Gives `link` the level it should have; links that see its flows are compared again.
-    fn correct(&mut self, link: LinkId) {
-        let state = &mut self.links[link.0 as usize];
-        let (old, new) = (state.level, state.target);
-        state.level = new;
-        if !std::mem::replace(&mut state.moved, true) {
+    /// Flows on `link` that ask for `least` or more may have another rate now.
+    fn moved(&mut self, link: LinkId, least: u64) {
+        let moved = &mut self.links[link.0 as usize].moved;
+        if moved.is_none() {
             self.moved.push(link);
         }
-        let lesser = old.min(new);
+        *moved = Some(moved.map_or(least, |before| before.min(least)));
+    }
+
+    /// Gives `link` the level it should have, which is `lesser` or else the one it has is; links that see its flows are
+    /// compared again.
+    fn correct(&mut self, link: LinkId, lesser: u64) {
+        self.moved(link, lesser);
+        let state = &mut self.links[link.0 as usize];
+        let new = state.target;
+        state.level = new;
         for place in 0..self.links[link.0 as usize].flows.len() {
-            let flow = &self.flows[self.links[link.0 as usize].flows[place].0 as usize];
-            let other = flow.links[usize::from(flow.links[0] == link)];
-            // A demand at or above the level asks for no more than another such demand.
-            if flow.cap > lesser && lesser < self.links[other.0 as usize].target {
-                self.compare(other);
+            let Claim { cap, other, place: there, .. } = self.links[link.0 as usize].flows[place];
+            // A flow that is held to less by its cap asks for what it asked for.
+            if cap > lesser {
+                let other_state = &mut self.links[other.0 as usize];
+                let demand = cap.min(new);
+                let before = std::mem::replace(&mut other_state.demands[there as usize], demand);
+                // A demand at or above the level asks for no more than another such demand, and who has more than can be used
+                // has so if less is asked for.
+                let as_before = other_state.target == UNLIMITED && demand <= before;
+                if lesser < other_state.target && !as_before {
+                    self.compare(other);
+                }
             }
         }
     }
 
     /// Finds the level that `link` should have, and whether it is wrong.
     fn compare(&mut self, link: LinkId) {
-        let target = self.level_wanted(link);
         let state = &mut self.links[link.0 as usize];
-        if state.target == target {
-            return;
-        }
-        if state.target != state.level {
-            self.wrong.remove(&(state.level.min(state.target), link));
-        }
-        state.target = target;
-        if target != state.level {
-            self.wrong.insert((state.level.min(target), link));
+        let target = state.level_wanted();
+        if std::mem::replace(&mut state.target, target) != target
+            && let Some(level) = state.disagrees_at()
+        {
+            self.wrong.push(Reverse((level, link)));
         }
     }
+}
 
-    /// The level at which the capacity of `link` is used up, given what its flows can use elsewhere.
-    fn level_wanted(&mut self, link: LinkId) -> u64 {
-        let Link { capacity, flows, .. } = &self.links[link.0 as usize];
-        self.demands.clear();
-        self.demands.extend(flows.iter().map(|flow| {
-            let flow = &self.flows[flow.0 as usize];
-            let other = flow.links[usize::from(flow.links[0] == link)];
-            flow.cap.min(self.links[other.0 as usize].level)
-        }));
-        self.demands.sort_unstable();
-        let (mut left, mut growing) = (*capacity, self.demands.len() as u64);
-        for &demand in &self.demands {
-            let level = (left / growing).max(1);
-            if demand >= level {
+impl Link {
+    /// The lesser of the level it has and the one it should have, if they are not the same.
+    fn disagrees_at(&self) -> Option<u64> {
+        (self.level != self.target).then_some(self.level.min(self.target))
+    }
+
+    /// The level at which its capacity is used up, given what its flows can use elsewhere.
+    ///
+    /// Every flow gets the same; what some cannot use is shared by the rest, which may then get more than others can use, until
+    /// that is no more so.
+    fn level_wanted(&self) -> u64 {
+        let mut level = 0;
+        loop {
+            let (mut left, mut growing) = (self.capacity, self.demands.len() as u64);
+            for demand in self.demands.iter().filter(|demand| **demand < level) {
+                left -= demand;
+                growing -= 1;
+            }
+            if growing == 0 {
+                return UNLIMITED;
+            }
+            let next = (left / growing).max(1);
+            if next == level {
                 return level;
             }
-            left -= demand;
-            growing -= 1;
+            level = next;
         }
-        UNLIMITED
     }
 }
 

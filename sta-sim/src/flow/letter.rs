@@ -3,17 +3,22 @@
 use std::io;
 
 use serde::Serialize;
+use sta_core::model::bitfield::PieceRange;
 use sta_core::model::layout::Block;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::wire::frame::{HEAD_BYTES, PREAMBLE};
 use sta_core::wire::peer::{PeerMessage, WireBlock};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
 
-/// A frame.
+/// A frame. Small, because a great many are under way at a time: what is frequent lies here as numbers, the rest elsewhere.
 #[derive(Clone, Debug)]
 pub(super) enum Letter {
-    /// From a node to a node, without a body.
-    Peer(PeerMessage),
+    /// A `get` message.
+    Get { id: u64, block: Block },
+    /// A `have` message about one piece.
+    Have(u32),
+    /// A `coming` message.
+    Coming(u32),
     /// A `data` message.
     Block {
         id: u64,
@@ -21,42 +26,66 @@ pub(super) enum Letter {
         /// Whether the bytes are other than the content's.
         wrong: bool,
     },
+    /// Another from a node to a node.
+    Peer(Box<PeerMessage>),
     /// From a node to a tracker.
-    ToTracker(ToTracker),
+    ToTracker(Box<ToTracker>),
     /// From a tracker to a node.
-    FromTracker(FromTracker),
+    FromTracker(Box<FromTracker>),
+}
+
+impl From<PeerMessage> for Letter {
+    fn from(message: PeerMessage) -> Self {
+        match message {
+            PeerMessage::Get { id, block } => Self::Get { id, block: block.into() },
+            PeerMessage::Coming { i } => Self::Coming(i),
+            PeerMessage::Have { p } if matches!(&p[..], [PieceRange(a, b)] if a == b) => {
+                Self::Have(p[0].0)
+            }
+            message => Self::Peer(Box::new(message)),
+        }
+    }
 }
 
 impl Letter {
     /// Its size on the wire.
     pub(super) fn bytes(&self) -> u64 {
         match self {
-            Self::Peer(hello @ PeerMessage::Hello { .. }) => PREAMBLE.len() as u64 + frame(hello),
-            Self::Peer(PeerMessage::Get { id, block }) => about_block("get", *id, *block),
-            Self::Peer(PeerMessage::Leaves { i, h }) => about_leaves(*i, h),
-            Self::Peer(message) => frame(message),
+            Self::Get { id, block } => about_block("get", *id, (*block).into()),
+            Self::Have(piece) => text_bytes(r#"{"t":"have","p":[[,]]}"#, &[*piece, *piece]),
+            Self::Coming(piece) => text_bytes(r#"{"t":"coming","i":}"#, &[*piece]),
             Self::Block { id, block, .. } => {
                 about_block("data", *id, (*block).into()) + u64::from(block.len)
             }
+            Self::Peer(message) => match &**message {
+                hello @ PeerMessage::Hello { .. } => PREAMBLE.len() as u64 + frame(hello),
+                PeerMessage::Leaves { i, h } => about_leaves(*i, h),
+                message => frame(message),
+            },
             Self::ToTracker(message) => frame(message),
             Self::FromTracker(message) => frame(message),
         }
     }
 }
 
-/// The same for a message about a block, by counting digits: nearly all messages are such.
-fn about_block(kind: &str, id: u64, WireBlock { i, o, n }: WireBlock) -> u64 {
-    let digits = |number: u64| u64::from(number.checked_ilog10().unwrap_or(0) + 1);
-    let numbers = [id, i.into(), o.into(), n.into()];
-    let text = r#"{"t":"","id":,"i":,"o":,"n":}"#.len() + kind.len() + HEAD_BYTES;
-    text as u64 + numbers.map(digits).iter().sum::<u64>()
+/// Bytes of the frame that is `text` with `numbers` in it: nearly all messages are such, and counting digits is faster than
+/// writing them.
+fn text_bytes(text: &str, numbers: &[impl Into<u64> + Copy]) -> u64 {
+    let digits =
+        |&number: &_| u64::from(Into::<u64>::into(number).checked_ilog10().unwrap_or(0) + 1);
+    (text.len() + HEAD_BYTES) as u64 + numbers.iter().map(digits).sum::<u64>()
 }
 
-/// The same for the hashes of leaves, without writing them out.
+/// The same for a message about a block.
+fn about_block(kind: &str, id: u64, WireBlock { i, o, n }: WireBlock) -> u64 {
+    let text = r#"{"t":"","id":,"i":,"o":,"n":}"#;
+    kind.len() as u64 + text_bytes(text, &[id, i.into(), o.into(), n.into()])
+}
+
+/// The same for the hashes of leaves.
 fn about_leaves(piece: u32, hashes: &LeafHashes) -> u64 {
-    let digits = u64::from(piece.checked_ilog10().unwrap_or(0) + 1);
-    let text = r#"{"t":"leaves","i":,"h":""}"#.len() + HEAD_BYTES;
-    text as u64 + digits + hashes.as_bytes().len().div_ceil(3) as u64 * 4
+    let base64 = hashes.as_bytes().len().div_ceil(3) as u64 * 4;
+    text_bytes(r#"{"t":"leaves","i":,"h":""}"#, &[piece]) + base64
 }
 
 /// Bytes of the frame that `message` is, without a body.
@@ -82,7 +111,7 @@ impl io::Write for Counter {
 
 #[cfg(test)]
 mod tests {
-    use super::{LeafHashes, Letter, PeerMessage};
+    use super::{LeafHashes, Letter, PeerMessage, PieceRange};
     use sta_core::model::layout::Block;
     use sta_core::wire::frame::encode;
 
@@ -95,19 +124,35 @@ mod tests {
             (u64::MAX, u32::MAX, u32::MAX, u32::MAX),
         ] {
             let block = Block { piece, offset, len };
-            let get = PeerMessage::Get { id, block: block.into() };
+            let h = LeafHashes::new(vec![7; id as usize % 999]);
+            let messages = [
+                PeerMessage::Get { id, block: block.into() },
+                PeerMessage::Have { p: vec![PieceRange::one(piece)] },
+                PeerMessage::Have { p: vec![PieceRange(0, piece)] },
+                PeerMessage::Have { p: vec![PieceRange::one(piece), PieceRange(0, 4)] },
+                PeerMessage::Coming { i: piece },
+                PeerMessage::Leaves { i: piece, h },
+                PeerMessage::Cancel { id },
+            ];
             let mut frame = Vec::new();
-            encode(&get, 0, &mut frame);
-            assert_eq!(Letter::Peer(get).bytes(), frame.len() as u64);
-            frame.clear();
-            let leaves =
-                PeerMessage::Leaves { i: piece, h: LeafHashes::new(vec![7; id as usize % 999]) };
-            encode(&leaves, 0, &mut frame);
-            assert_eq!(Letter::Peer(leaves).bytes(), frame.len() as u64);
+            for message in messages {
+                frame.clear();
+                encode(&message, 0, &mut frame);
+                assert_eq!(
+                    Letter::from(message.clone()).bytes(),
+                    frame.len() as u64,
+                    "{message:?}"
+                );
+            }
             frame.clear();
             encode(&PeerMessage::Data { id, block: block.into() }, block.len, &mut frame);
             let data = Letter::Block { id, block, wrong: false };
             assert_eq!(data.bytes(), frame.len() as u64 + u64::from(len));
         }
+    }
+
+    #[test]
+    fn a_letter_is_small() {
+        assert!(size_of::<Letter>() <= 24, "{}", size_of::<Letter>());
     }
 }

@@ -15,7 +15,7 @@ use sta_core::model::rng::{Rng, Seed};
 use sta_core::model::time::Time;
 
 use super::disk::{Disk, Kept};
-use super::net::{ConnIx, HostIx};
+use super::net::{ConnIx, HostIx, Side};
 use crate::scenario::driver::DiskState;
 use crate::scenario::plan::{Behaviour, HostPlan, Role};
 use crate::world::behaviour::{claims_of, engine_of};
@@ -82,9 +82,20 @@ pub(super) enum Process {
 #[derive(Debug)]
 pub(super) struct NodeProcess {
     pub node: Node,
-    pub conns: BTreeMap<ConnId, ConnIx>,
+    /// By the node's number: what it has dialled; `None` if nobody has the address. What it has accepted it knows by the
+    /// connection's own.
+    pub dialled: Vec<Option<ConnIx>>,
     pub trackers: BTreeMap<Address, ConnIx>,
-    pub accepted: u32,
+}
+
+impl NodeProcess {
+    /// The connection that the node knows as `conn`, and which end of it is here.
+    pub(super) fn conn(&self, conn: ConnId) -> Option<(ConnIx, Side)> {
+        match conn {
+            ConnId::Dialled(number) => Some(((*self.dialled.get(number as usize)?)?, 0)),
+            ConnId::Accepted(ix) => Some((ix, 1)),
+        }
+    }
 }
 
 impl Machine {
@@ -117,8 +128,8 @@ impl Machine {
                 let mut node =
                     Node::new(self.id.clone(), PORT, engine_of(self.behaviour, &self.engine), seed);
                 torrents.into_iter().for_each(|torrent| node.handle(Input::Add(torrent), now));
-                let (conns, trackers) = (BTreeMap::new(), BTreeMap::new());
-                (Process::Node(NodeProcess { node, conns, trackers, accepted: 0 }), 0)
+                let (dialled, trackers) = (Vec::new(), BTreeMap::new());
+                (Process::Node(NodeProcess { node, dialled, trackers }), 0)
             }
             Role::Tracker => {
                 let config = RegistryConfig { lease: limits::LEASE_DEFAULT, persist: true };

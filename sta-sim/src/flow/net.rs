@@ -20,7 +20,7 @@ use sta_core::model::time::Time;
 
 use super::fair::{Fair, FlowId, LinkId, UNLIMITED};
 use super::timers::Timers;
-use super::way::{Freight, PARTS, Parcel, Passage, Way, Why};
+use super::way::{Freight, PARTS, Parcel, Passage, Progress, Way, Why};
 
 /// The payload of one packet on an Ethernet.
 pub const PACKET_BYTES: u64 = 1_460;
@@ -83,9 +83,9 @@ pub struct Net<M> {
     hosts: Vec<Host>,
     conns: Vec<Conn<M>>,
     fair: Fair,
-    /// Which way each flow carries, by its id.
-    carries: Vec<(ConnIx, Side)>,
-    /// When the first message of each flow has left, or one has been taken by the kernel.
+    /// By the flow of each way, [`flow_of`]: how far its first message is,
+    progress: Vec<Progress>,
+    /// and when it has left, or one has been taken by the kernel.
     leaving: Timers,
     queue: BinaryHeap<Reverse<(Time, u64, Planned)>>,
     planned: u64,
@@ -148,7 +148,7 @@ impl<M> Default for Net<M> {
             hosts: Vec::new(),
             conns: Vec::new(),
             fair: Fair::default(),
-            carries: Vec::new(),
+            progress: Vec::new(),
             leaving: Timers::default(),
             queue: BinaryHeap::new(),
             planned: 0,
@@ -217,6 +217,7 @@ impl<M> Net<M> {
             refused: call.refused,
             caps: call.caps,
         });
+        self.progress.extend([Progress::default(), Progress::default()]);
         for host in [from, to] {
             let list = &mut self.hosts[host as usize].conns;
             // Those that are over go when the list is about to grow: each is looked at twice at the most.
@@ -357,12 +358,11 @@ impl<M> Net<M> {
                 self.stop_flow(conn, side);
             }
         }
-        let Self { fair, conns, carries, leaving, now, .. } = self;
+        let Self { fair, progress, leaving, now, .. } = self;
         fair.settle(|flow, rate| {
-            let (conn, side) = carries[flow.0 as usize];
-            let way = &mut conns[conn as usize].ways[side];
-            way.change_rate(rate, *now);
-            leaving.set(flow.0, way.next_at());
+            let progress = &mut progress[flow.0 as usize];
+            progress.change_rate(rate, *now);
+            leaving.set(flow.0, progress.next_at());
         });
         self.settled = true;
     }
@@ -435,7 +435,7 @@ impl<M> Net<M> {
             way.stuck += 1;
             return None;
         }
-        let freight = way.flying.pop_front()?;
+        let freight = way.land()?;
         if !conn.open[1 - side] {
             return None;
         }
@@ -452,13 +452,14 @@ impl<M> Net<M> {
 
     /// The first message of `flow` has left, or one has been taken by the kernel.
     fn departure(&mut self, flow: FlowId) -> Option<Happening<M>> {
-        let (ix, side) = self.carries[flow.0 as usize];
+        let (ix, side) = way_of(flow);
         let way = &mut self.conns[ix as usize].ways[side];
-        if way.told(self.now) {
-            self.leaving.set(flow.0, way.next_at());
+        let progress = &mut self.progress[flow.0 as usize];
+        if way.told(progress) {
+            self.leaving.set(flow.0, progress.next_at());
             return Some(Happening::Taken(ix, side));
         }
-        let parcel = way.take_first(self.now)?;
+        let parcel = way.take_first(progress, self.now)?;
         let at = Time::from_nanos(self.now.as_nanos().saturating_add(parcel.delay));
         if way.queue.is_empty() {
             self.leaving.set(flow.0, Time::FAR_FUTURE);
@@ -496,19 +497,20 @@ impl<M> Net<M> {
             self.depart(ix, side, parcel.freight, at);
             return;
         }
-        if way.push(parcel, self.now) {
-            self.plan(0, Planned::Take(ix, side as u8));
-        }
+        let flow = flow_of(ix, side);
+        let progress = &mut self.progress[flow.0 as usize];
+        let taken = way.push(parcel, progress, self.now);
         if idle {
+            let passes = way.passage != Passage::Cut;
             self.begin(ix, side);
-            if self.conns[ix as usize].ways[side].passage != Passage::Cut {
+            if passes {
                 self.start_flow(ix, side);
             }
-        } else {
-            let way = &self.conns[ix as usize].ways[side];
-            if let Some(flow) = way.flow {
-                self.leaving.set(flow.0, way.next_at());
-            }
+        } else if way.flows {
+            self.leaving.set(flow.0, progress.next_at());
+        }
+        if taken {
+            self.plan(0, Planned::Take(ix, side as u8));
         }
     }
 
@@ -517,35 +519,31 @@ impl<M> Net<M> {
         let conn = &mut self.conns[ix as usize];
         let up = std::mem::take(&mut self.hosts[conn.hosts[side] as usize].owed[0]);
         let down = std::mem::take(&mut self.hosts[conn.hosts[1 - side] as usize].owed[1]);
-        let way = &mut conn.ways[side];
-        way.begin(up.max(down), self.now);
-        if let Some(flow) = way.flow {
-            self.leaving.set(flow.0, way.next_at());
+        let (way, flow) = (&mut conn.ways[side], flow_of(ix, side));
+        let progress = &mut self.progress[flow.0 as usize];
+        way.begin(up.max(down), progress, self.now);
+        if way.flows {
+            self.leaving.set(flow.0, progress.next_at());
         }
     }
 
     fn start_flow(&mut self, ix: ConnIx, side: Side) {
         let conn = &mut self.conns[ix as usize];
-        if conn.ways[side].flow.is_some() {
+        if std::mem::replace(&mut conn.ways[side].flows, true) {
             return;
         }
         let up = self.hosts[conn.hosts[side] as usize].up;
         let down = self.hosts[conn.hosts[1 - side] as usize].down;
-        let flow = self.fair.start(up, down, conn.caps[side]);
-        conn.ways[side].flow = Some(flow);
-        conn.ways[side].change_rate(0, self.now);
-        if self.carries.len() <= flow.0 as usize {
-            self.carries.resize(flow.0 as usize + 1, (0, 0));
-        }
-        self.carries[flow.0 as usize] = (ix, side);
+        let flow = flow_of(ix, side);
+        self.fair.start(flow, up, down, conn.caps[side]);
+        self.progress[flow.0 as usize].change_rate(0, self.now);
         self.settled = false;
     }
 
     fn stop_flow(&mut self, ix: ConnIx, side: Side) {
-        let way = &mut self.conns[ix as usize].ways[side];
-        if let Some(flow) = way.flow {
-            way.change_rate(0, self.now);
-            way.rest();
+        if std::mem::take(&mut self.conns[ix as usize].ways[side].flows) {
+            let flow = flow_of(ix, side);
+            self.progress[flow.0 as usize].rest(self.now);
             self.fair.end(flow);
             self.leaving.set(flow.0, Time::FAR_FUTURE);
             self.settled = false;
@@ -586,6 +584,16 @@ impl<M> Net<M> {
     fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
         usize::from(self.conns[conn as usize].hosts[0] != host)
     }
+}
+
+/// What the way from the end `side` of a connection is among the flows.
+const fn flow_of(conn: ConnIx, side: Side) -> FlowId {
+    FlowId(2 * conn + side as u32)
+}
+
+/// The way that is this flow.
+const fn way_of(FlowId(flow): FlowId) -> (ConnIx, Side) {
+    (flow / 2, flow as usize % 2)
 }
 
 #[cfg(test)]

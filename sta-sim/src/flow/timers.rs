@@ -3,6 +3,8 @@
 //! A binary heap that knows where each slot stands in it, so that a moment is moved rather than cancelled: the heap holds
 //! one entry per slot that waits, however often rates change. Ties go to the lower slot.
 
+use std::cmp::Ordering;
+
 use sta_core::model::time::Time;
 
 /// Not in the heap.
@@ -32,10 +34,10 @@ impl Timers {
             (_, Time::FAR_FUTURE) => self.remove(place as usize),
             (_, _) => {
                 let before = std::mem::replace(&mut self.heap[place as usize].0, at);
-                if at < before {
-                    self.rise(place as usize);
-                } else {
-                    self.sink(place as usize);
+                match at.cmp(&before) {
+                    Ordering::Less => self.rise(place as usize),
+                    Ordering::Equal => {}
+                    Ordering::Greater => self.sink(place as usize),
                 }
             }
         }

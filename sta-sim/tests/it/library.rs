@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folders, and whether `cargo test` runs what lies in them. `scale/` takes a release build and is swept by `.ci/run`;
+/// `large/` takes minutes a run, and is run by hand;
 /// `calibration/` runs here in the worlds that repeat, and in real time by `sta-sim calibrate`.
-const FOLDERS: [(&str, bool); 6] = [
+const FOLDERS: [(&str, bool); 7] = [
     ("smoke", true),
     ("faults", true),
     ("regressions", true),
     ("calibration", true),
     ("known-answers", true),
     ("scale", false),
+    ("large", false),
 ];
 
 fn root() -> PathBuf {

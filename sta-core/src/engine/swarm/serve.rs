@@ -17,7 +17,7 @@ const TAKERS_WAIT: Duration = Duration::from_millis(250);
 
 impl Swarm {
     /// Hands waiting requests to connections that have room. If it is known that of all connections only `changed` has room or
-    /// requests that it had not before, most of the time one look at it is enough.
+    /// requests that it had not before, only that one is looked at.
     pub(super) fn serve(&mut self, changed: Option<ConnId>, now: Time) {
         let seeding = self.have.is_full();
         let allowance = u64::from(self.layout.piece_bytes());
@@ -27,11 +27,11 @@ impl Swarm {
             let ready = |block: Block| have.contains(block.piece) || assembly.is_right(block);
             let takers_wait = now.since(self.giver_served) < TAKERS_WAIT;
             let served = |session: &Session| !(takers_wait && taker(session));
-            let goes_on = changed
-                .and_then(|conn| self.uploads.go_on(conn, &mut self.sessions, served, &ready));
-            let last = goes_on.is_some();
-            let next = || self.uploads.next(&mut self.sessions, seeding, served, &ready);
-            let Some(service) = goes_on.or_else(next) else { return };
+            let sessions = &mut self.sessions;
+            let Some(service) = self.uploads.next(sessions, changed, seeding, served, &ready)
+            else {
+                return;
+            };
             let Wish { id, block } = service.wish;
             if let Some(session) = self.sessions.get_mut(&service.conn) {
                 if !taker(session) {
@@ -47,9 +47,6 @@ impl Swarm {
             self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
             for (conn, Wish { id, .. }) in service.elsewhere {
                 self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
-            }
-            if last {
-                return;
             }
         }
     }

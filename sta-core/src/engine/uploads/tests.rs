@@ -42,7 +42,8 @@ fn sessions(wishes: &[&[u32]]) -> Sessions {
 /// Serves until nothing is left or every slot waits for its connection: who got which piece.
 fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
     let mut served = Vec::new();
-    while let Some(Service { conn, wish, .. }) = uploads.next(sessions, false, |_| true, &|_| true)
+    while let Some(Service { conn, wish, .. }) =
+        uploads.next(sessions, None, false, |_| true, &|_| true)
     {
         let ConnId::Accepted(number) = conn else { panic!("a peer that connected") };
         sessions.get_mut(&conn).expect("it is there").handed(wish.block);
@@ -113,22 +114,42 @@ fn who_has_to_wait_holds_no_slot_and_goes_on_later() {
     assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5)]);
     let waits = |session: &Session| session.node.as_str() != "peer-0";
     for _ in 0..2 {
-        let service = uploads.next(&mut sessions, false, waits, &|_| true).expect("a wish waits");
+        let service =
+            uploads.next(&mut sessions, None, false, waits, &|_| true).expect("a wish waits");
         assert_eq!(service.conn, conn(1));
         sessions.get_mut(&conn(1)).expect("it is there").handed(service.wish.block);
         assert_eq!(
-            uploads.next(&mut sessions, false, waits, &|_| true),
+            uploads.next(&mut sessions, None, false, waits, &|_| true),
             None,
             "nothing for the other"
         );
         all_sent(&mut sessions);
     }
     assert_eq!(
-        uploads.next(&mut sessions, false, waits, &|_| true),
+        uploads.next(&mut sessions, None, false, waits, &|_| true),
         None,
         "nor when nobody else asks"
     );
     assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5)], "the rest of its piece");
+}
+
+#[test]
+fn only_who_has_changed_is_looked_at_unless_somebody_waits_for_a_slot() {
+    let changed = |uploads: &mut Uploads, sessions: &mut Sessions, number: u32| {
+        let next = uploads.next(sessions, Some(conn(number)), false, |_| true, &|_| true);
+        let service = next?;
+        sessions.get_mut(&service.conn).expect("it is there").handed(service.wish.block);
+        Some((service.conn, service.wish.block.piece))
+    };
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6], &[7]]));
+    assert_eq!(changed(&mut uploads, &mut sessions, 1), Some((conn(1), 6)), "though 0 has less");
+    assert_eq!(changed(&mut uploads, &mut sessions, 1), None, "it has its block");
+    assert_eq!(serve(&mut uploads, &mut sessions), [(0, 5)], "2 would need a third slot");
+    all_sent(&mut sessions);
+    assert_eq!(changed(&mut uploads, &mut sessions, 0), Some((conn(1), 6)), "2 waits for a slot");
+    assert_eq!(changed(&mut uploads, &mut sessions, 0), Some((conn(0), 5)));
+    all_sent(&mut sessions);
+    assert_eq!(changed(&mut uploads, &mut sessions, 0), Some((conn(2), 7)), "one is free");
 }
 
 #[test]
@@ -143,19 +164,19 @@ fn with_fewer_slots_what_has_begun_is_finished() {
 #[test]
 fn the_only_source_sends_the_others_elsewhere_while_something_is_unsent() {
     let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0], &[0]]));
-    let first = uploads.next(&mut sessions, true, |_| true, &|_| true).expect("a wish waits");
+    let first = uploads.next(&mut sessions, None, true, |_| true, &|_| true).expect("a wish waits");
     assert_eq!((first.conn, first.wish.block.piece), (conn(0), 0));
     let sent_away: Vec<ConnId> = first.elsewhere.iter().map(|(conn, _)| *conn).collect();
     assert_eq!(sent_away, [conn(1), conn(1), conn(2), conn(2)], "piece 1 is still unsent");
     let (mut uploads, mut sessions) = (Uploads::new(1, 4), self::sessions(&[&[0], &[0]]));
-    let last = uploads.next(&mut sessions, true, |_| true, &|_| true).expect("a wish waits");
+    let last = uploads.next(&mut sessions, None, true, |_| true, &|_| true).expect("a wish waits");
     assert!(last.elsewhere.is_empty(), "everything is out once: a second copy is welcome");
 }
 
 #[test]
 fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
     let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0]]));
-    uploads.next(&mut sessions, true, |_| true, &|_| true).expect("a wish waits");
+    uploads.next(&mut sessions, None, true, |_| true, &|_| true).expect("a wish waits");
     assert!(uploads.redirects(conn(1), 0), "the first is getting it");
     sessions.remove(&conn(0));
     uploads.forget(conn(0));
@@ -167,9 +188,9 @@ fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
 #[test]
 fn a_session_that_ends_frees_its_slot() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
-    uploads.next(&mut sessions, false, |_| true, &|_| true).expect("a wish waits");
+    uploads.next(&mut sessions, None, false, |_| true, &|_| true).expect("a wish waits");
     sessions.remove(&conn(0));
     uploads.forget(conn(0));
-    let next = uploads.next(&mut sessions, false, |_| true, &|_| true).expect("a wish waits");
+    let next = uploads.next(&mut sessions, None, false, |_| true, &|_| true).expect("a wish waits");
     assert_eq!(next.conn, conn(1));
 }

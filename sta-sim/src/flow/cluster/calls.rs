@@ -5,6 +5,7 @@ use std::time::Duration;
 use sta_core::engine::interface::{ConnId, Input};
 use sta_core::engine::registry;
 use sta_core::model::address::Address;
+use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Block;
 use sta_core::model::leaves::LeafHashes;
@@ -60,7 +61,9 @@ impl Cluster {
         let remote = address(to);
         let input = match &self.labels[conn as usize][0] {
             Label::Peer(id) => Input::Dialled { conn: *id, remote },
-            Label::Tracker(tracker) => Input::TrackerOpened { tracker: tracker.clone(), remote },
+            Label::Tracker(tracker) => {
+                Input::TrackerOpened { tracker: (**tracker).clone(), remote }
+            }
             Label::None | Label::Client => return,
         };
         self.tell(from, Told::Node(input));
@@ -71,10 +74,8 @@ impl Cluster {
         let (remote, local) = (address(from), address(to));
         let label = &mut self.labels[conn as usize][1];
         let told = match &mut self.machines[to as usize].process {
-            Some(Process::Node(process)) => {
-                process.accepted += 1;
-                let id = ConnId::Accepted(process.accepted);
-                process.conns.insert(id, conn);
+            Some(Process::Node(_)) => {
+                let id = ConnId::Accepted(conn);
                 *label = Label::Peer(id);
                 Told::Node(Input::Accepted { conn: id, remote })
             }
@@ -91,25 +92,38 @@ impl Cluster {
     pub(super) fn arrived(&mut self, conn: ConnIx, side: Side, letter: Letter) {
         let host = self.net.ends(conn)[side];
         let told = match (&self.labels[conn as usize][side], letter) {
-            (Label::Peer(id), Letter::Peer(message)) => {
-                Told::Node(Input::Message { conn: *id, message })
-            }
-            (Label::Peer(conn), Letter::Block { id, block, wrong }) => {
+            (&Label::Peer(conn), Letter::Block { id, block, wrong }) => {
                 self.machines[host as usize].disk.incoming = wrong;
-                Told::Node(Input::Block { conn: *conn, id, block })
+                Told::Node(Input::Block { conn, id, block })
             }
             (Label::Tracker(tracker), Letter::FromTracker(message)) => {
-                Told::Node(Input::TrackerMessage { tracker: tracker.clone(), message })
+                let (tracker, message) = ((**tracker).clone(), *message);
+                Told::Node(Input::TrackerMessage { tracker, message })
             }
             (Label::Client, Letter::ToTracker(message)) => {
                 self.tally.heard[host as usize] += 1;
-                let conn = registry::ConnId(conn.into());
+                let (conn, message) = (registry::ConnId(conn.into()), *message);
                 Told::Tracker(registry::Input::Message { conn, message })
             }
-            // A node dialled what is a tracker, or the other way round: real ones would see garbage and hang up.
-            _ => {
+            (Label::Peer(_), Letter::ToTracker(_) | Letter::FromTracker(_))
+            | (Label::None | Label::Tracker(_) | Label::Client, _) => {
+                // A node dialled what is a tracker, or the other way round: real ones would see garbage and hang up.
                 self.net.close(conn, side);
                 return self.end_told(conn, side, Why::Ended);
+            }
+            (&Label::Peer(conn), Letter::Peer(message)) => {
+                Told::Node(Input::Message { conn, message: *message })
+            }
+            (&Label::Peer(conn), Letter::Get { id, block }) => {
+                let message = PeerMessage::Get { id, block: block.into() };
+                Told::Node(Input::Message { conn, message })
+            }
+            (&Label::Peer(conn), Letter::Have(piece)) => {
+                let message = PeerMessage::Have { p: vec![PieceRange::one(piece)] };
+                Told::Node(Input::Message { conn, message })
+            }
+            (&Label::Peer(conn), Letter::Coming(i)) => {
+                Told::Node(Input::Message { conn, message: PeerMessage::Coming { i } })
             }
         };
         self.tell(host, told);
@@ -122,13 +136,12 @@ impl Cluster {
         let process = self.machines[host as usize].process.as_mut();
         let why = why.to_string();
         let told = match (label, process) {
-            (Label::Peer(id), Some(Process::Node(process))) => {
-                process.conns.remove(&id);
+            (Label::Peer(id), Some(Process::Node(_))) => {
                 Told::Node(Input::Closed { conn: id, why })
             }
             (Label::Tracker(tracker), Some(Process::Node(process))) => {
                 process.trackers.remove(&tracker);
-                Told::Node(Input::TrackerClosed { tracker, why })
+                Told::Node(Input::TrackerClosed { tracker: *tracker, why })
             }
             (Label::Client, Some(Process::Tracker(_))) => {
                 Told::Tracker(registry::Input::Closed { conn: registry::ConnId(conn.into()) })
@@ -158,10 +171,12 @@ impl Cluster {
         let conn = self.net.dial(host, to, call);
         if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
             match &label {
-                Label::Peer(id) => process.conns.insert(*id, conn),
-                Label::Tracker(tracker) => process.trackers.insert(tracker.clone(), conn),
-                Label::None | Label::Client => None,
-            };
+                Label::Peer(_) => process.dialled.push(Some(conn)),
+                Label::Tracker(tracker) => {
+                    process.trackers.insert((**tracker).clone(), conn);
+                }
+                Label::None | Label::Client => {}
+            }
         }
         self.labels.push([label, Label::None]);
     }
@@ -169,9 +184,14 @@ impl Cluster {
     /// Nobody has the address that was dialled.
     pub(super) fn unreachable(&mut self, host: HostIx, label: Label) {
         let why = "no route to host".to_owned();
+        if let (Label::Peer(_), Some(Process::Node(process))) =
+            (&label, &mut self.machines[host as usize].process)
+        {
+            process.dialled.push(None);
+        }
         let input = match label {
             Label::Peer(conn) => Input::Closed { conn, why },
-            Label::Tracker(tracker) => Input::TrackerClosed { tracker, why },
+            Label::Tracker(tracker) => Input::TrackerClosed { tracker: *tracker, why },
             Label::None | Label::Client => return,
         };
         self.chore(host, self.now + NO_ROUTE_AFTER, Chore::Tell(input));
@@ -181,8 +201,7 @@ impl Cluster {
         let Some(Process::Node(process)) = &self.machines[host as usize].process else {
             return None;
         };
-        let ix = *process.conns.get(&conn)?;
-        Some((ix, self.side_of(ix, host)))
+        process.conn(conn)
     }
 
     pub(super) fn tracker_conn(&self, host: HostIx, tracker: &Address) -> Option<(ConnIx, Side)> {
@@ -195,12 +214,10 @@ impl Cluster {
 
     pub(super) fn hang_up(&mut self, host: HostIx, conn: ConnIx, side: Side) {
         let label = std::mem::replace(&mut self.labels[conn as usize][side], Label::None);
-        if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
-            match label {
-                Label::Peer(id) => process.conns.remove(&id),
-                Label::Tracker(tracker) => process.trackers.remove(&tracker),
-                Label::None | Label::Client => None,
-            };
+        if let Label::Tracker(tracker) = label
+            && let Some(Process::Node(process)) = &mut self.machines[host as usize].process
+        {
+            process.trackers.remove(&tracker);
         }
         self.net.close(conn, side);
     }
@@ -218,7 +235,7 @@ impl Cluster {
         if kept.is_some_and(|kept| kept.knows_leaves(piece)) {
             let leaves = self.contents[content].layout.leaves(piece);
             let h = self.leaf_hashes(leaves);
-            self.post(conn, side, Letter::Peer(PeerMessage::Leaves { i: piece, h }));
+            self.post(conn, side, PeerMessage::Leaves { i: piece, h }.into());
         }
     }
 

@@ -42,7 +42,7 @@ impl Cluster {
             Role::Node => self.observe(host, Event::NodeStarted { listen }),
             Role::Tracker => self.observe(host, Event::TrackerStarted { listen, restored }),
         }
-        self.drain(host);
+        self.begin(host);
     }
 
     /// Stops the process of `host` in order.

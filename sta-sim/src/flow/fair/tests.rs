@@ -39,6 +39,7 @@ struct Rig {
     fair: Fair,
     ups: Vec<LinkId>,
     downs: Vec<LinkId>,
+    started: u32,
 }
 
 impl Rig {
@@ -46,11 +47,14 @@ impl Rig {
         let mut fair = Fair::default();
         let ups = ups.iter().map(|&c| fair.add_link(c)).collect();
         let downs = downs.iter().map(|&c| fair.add_link(c)).collect();
-        Self { fair, ups, downs }
+        Self { fair, ups, downs, started: 0 }
     }
 
     fn start(&mut self, (up, down, cap): Spec) -> FlowId {
-        self.fair.start(self.ups[up], self.downs[down], cap)
+        let flow = FlowId(self.started);
+        self.started += 1;
+        self.fair.start(flow, self.ups[up], self.downs[down], cap);
+        flow
     }
 
     fn rates(&mut self, flows: &[FlowId]) -> Vec<u64> {
