@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folders, and whether `cargo test` runs what lies in them. `scale/` takes a release build and is swept by `.ci/run`;
-/// `large/` takes minutes a run, and is run by hand;
+/// `large/` takes minutes a run, or more, and is run by hand;
 /// `calibration/` runs here in the worlds that repeat, and in real time by `sta-sim calibrate`.
 const FOLDERS: [(&str, bool); 7] = [
     ("smoke", true),
