@@ -106,7 +106,11 @@ class Host:
         self.address = f"10.77.0.{number + 1}"
         sh("ip", "netns", "add", self.namespace)
         # What Linux ships with, whatever this machine was set to: a link's figures are to be comparable elsewhere.
-        sh("ip", "netns", "exec", self.namespace, "sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=cubic")
+        cubic = ["sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=cubic"]
+        if subprocess.run(["ip", "netns", "exec", self.namespace, *cubic], stderr=subprocess.DEVNULL).returncode:
+            raise RuntimeError("namespaces may not use CUBIC here; this lets them:\n"
+                               "  sysctl -w net.ipv4.tcp_allowed_congestion_control="
+                               "\"$(sysctl -n net.ipv4.tcp_allowed_congestion_control) cubic\"")
         sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
 
     def run(self, *command):
@@ -193,5 +197,5 @@ class Lab:
         self._remove()
 
     def _remove(self):
-        for namespace in [host.namespace for host in self.hosts] + [self.switch]:
+        for namespace in [f"{self.prefix}{number}" for number in range(self.count)] + [self.switch]:
             subprocess.run(["ip", "netns", "delete", namespace], stderr=subprocess.DEVNULL)

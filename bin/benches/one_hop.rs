@@ -1,20 +1,26 @@
-//! One hop, end to end: `sta-tracker`, `sta-node seed` and `sta-node download` as processes over loopback, against a plain TCP
-//! copy of the same bytes and against the hashes alone, all in one run. `docs/PERFORMANCE.md`, "One hop, end to end".
+//! One hop, end to end: `sta-tracker`, `sta-node seed` and `sta-node download` as processes on two hosts joined by a cable,
+//! against a plain TCP copy of the same bytes and against the hashes alone, all in one run. `docs/PERFORMANCE.md`, "One hop,
+//! end to end".
 //!
 //! ```text
-//! cargo bench -p sta-bin --bench one_hop -- [--mib 2048] [--rounds 5] [--dir /dev/shm] [--only NAME]...
+//! cargo bench -p sta-bin --bench one_hop -- [--mib 2048] [--rounds 5] [--dir /dev/shm] [--loopback] [--only NAME]...
 //! ```
+//!
+//! The hosts are network namespaces, which need root and iproute2; without them both sides use this machine's loopback.
+//! Some machines do not let namespaces choose CUBIC until `net.ipv4.tcp_allowed_congestion_control` has it.
 //!
 //! The source has verified its content before the clock starts; it stops when the process that receives has ended, and
 //! then every byte is compared. The contenders take turns, the first round is not counted, medians are printed.
 
+mod cable;
 #[path = "../../sta-net-tcp/benches/hop/mod.rs"]
 mod hop;
 mod programs;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -23,6 +29,7 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use sha1::Digest as _;
 
+use cable::{Network, Side};
 use hop::{Arguments, Content, line, median, now};
 use programs::{Program, memory, start_tracker};
 
@@ -68,13 +75,14 @@ fn main() {
     };
     let way = WAYS.into_iter().find(|w| w.name == way).expect("a known name");
     match &**role {
-        "send" => arguments.content.copy_out(way.files),
+        "send" => arguments.content.copy_out(arguments.at, way.files),
         _ => arguments.content.copy_in(way.files),
     };
 }
 
 fn compare(arguments: &Arguments) {
     let content = &arguments.content;
+    let network = network();
     let ways: Vec<Way> = WAYS.into_iter().filter(|way| arguments.wants(way.name)).collect();
     content.make(ways.iter().any(|way| way.files));
     let mut figures = vec![Vec::new(); ways.len()];
@@ -82,7 +90,7 @@ fn compare(arguments: &Arguments) {
     // The first round warms memory that the machine had given away.
     for round in 0..=arguments.rounds {
         for (way, figures) in ways.iter().zip(&mut figures) {
-            let one = transfer(content, *way);
+            let one = transfer(&network, content, *way);
             figures.extend((round > 0).then_some(one));
         }
         blake3.push(content.hash_alone(blake3::hash));
@@ -107,6 +115,22 @@ fn compare(arguments: &Arguments) {
     }
 }
 
+/// A cable if that can be had; prints what it is.
+fn network() -> Network {
+    let (network, what) = if std::env::args().any(|flag| flag == "--loopback") {
+        (Network::loopback(), "loopback".to_owned())
+    } else {
+        match Network::cable() {
+            Ok(cable) => (cable, "two network namespaces, a veth pair".to_owned()),
+            Err(why) => {
+                (Network::loopback(), format!("loopback, since there are no namespaces ({why})"))
+            }
+        }
+    };
+    println!("{what}; {}\n", network.congestion_control());
+    network
+}
+
 fn row(way: &Way, own: &[Figures], copy: Option<&[Figures]>, hash: f64, gib: f64) {
     let of = |part: fn(&Figures) -> f64| median(own.iter().map(part));
     let against = |ratio: &dyn Fn(&Figures, &Figures) -> f64| {
@@ -114,12 +138,12 @@ fn row(way: &Way, own: &[Figures], copy: Option<&[Figures]>, hash: f64, gib: f64
         median(pairs.map(|(own, copy)| ratio(own, copy)))
     };
     let cpu = |f: &Figures| f.sender + f.receiver;
+    let of_hash = if hash > 0.0 { format!("{:.2}", of(|f| f.wall) / hash) } else { String::new() };
     println!(
-        "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} |",
+        "| {} | {:.2} | {:.2} | {of_hash} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} |",
         way.name,
         of(|f| f.wall),
         against(&|own, copy| own.wall / copy.wall),
-        of(|f| f.wall) / hash,
         of(|f| f.sender) / gib,
         of(|f| f.receiver) / gib,
         against(&|own, copy| cpu(own) / (cpu(copy) + hash)),
@@ -129,10 +153,10 @@ fn row(way: &Way, own: &[Figures], copy: Option<&[Figures]>, hash: f64, gib: f64
 }
 
 /// One transfer between two processes, with every byte compared after it.
-fn transfer(content: &Content, way: Way) -> Figures {
+fn transfer(network: &Network, content: &Content, way: Way) -> Figures {
     let figures = match way.blake3 {
-        None => plain_copy(content, way),
-        Some(with_blake3) => ours(content, way, with_blake3),
+        None => plain_copy(network, content, way),
+        Some(with_blake3) => ours(network, content, way, with_blake3),
     };
     let shape = content.shape(way.files);
     for index in 0..shape.as_slice().len() {
@@ -142,39 +166,43 @@ fn transfer(content: &Content, way: Way) -> Figures {
     figures
 }
 
-fn plain_copy(content: &Content, way: Way) -> Figures {
-    let start = |role: &str| {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--role", role, way.name, "--mib", &content.mib.to_string(), "--dir"]);
-        command.arg(&content.dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+fn plain_copy(network: &Network, content: &Content, way: Way) -> Figures {
+    let host = network.address(Side::Sender).to_string();
+    let start = |side: Side, role: &str| {
+        let mut command = network.command(side, std::env::current_exe().expect("this program"));
+        command.args(["--role", role, way.name, "--at", &host]);
+        command.args(["--mib", &content.mib.to_string(), "--dir"]).arg(&content.dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Program(command.spawn().expect("this program runs"))
     };
-    let mut sender = start("send");
-    let port = line(&mut BufReader::new(sender.0.stdout.take().expect("piped")));
+    let mut sender = start(Side::Sender, "send");
+    let at = line(&mut BufReader::new(sender.0.stdout.take().expect("piped")));
     measure(content, &sender, || {
-        let mut receiver = start("receive");
+        let mut receiver = start(Side::Receiver, "receive");
         let stdin = receiver.0.stdin.as_mut().expect("piped");
-        writeln!(stdin, "{port}").expect("it listens");
+        writeln!(stdin, "{at}").expect("it listens");
         receiver
     })
 }
 
-fn ours(content: &Content, way: Way, with_blake3: bool) -> Figures {
-    let (_tracker, at) = start_tracker(Command::new(env!("CARGO_BIN_EXE_sta-tracker")));
-    let node = |command: &str| {
-        let mut node = Command::new(env!("CARGO_BIN_EXE_sta-node"));
+fn ours(network: &Network, content: &Content, way: Way, with_blake3: bool) -> Figures {
+    let tracker = network.command(Side::Sender, env!("CARGO_BIN_EXE_sta-tracker"));
+    let (_tracker, at) = start_tracker(tracker, network.address(Side::Sender));
+    let node = |side: Side, command: &str| {
+        let mut node = network.command(side, env!("CARGO_BIN_EXE_sta-node"));
         node.arg(command).arg(content.torrent(with_blake3, way.files));
-        node.args(["--listen", "127.0.0.1:0", "--tracker", &format!("sta://{at}")]);
+        let listen = SocketAddr::new(network.address(side), 0).to_string();
+        node.args(["--listen", &listen, "--tracker", &format!("sta://{at}")]);
         node
     };
-    let mut seed = node("seed");
+    let mut seed = node(Side::Sender, "seed");
     seed.arg("--data").arg(content.source()).stderr(Stdio::piped());
     let mut sender = Program(seed.spawn().expect("it was built"));
     let mut said = BufReader::new(sender.0.stderr.take().expect("piped")).lines();
     let ready = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("seeding")));
     assert!(ready.is_some(), "the source serves");
     measure(content, &sender, || {
-        let mut download = node("download");
+        let mut download = node(Side::Receiver, "download");
         download.arg("-o").arg(content.target()).stdout(Stdio::null()).stderr(Stdio::inherit());
         Program(download.spawn().expect("it was built"))
     })

@@ -7,7 +7,7 @@
 mod programs;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ fn tracker() -> (Program, SocketAddr) {
     let last = cores.trim().rsplit('-').next().map_or(core.to_string(), str::to_owned);
     let mut command = Command::new("taskset");
     command.args(["-c", &last, env!("CARGO_BIN_EXE_sta-tracker")]);
-    start_tracker(command)
+    start_tracker(command, Ipv4Addr::LOCALHOST.into())
 }
 
 async fn say(stream: &mut TcpStream, messages: &[ToTracker]) {

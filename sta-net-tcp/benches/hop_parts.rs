@@ -7,12 +7,12 @@
 //!
 //! Each side is a process of its own, so that both pay for themselves. The contenders take turns; medians are printed.
 //! With `--keep` the source stays, so that one side can be run by hand under a tracer:
-//! `--role send|receive NAME --mib N --dir DIR`; the receiver is told the sender's port on its standard input.
+//! `--role send|receive NAME --mib N --dir DIR`; the receiver is told where the sender listens on its standard input.
 
 mod hop;
 
 use std::io::{BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use sta_core::wire::frame::{FrameDecoder, PEER_LIMITS, PEER_READ_BYTES, PREAMBLE
 use sta_core::wire::peer::PeerMessage;
 use sta_net_tcp::TcpTransport;
 
-use hop::{Arguments, Content, line, median, now, told_port};
+use hop::{Arguments, Content, line, median, now, told_address};
 
 /// What a contender does differently.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ const WAYS: [Way; 9] = [
 fn main() {
     let arguments = Arguments::read();
     match &arguments.role {
-        Some((role, way)) => play(role, way, &arguments.content),
+        Some((role, way)) => play(role, way, &arguments.content, arguments.at),
         None => compare(&arguments),
     }
 }
@@ -137,10 +137,10 @@ fn hop(content: &Content, way: &Way) -> Figures {
     };
     let mut sender = start("send");
     let mut from_sender = BufReader::new(sender.stdout.take().expect("piped"));
-    let port = line(&mut from_sender);
+    let at = line(&mut from_sender);
     let mut receiver = start("receive");
     let mut from_receiver = BufReader::new(receiver.stdout.take().expect("piped"));
-    writeln!(receiver.stdin.as_mut().expect("piped"), "{port}").expect("it listens");
+    writeln!(receiver.stdin.as_mut().expect("piped"), "{at}").expect("it listens");
     let numbers = |text: String| -> Vec<f64> {
         text.split(' ').map(|n| n.parse().expect("a number")).collect()
     };
@@ -153,11 +153,11 @@ fn hop(content: &Content, way: &Way) -> Figures {
 }
 
 /// One side of a transfer; ends by printing wall seconds, CPU seconds, and the most memory used.
-fn play(role: &str, way: &str, content: &Content) {
+fn play(role: &str, way: &str, content: &Content, at: IpAddr) {
     let way = WAYS.into_iter().find(|w| w.name == way).expect("a known name");
     let took = match (role, way.blake3) {
-        ("send", None) => content.copy_out(way.files),
-        ("send", Some(_)) => runtime(way).block_on(send(content, way)),
+        ("send", None) => content.copy_out(at, way.files),
+        ("send", Some(_)) => runtime(way).block_on(send(content, way, at)),
         (_, None) => content.copy_in(way.files),
         (_, Some(_)) => runtime(way).block_on(receive(content, way)),
     };
@@ -186,14 +186,13 @@ fn torrent(content: &Content, way: Way) -> Arc<Metainfo> {
 }
 
 /// Sends every block of the torrent in batches of four.
-async fn send(content: &Content, way: Way) -> Duration {
+async fn send(content: &Content, way: Way, at: IpAddr) -> Duration {
     let store = FileStore::seed(torrent(content, way), &content.source());
     let store = store.expect("the source is there");
     let transport =
         if way.sendfile { TcpTransport::new() } else { TcpTransport::without_sendfile() };
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut listener = transport.listen(at).await.expect("a free port");
-    println!("{}", listener.local_addr().port());
+    let mut listener = transport.listen(SocketAddr::new(at, 0)).await.expect("a free port");
+    println!("{}", listener.local_addr());
     let mut connection = listener.accept().await.expect("it is dialled");
     let start = now();
     let mut batch = Batch::default();
@@ -223,7 +222,7 @@ fn blocks(store: &FileStore, size: u32) -> impl Iterator<Item = Block> {
 }
 
 async fn receive(content: &Content, way: Way) -> Duration {
-    let to = Address::from(told_port());
+    let to = Address::from(told_address());
     let (sparse, never) = (Allocation::Sparse, SyncPolicy::Never);
     let store = FileStore::download(torrent(content, way), &content.target(), sparse, never);
     let store: Arc<dyn PieceStore> = Arc::new(store.expect("the target is empty"));

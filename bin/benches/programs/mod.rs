@@ -1,7 +1,7 @@
 //! The programs as processes, and what the system says of them. Linux only.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 /// Clock ticks of `/proc/PID/stat` a second, on every Linux there is.
@@ -37,9 +37,10 @@ pub(crate) fn memory(pid: u32, field: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// A tracker without a database; `command` is how to run the program. Also where it listens.
-pub(crate) fn start_tracker(mut command: Command) -> (Program, SocketAddr) {
-    command.args(["--listen", "127.0.0.1:0", "--no-state"]).stdout(Stdio::piped());
+/// A tracker without a database at that address; `command` is how to run the program. Also where it listens.
+pub(crate) fn start_tracker(mut command: Command, host: IpAddr) -> (Program, SocketAddr) {
+    let listen = SocketAddr::new(host, 0).to_string();
+    command.args(["--listen", &listen, "--no-state"]).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it is installed");
     let mut line = String::new();
     let stdout = child.stdout.as_mut().expect("piped");

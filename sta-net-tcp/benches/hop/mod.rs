@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(crate) struct Arguments {
     pub(crate) keep: bool,
     /// One side of one contender is to be played.
     pub(crate) role: Option<(String, String)>,
+    /// Where the sender listens.
+    pub(crate) at: IpAddr,
 }
 
 impl Arguments {
@@ -39,6 +41,7 @@ impl Arguments {
             only: Vec::new(),
             keep: false,
             role: None,
+            at: Ipv4Addr::LOCALHOST.into(),
         };
         let mut given = std::env::args().skip(1);
         while let Some(flag) = given.next() {
@@ -49,6 +52,7 @@ impl Arguments {
                 "--dir" => read.content.dir = PathBuf::from(value()),
                 "--only" => read.only.push(value()),
                 "--keep" => read.keep = true,
+                "--at" => read.at = value().parse().expect("an address"),
                 "--role" => read.role = Some((value(), value())),
                 _ => {}
             }
@@ -145,9 +149,11 @@ impl Content {
     }
 
     /// A plain copy: read a mebibyte, write it to the socket. Files follow each other without a frame.
-    pub(crate) fn copy_out(&self, files: bool) -> Duration {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        println!("{}", listener.local_addr().expect("it listens").port());
+    ///
+    /// Listens at `host` and prints where.
+    pub(crate) fn copy_out(&self, host: IpAddr, files: bool) -> Duration {
+        let listener = TcpListener::bind((host, 0)).expect("a free port");
+        println!("{}", listener.local_addr().expect("it listens"));
         let (mut to, _) = listener.accept().expect("it is dialled");
         let start = now();
         let shape = self.shape(files);
@@ -159,9 +165,9 @@ impl Content {
         start.elapsed()
     }
 
-    /// The other side of [`Self::copy_out`], whose port is told on the standard input.
+    /// The other side of [`Self::copy_out`], of which the standard input tells where it listens.
     pub(crate) fn copy_in(&self, files: bool) -> Duration {
-        let mut from = TcpStream::connect(told_port()).expect("it listens");
+        let mut from = TcpStream::connect(told_address()).expect("it listens");
         let start = now();
         let shape = self.shape(files);
         let mut buffer = AlignedBytes::new(PIECE as usize);
@@ -214,9 +220,8 @@ fn copy(from: &mut impl Read, to: &mut impl Write, buffer: &mut [u8]) {
     }
 }
 
-pub(crate) fn told_port() -> SocketAddr {
-    let port = line(&mut io::stdin().lock()).parse().expect("a port");
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+pub(crate) fn told_address() -> SocketAddr {
+    line(&mut io::stdin().lock()).parse().expect("an address")
 }
 
 pub(crate) fn line(from: &mut impl BufRead) -> String {

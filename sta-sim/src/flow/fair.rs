@@ -64,7 +64,7 @@ struct Link {
     /// The level that its flows ask for; other than `level` only while it is among the `wrong`.
     target: u64,
     /// By flow: the lesser of its cap and the level of its other link. Apart from the rest, because they are looked at
-    /// all the time.
+    /// all the time, and inside the link for as many as a host has neighbours, and one.
     demands: SmallVec<[u64; 11]>,
     flows: Vec<Claim>,
     touched: bool,

@@ -17,7 +17,8 @@ const TAKERS_WAIT: Duration = Duration::from_millis(250);
 
 impl Swarm {
     /// Hands waiting requests to connections that have room. If it is known that of all connections only `changed` has room or
-    /// requests that it had not before, only that one is looked at.
+    /// requests that it had not before, only that one is looked at. Of time nobody tells: a peer that had to wait for
+    /// [`TAKERS_WAIT`] is found when everybody is looked at, at the next tick.
     pub(super) fn serve(&mut self, changed: Option<ConnId>, now: Time) {
         let seeding = self.have.is_full();
         let allowance = u64::from(self.layout.piece_bytes());
