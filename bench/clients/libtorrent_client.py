@@ -22,7 +22,7 @@ settings |= {
     "enable_incoming_utp": False,
     "out_enc_policy": 2,
     "in_enc_policy": 2,
-    "alert_mask": 0,
+    "alert_mask": libtorrent.alert.category_t.storage_notification,
 }
 session = libtorrent.session(settings)
 parameters = libtorrent.add_torrent_params()
@@ -33,6 +33,10 @@ handle = session.add_torrent(parameters)
 print("libtorrent", libtorrent.__version__, flush=True)
 while not handle.status().is_seeding:
     time.sleep(0.01)
+# A piece counts once it is hashed, which can be before it is written.
+handle.flush_cache()
+while not any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in session.pop_alerts()):
+    session.wait_for_alert(100)
 print("complete", flush=True)
 while True:
     time.sleep(60)

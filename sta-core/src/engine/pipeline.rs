@@ -26,6 +26,8 @@ pub struct Pipeline {
     /// Least time from a request to its answer: the round trip and one block's transmission.
     delay: Option<Duration>,
     last_answer: Option<Time>,
+    /// The longest time from a request to its answer; an eighth is forgotten with every answer.
+    slowest: Duration,
     /// What the window has grown by since the first answer.
     grown: u64,
     /// Answers have begun to wait for something at the peer: the window follows the rate.
@@ -38,11 +40,12 @@ impl Pipeline {
     /// A block of `bytes` has come that was asked for at `asked`.
     pub fn answered(&mut self, bytes: u32, asked: Time, now: Time) {
         self.down.add(bytes.into(), now);
-        let took = now.since(asked).min(DELAY_MAX);
-        let delay = self.delay.map_or(took, |least| least.min(took));
+        let took = now.since(asked);
+        let delay = self.delay.unwrap_or(DELAY_MAX).min(took);
         self.delay = Some(delay);
         self.grown += u64::from(bytes);
         self.follows |= took > 2 * delay + MARGIN;
+        self.slowest = took.max(self.slowest * 7 / 8);
         self.last_answer = Some(now);
         self.best_rate = self.best_rate.max(self.rate(now));
     }
@@ -71,16 +74,23 @@ impl Pipeline {
         self.last_answer
     }
 
+    /// How long the slowest answer of late took, if one has come.
+    #[must_use]
+    pub fn slowest(&self) -> Option<Duration> {
+        self.last_answer.map(|_| self.slowest)
+    }
+
     /// The least time from request to answer that was seen.
     #[must_use]
     pub fn delay(&self) -> Duration {
         self.delay.unwrap_or_default()
     }
 
-    /// How many bytes to have in flight.
+    /// How many bytes to have in flight, in blocks of `block_bytes`: two of them at the least, since with one alone the
+    /// link is idle for a round trip between every two.
     #[must_use]
-    pub fn window(&self, now: Time) -> u64 {
-        let floor = limits::IN_FLIGHT_BYTES_MIN.max(2 * u64::from(self.block_bytes(now)));
+    pub fn window(&self, block_bytes: u32, now: Time) -> u64 {
+        let floor = limits::IN_FLIGHT_BYTES_MIN.max(2 * u64::from(block_bytes));
         if !self.follows {
             return (floor + self.grown).min(limits::IN_FLIGHT_BYTES_MAX);
         }
@@ -134,7 +144,7 @@ mod tests {
         ];
         for ((rate, delay), (least, most)) in table {
             let (pipeline, now) = steady(rate, delay);
-            let window = pipeline.window(now);
+            let window = pipeline.window(16 << 10, now);
             assert!((least..=most).contains(&window), "{rate} B/s, {delay} ms: {window}");
         }
     }
@@ -157,13 +167,14 @@ mod tests {
 
     #[test]
     fn until_an_answer_the_window_is_a_few_small_blocks() {
-        assert_eq!(Pipeline::default().window(Time::ZERO), limits::IN_FLIGHT_BYTES_MIN);
+        assert_eq!(Pipeline::default().window(16 << 10, Time::ZERO), limits::IN_FLIGHT_BYTES_MIN);
     }
 
     #[test]
     fn the_window_takes_two_blocks_whatever_their_size() {
-        let (pipeline, now) = steady(100_000_000, 1);
-        assert!(pipeline.window(now) >= 2 * u64::from(pipeline.block_bytes(now)));
+        let (pipeline, now) = steady(100_000, 1);
+        assert_eq!(pipeline.window(256 << 10, now), 512 << 10);
+        assert_eq!(Pipeline::default().window(256 << 10, Time::ZERO), 512 << 10);
     }
 
     #[test]
@@ -173,10 +184,13 @@ mod tests {
         for _ in 0..6 {
             let asked = now;
             now += delay;
-            let answered = pipeline.window(now).min(link / 10);
+            let answered = pipeline.window(16 << 10, now).min(link / 10);
             pipeline.answered(answered as u32, asked, now);
         }
-        assert!(pipeline.window(now) >= link / 10, "the link is full after six round trips");
+        assert!(
+            pipeline.window(16 << 10, now) >= link / 10,
+            "the link is full after six round trips"
+        );
     }
 
     #[test]
@@ -187,15 +201,37 @@ mod tests {
         let mut most = 0;
         for block in 0..400 {
             let now = Time::ZERO + Duration::from_millis(1) + Duration::from_micros(16_384) * block;
-            while asked + 16_384 <= pipeline.window(now) {
+            while asked + 16_384 <= pipeline.window(16 << 10, now) {
                 waiting.push_back(now);
                 asked += 16_384;
             }
             let then = waiting.pop_front().expect("something is asked");
             asked -= 16_384;
             pipeline.answered(16_384, then, now + Duration::from_micros(16_384));
-            most = most.max(pipeline.window(now));
+            most = most.max(pipeline.window(16 << 10, now));
         }
         assert!(most <= rate / 5, "{most} bytes in flight are 200 ms");
+    }
+    #[test]
+    fn a_link_that_takes_seconds_for_a_block_is_not_asked_for_ever_more() {
+        let (mut pipeline, mut now) = (Pipeline::default(), Time::ZERO);
+        for _ in 0..100 {
+            let asked = now;
+            now += Duration::from_secs(3);
+            pipeline.answered(16 << 10, asked, now);
+        }
+        assert_eq!(pipeline.window(16 << 10, now), limits::IN_FLIGHT_BYTES_MIN);
+    }
+
+    #[test]
+    fn the_slowest_answer_is_forgotten_in_time() {
+        let (mut pipeline, second) = (Pipeline::default(), Duration::from_secs(1));
+        assert_eq!(pipeline.slowest(), None);
+        pipeline.answered(1, Time::ZERO, Time::ZERO + 4 * second);
+        assert_eq!(pipeline.slowest(), Some(4 * second));
+        for _ in 0..40 {
+            pipeline.answered(1, Time::ZERO + 3 * second, Time::ZERO + 4 * second);
+        }
+        assert_eq!(pipeline.slowest(), Some(second));
     }
 }

@@ -324,6 +324,13 @@ impl Session {
         Some(self.pipeline.last_answer().map_or(oldest, |answer| answer.max(oldest)))
     }
 
+    /// For how long it has owed an answer, if that is `patience` or longer.
+    #[must_use]
+    pub fn silence(&self, patience: Duration, now: Time) -> Option<Duration> {
+        let silence = now.since(self.silent_since()?);
+        (silence >= patience).then_some(silence)
+    }
+
     /// Whether it has not served us for so long that this cannot be the greeting's delay.
     #[must_use]
     pub fn withholds(&self, now: Time) -> bool {

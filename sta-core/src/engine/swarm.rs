@@ -122,6 +122,8 @@ pub struct Swarm {
     extra: usize,
     /// How many times more to ask of everybody: [`Self::arrears`], as of the last piece or tick.
     behind: u64,
+    /// Who owes an answer for so long is silent: [`Self::usual_patience`], as of the last tick.
+    patience: Duration,
     /// When a peer that serves us was last sent something.
     giver_served: Time,
     told: (u64, u64),
@@ -172,6 +174,7 @@ impl Swarm {
             want_wait: peers::WANT_FIRST,
             extra: 0,
             behind: fetch::BEHIND_PIECES,
+            patience: fetch::PATIENCE_MIN,
             giver_served: Time::ZERO,
             told: (0, 0),
             outputs: VecDeque::new(),
@@ -357,6 +360,7 @@ impl Swarm {
         }
         self.next_tick = now + TICK;
         self.behind = self.arrears();
+        self.patience = self.usual_patience();
         self.dials_from = Time::ZERO;
         self.check_sessions(now);
         if now >= self.next_choke {

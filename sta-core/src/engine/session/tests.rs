@@ -114,8 +114,12 @@ fn silence_counts_from_the_oldest_request_or_the_last_answer() {
     let first = session.ask(block(1), at(1));
     session.ask(block(2), at(2));
     assert_eq!(session.silent_since(), Some(at(1)));
+    let patience = Duration::from_secs(2);
+    assert_eq!(session.silence(patience, at(2)), None);
+    assert_eq!(session.silence(patience, at(3)), Some(patience));
     session.answered(first, block(1), at(5)).expect("asked");
     assert_eq!(session.silent_since(), Some(at(5)));
+    assert_eq!(session.silence(patience, at(6)), None);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{Phase, Swarm};
 use crate::engine::assembly::nearest;
 use crate::engine::interface::{ConnId, Output};
@@ -18,8 +20,10 @@ use crate::wire::peer::PeerMessage;
 
 /// What a peer of unknown rate is taken to send, in bytes per second.
 const RATE_ASSUMED: u64 = 64 << 10;
-/// A peer that has sent nothing for so long, of what it was asked for, may be gone.
-const SILENCE: Duration = Duration::from_secs(1);
+/// Nothing comes of what a peer was asked for: twice what answers take of late, and this at the least and at the most, tell
+/// that something is amiss and the links not slow.
+pub(super) const PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PATIENCE_MAX: Duration = Duration::from_secs(20);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 /// The same for the last blocks of all: nothing else can be done meanwhile, and few are left to move to and fro.
@@ -52,7 +56,7 @@ impl Swarm {
         }
         loop {
             let Some(session) = self.sessions.get(&conn) else { return };
-            let window = Self::window(session, now) * self.behind / BEHIND_PIECES;
+            let window = self.window(session, now) * self.behind / BEHIND_PIECES;
             if session.choked_since.is_some() || session.asked_bytes() >= window {
                 return;
             }
@@ -124,10 +128,30 @@ impl Swarm {
         (BEHIND_PIECES + lag).min(BEHIND_MAX * BEHIND_PIECES)
     }
 
+    /// How long an answer may take. On slow links, or where many share one, a block alone takes seconds; but one peer that is
+    /// slower than most is not waited for any longer.
+    pub(super) fn usual_patience(&self) -> Duration {
+        let answers = self.sessions.values().filter_map(|session| session.pipeline.slowest());
+        let mut answers: SmallVec<[Duration; 16]> = answers.collect();
+        answers.sort_unstable();
+        let median = answers.get(answers.len() / 2).copied().unwrap_or_default();
+        (2 * median).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+
     /// A silent peer is asked for nothing more: it owes answers, and the first that comes shows that it is back.
-    pub(super) fn window(session: &Session, now: Time) -> u64 {
-        let silent = session.silent_since().is_some_and(|since| now.since(since) >= SILENCE);
-        if session.stalled || silent { 0 } else { session.pipeline.window(now) }
+    pub(super) fn window(&self, session: &Session, now: Time) -> u64 {
+        if session.stalled || session.silence(self.patience, now).is_some() {
+            return 0;
+        }
+        session.pipeline.window(self.block_bytes(session, now), now)
+    }
+
+    /// How large the blocks are that a peer is asked for.
+    fn block_bytes(&self, session: &Session, now: Time) -> u32 {
+        match self.config.block_bytes {
+            0 => session.pipeline.block_bytes(now),
+            fixed => fixed.min(self.layout.piece_bytes()),
+        }
     }
 
     fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
@@ -167,10 +191,7 @@ impl Swarm {
     /// Begins to fetch `piece` from `conn`.
     pub(super) fn start(&mut self, conn: ConnId, piece: u32, now: Time) {
         let Some(session) = self.sessions.get(&conn) else { return };
-        let block_bytes = match self.config.block_bytes {
-            0 => session.pipeline.block_bytes(now),
-            fixed => fixed,
-        };
+        let block_bytes = self.block_bytes(session, now);
         self.picker.close(piece);
         self.assembly.start(piece, block_bytes, conn);
     }
@@ -185,18 +206,18 @@ impl Swarm {
         let takes = |bytes: u64, rate: u64| {
             Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
         };
-        let silence = |holder: &Session| {
-            holder.silent_since().map_or(Duration::ZERO, |since| now.since(since))
-        };
-        // Who has been silent for a while is likely to stay so for as long again.
+        // Who has been silent for too long is likely to stay so for as long again.
         let waits = |holder: &Session| {
-            let silence = silence(holder).saturating_sub(SILENCE);
-            takes(holder.outstanding_bytes(), holder.pipeline.rate(now)) + 2 * silence
+            let silence = holder.silence(self.patience, now).unwrap_or_default();
+            let beyond = silence.saturating_sub(self.patience);
+            takes(holder.outstanding_bytes(), holder.pipeline.rate(now)) + 2 * beyond
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
         for (&other, holder) in &self.sessions {
             // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block.
-            if holder.pipeline.last_answer().is_none() && silence(holder) < SILENCE {
+            if holder.pipeline.last_answer().is_none()
+                && holder.silence(self.patience, now).is_none()
+            {
                 continue;
             }
             let waits = waits(holder);
@@ -215,10 +236,12 @@ impl Swarm {
         }
         let (waits, holder, block) = best?;
         // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste.
-        let rate = match self.sessions.get(&holder).map(silence) {
-            Some(silence) if silence >= SILENCE => session.pipeline.hoped_rate(now),
-            _ => session.pipeline.rate(now),
-        };
+        let moves = self
+            .sessions
+            .get(&holder)
+            .is_some_and(|holder| holder.silence(self.patience, now).is_none());
+        let pipeline = &session.pipeline;
+        let rate = if moves { pipeline.rate(now) } else { pipeline.hoped_rate(now) };
         let own = session.asked_bytes() + u64::from(block.len);
         let own = takes(own, rate) + session.pipeline.delay();
         if waits <= 3 * own + gain {

@@ -9,8 +9,6 @@
 //! that no two nodes wait for each other. Early requests have windows of their own, one piece at a time, and are never waited for
 //! long.
 
-use std::time::Duration;
-
 use smallvec::SmallVec;
 
 use super::{Phase, Swarm};
@@ -22,9 +20,6 @@ use crate::model::layout::Block;
 use crate::model::leaves::LeafHashes;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
-
-/// Who has answered no early request for so long is asked for the piece no more: whom it comes from may be gone.
-const EARLY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many windows are asked for early. With one, 64 receivers whose downlinks are twice as fast as their uplinks take 1.025 bounds,
 /// with two 1.023, with all of a piece 1.015; but then faster peers cannot help with it, and with mixed rates some runs take 1.27
@@ -97,7 +92,7 @@ impl Swarm {
     ) -> Option<Block> {
         let session = self.sessions.get(&conn)?;
         let asked = session.early_bytes(now)?;
-        if asked >= EARLY_WINDOWS * Self::window(session, now) {
+        if asked >= EARLY_WINDOWS * self.window(session, now) {
             return None;
         }
         let piece = match begun {
@@ -120,7 +115,7 @@ impl Swarm {
         let conns: Vec<_> = self.sessions.keys().copied().collect();
         for conn in conns {
             let Some(session) = self.sessions.get_mut(&conn) else { continue };
-            let ids = session.early_in_vain(EARLY_PATIENCE, now);
+            let ids = session.early_in_vain(self.patience, now);
             let blocks: Vec<_> = ids.iter().filter_map(|&id| session.give_up(id)).collect();
             for id in ids {
                 self.send(conn, PeerMessage::Cancel { id }, now);
