@@ -6,15 +6,14 @@
 
 mod programs;
 
-use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
-use sta_core::wire::frame::{PREAMBLE, encode};
-use sta_core::wire::tracker::ToTracker;
+use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
+use sta_core::wire::tracker::{FromTracker, ToTracker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -55,32 +54,42 @@ fn tracker() -> (Program, SocketAddr) {
     start_tracker(command, Ipv4Addr::LOCALHOST.into())
 }
 
-async fn say(stream: &mut TcpStream, messages: &[ToTracker]) {
-    let mut bytes = Vec::new();
-    messages.iter().for_each(|message| encode(message, 0, &mut bytes));
-    stream.write_all(&bytes).await.expect("written");
+/// A connection with the tracker.
+struct Client {
+    stream: TcpStream,
+    decoder: FrameDecoder,
 }
 
-/// Connected, and past `hello`.
-async fn connect(at: SocketAddr, name: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(at).await.expect("connected");
-    stream.set_nodelay(true).expect("an option of TCP");
-    stream.write_all(PREAMBLE).await.expect("written");
-    let node = format!("node-{name}").parse().expect("a name");
-    say(&mut stream, &[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
-    stream
-}
+impl Client {
+    /// Connected, and past `hello`.
+    async fn connect(at: SocketAddr, name: usize) -> Self {
+        let mut stream = TcpStream::connect(at).await.expect("connected");
+        stream.set_nodelay(true).expect("an option of TCP");
+        stream.write_all(PREAMBLE).await.expect("written");
+        let mut client = Self { stream, decoder: FrameDecoder::new(TRACKER_LIMITS, 64 << 10) };
+        let node = format!("node-{name}").parse().expect("a name");
+        client.say(&[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
+        client
+    }
 
-/// Asks for an answer and reads until it is there: everything said before has been taken.
-async fn settle(stream: &mut TcpStream) {
-    say(stream, &[ToTracker::Ping]).await;
-    let (mut heard, mut buffer) = (VecDeque::new(), vec![0; 64 << 10]);
-    loop {
-        let read = stream.read(&mut buffer).await.expect("read");
-        assert!(read > 0, "the tracker hung up");
-        heard.extend(&buffer[..read]);
-        if heard.make_contiguous().ends_with(br#"{"t":"pong"}"#) {
-            return;
+    async fn say(&mut self, messages: &[ToTracker]) {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| encode(message, 0, &mut bytes));
+        self.stream.write_all(&bytes).await.expect("written");
+    }
+
+    /// Asks for an answer and reads until it is there: everything said before has been taken.
+    async fn settle(&mut self) {
+        self.say(&[ToTracker::Ping]).await;
+        let mut answered = false;
+        while !answered {
+            let read = self.stream.read(self.decoder.space()).await.expect("read");
+            assert!(read > 0, "the tracker hung up");
+            self.decoder.filled(read);
+            // It may go on to speak of peers.
+            while let Some((message, _)) = self.decoder.next_message().expect("frames") {
+                answered |= matches!(message, FromTracker::Pong);
+            }
         }
     }
 }
@@ -92,29 +101,29 @@ fn now() -> Instant {
 
 async fn rate(batch: usize, every: &str) {
     let (tracker, at) = tracker();
-    let mut streams = Vec::new();
+    let mut clients = Vec::new();
     for name in 0..CONNECTIONS {
-        let mut stream = connect(at, name).await;
+        let mut client = Client::connect(at, name).await;
         let join = ToTracker::Join { torrent: TORRENT, pieces: PIECES, have: vec![], want: 10 };
-        say(&mut stream, &[join]).await;
-        settle(&mut stream).await;
-        streams.push(stream);
+        client.say(&[join]).await;
+        client.settle().await;
+        clients.push(client);
     }
     let mut bytes = Vec::new();
     let (begun, used) = (now(), tracker.processor_time());
     for round in 0..MESSAGES / CONNECTIONS / batch {
-        for stream in &mut streams {
+        for client in &mut clients {
             bytes.clear();
             for i in 0..batch {
                 let piece = ((round * batch + i) as u32 * 7_919) % PIECES;
                 let p = vec![PieceRange::one(piece)];
                 encode(&ToTracker::Have { torrent: TORRENT, p }, 0, &mut bytes);
             }
-            stream.write_all(&bytes).await.expect("written");
+            client.stream.write_all(&bytes).await.expect("written");
         }
     }
-    for stream in &mut streams {
-        settle(stream).await;
+    for client in &mut clients {
+        client.settle().await;
     }
     let (wall, used) =
         (begun.elapsed().max(Duration::from_millis(1)), tracker.processor_time() - used);
@@ -131,22 +140,22 @@ async fn rate(batch: usize, every: &str) {
 async fn memory(what: &str, torrents: u32, have: Vec<PieceRange>) {
     const NODES: usize = 10;
     let (tracker, at) = tracker();
-    let mut streams = Vec::new();
+    let mut clients = Vec::new();
     for name in 0..NODES {
-        let mut stream = connect(at, name).await;
-        settle(&mut stream).await;
-        streams.push(stream);
+        let mut client = Client::connect(at, name).await;
+        client.settle().await;
+        clients.push(client);
     }
     let resident = || memory_of(tracker.0.id(), "VmRSS").expect("it runs");
     let before = resident();
     // By turns: who says nothing for a minute is forgotten.
     for torrent in 0..torrents {
-        for stream in &mut streams {
+        for client in &mut clients {
             let mut hash = [0; 20];
             hash[..4].copy_from_slice(&torrent.to_be_bytes());
             let (torrent, have) = (InfoHash(hash), have.clone());
-            say(stream, &[ToTracker::Join { torrent, pieces: PIECES, have, want: 10 }]).await;
-            settle(stream).await;
+            client.say(&[ToTracker::Join { torrent, pieces: PIECES, have, want: 10 }]).await;
+            client.settle().await;
         }
     }
     let leases = NODES as u64 * u64::from(torrents);

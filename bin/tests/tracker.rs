@@ -149,6 +149,13 @@ impl Client {
     }
 }
 
+/// One of many torrents.
+fn numbered(i: u32) -> InfoHash {
+    let mut hash = [0; 20];
+    hash[..4].copy_from_slice(&i.to_be_bytes());
+    InfoHash(hash)
+}
+
 async fn rows(at: SocketAddr) -> Vec<StatusRow> {
     status(&TcpTransport::new(), &Address::from(at), None).await.expect("answered")
 }
@@ -279,15 +286,8 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
         let mut deaf = Client::connect(at).await;
         let mut many = Client::hello(at, "many").await;
         for i in 0..2_000u32 {
-            let mut hash = [0; 20];
-            hash[..4].copy_from_slice(&i.to_be_bytes());
-            many.say(&ToTracker::Join {
-                torrent: InfoHash(hash),
-                pieces: 1,
-                have: vec![],
-                want: 0,
-            })
-            .await;
+            let torrent = numbered(i);
+            many.say(&ToTracker::Join { torrent, pieces: 1, have: vec![], want: 0 }).await;
         }
         many.settle().await;
         let mut asks = Vec::new();
@@ -299,6 +299,34 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
                 break;
             }
             honest.settle().await;
+        }
+    });
+}
+
+/// What the tracker has to say to a node in many torrents comes all at once, before the node could have read any of it.
+#[test]
+fn a_client_in_many_torrents_is_told_of_peers_in_all_of_them_at_once() {
+    const TORRENTS: u32 = 500;
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let mut joins = Vec::new();
+        for i in 0..TORRENTS {
+            let torrent = numbered(i);
+            encode(&ToTracker::Join { torrent, pieces: 1, have: vec![], want: 10 }, 0, &mut joins);
+        }
+        let mut first = Client::hello(at, "first").await;
+        first.send(&joins).await;
+        first.settle().await;
+        let mut second = Client::hello(at, "second").await;
+        second.send(&joins).await;
+        for i in 0..TORRENTS {
+            match second.hear().await {
+                FromTracker::Peers { torrent, peers } => {
+                    assert_eq!((torrent, peers.len()), (numbered(i), 1));
+                }
+                other => panic!("{other:?} instead of peers"),
+            }
         }
     });
 }

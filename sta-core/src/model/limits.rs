@@ -112,9 +112,13 @@ pub const PEERS_PER_MESSAGE_MAX: usize = 200;
 pub const ADDRESSES_PER_TORRENT_MAX: usize = 1_000;
 /// Connections of one tracker: what a system lets a process open, with some to spare.
 pub const TRACKER_CONNECTIONS_MAX: usize = 16_384;
-/// Messages that wait for a tracker's client to read them; a longer queue drops the client.
-pub const TRACKER_QUEUE_MAX: usize = 64;
-/// Bytes of a `.torrent` file in one message of a tracker: with [`TRACKER_QUEUE_MAX`] of them a client that does not read costs 16 MiB.
+/// Bytes that wait for a tracker's client to read them, beyond which it is dropped: what is said at once to a node in
+/// [`TORRENTS_PER_NODE_MAX`] torrents with [`GRAPH_DEGREE`] neighbours in each.
+pub const TRACKER_OUTBOX_BYTES_MAX: usize = 16 << 20;
+/// Bytes that wait for a tracker to read them, beyond which a node connects to it anew: all it has, after a reconnection, with
+/// every other one of [`PIECES_PER_NODE_MAX`] pieces lacking. It is the node's own memory.
+pub const TRACKER_LINK_OUTBOX_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a `.torrent` file in one message of a tracker: 256 KiB in base64, well inside a header.
 pub const TORRENT_CHUNK_BYTES: usize = 192 << 10;
 /// A client that takes no byte for so long is dropped.
 pub const TRACKER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,7 +126,7 @@ pub const TRACKER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TRACKER_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows in one message of a status answer: at most 400 bytes each, well inside a header.
 pub const STATUS_ROWS_PER_MESSAGE: usize = 1_000;
-/// Rows of a whole status answer: a quarter of what [`TRACKER_QUEUE_MAX`] holds.
+/// Rows of a whole status answer: at most 400 bytes each, under half of [`TRACKER_OUTBOX_BYTES_MAX`].
 pub const STATUS_ROWS_MAX: usize = 16_000;
 
 /// A node that is silent for so long is forgotten: two lost pings, and a reconnection at the longest wait.

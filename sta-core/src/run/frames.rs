@@ -2,18 +2,20 @@
 //! and a reader and a writer of their own.
 
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
 use crate::io::transport::{Batch, RecvHalf, SendHalf};
 use crate::model::limits;
 use crate::wire::frame::{FrameDecoder, FrameError, PREAMBLE, encode};
 
-/// A buffer larger than this is given back once it is empty: few messages are as large as a status answer.
-const KEPT_BYTES: usize = 64 << 10;
+/// A buffer larger than this is given back once it is empty: a tracker has two for each of thousands of connections, and
+/// few messages are as large as a status answer.
+const KEPT_BYTES: usize = 4 << 10;
 
 /// Why there is nothing more to read.
 #[derive(Debug, thiserror::Error)]
@@ -51,26 +53,96 @@ pub async fn read_messages<M: DeserializeOwned>(
     Ok(messages)
 }
 
-/// Sends the preamble and then what comes in `queue`, all that waits in one go, until the queue is closed and empty.
-///
-/// # Errors
-/// If the connection breaks, or takes no byte for [`limits::TRACKER_WRITE_TIMEOUT`].
-pub async fn write_messages<M: Serialize>(
-    send: &mut (dyn SendHalf + 'static),
-    queue: &mut mpsc::Receiver<M>,
-) -> io::Result<()> {
-    let mut batch = Batch::default();
-    batch.heads.extend_from_slice(PREAMBLE);
-    let mut messages = Vec::new();
-    while queue.recv_many(&mut messages, limits::TRACKER_QUEUE_MAX).await > 0 {
-        for message in messages.drain(..) {
-            encode(&message, 0, &mut batch.heads);
+/// Frames that wait to be sent over one connection: encoded at once, and bounded by their bytes.
+#[derive(Debug)]
+pub struct Outbox {
+    waiting: Waiting,
+    wake: mpsc::Sender<()>,
+    bytes_max: usize,
+}
+
+/// What an [`Outbox`] holds, for the task that sends it.
+#[derive(Debug)]
+pub struct Outgoing {
+    waiting: Waiting,
+    woken: mpsc::Receiver<()>,
+}
+
+type Waiting = Arc<Mutex<Vec<u8>>>;
+
+/// Why an [`Outbox`] takes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// More waits already than it may hold.
+    #[error("{0} bytes wait for it, and it does not read them")]
+    Full(usize),
+    /// The task that sends has ended.
+    #[error("nothing can be sent to it any more")]
+    Closed,
+}
+
+/// An outbox that takes a message as long as at most `bytes_max` wait. The preamble is in it already.
+#[must_use]
+pub fn outbox(bytes_max: usize) -> (Outbox, Outgoing) {
+    let waiting = Waiting::new(Mutex::new(PREAMBLE.to_vec()));
+    let (wake, woken) = mpsc::channel(1);
+    (Outbox { waiting: waiting.clone(), wake, bytes_max }, Outgoing { waiting, woken })
+}
+
+impl Outbox {
+    /// Adds a message without a body.
+    ///
+    /// # Errors
+    /// If it is full, or if nobody will send.
+    pub fn push(&self, message: &impl Serialize) -> Result<(), OutboxError> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() > self.bytes_max {
+            return Err(OutboxError::Full(waiting.len()));
         }
-        timeout(limits::TRACKER_WRITE_TIMEOUT, send.send(&mut batch)).await??;
-        batch.clear();
-        if batch.heads.capacity() > KEPT_BYTES {
-            batch.heads = Vec::new();
+        encode(message, 0, &mut waiting);
+        drop(waiting);
+        match self.wake.try_send(()) {
+            Err(TrySendError::Closed(())) => Err(OutboxError::Closed),
+            // One call to wake up is enough for all that waits.
+            Err(TrySendError::Full(())) | Ok(()) => Ok(()),
         }
     }
-    Ok(())
+}
+
+impl Outgoing {
+    /// Puts what waits in place of `empty`, once there is something; false if nothing will come any more.
+    async fn swap(&mut self, empty: &mut Vec<u8>) -> bool {
+        let open = self.woken.recv().await.is_some();
+        std::mem::swap(&mut *lock(&self.waiting), empty);
+        open || !empty.is_empty()
+    }
+
+    /// Sends all that waits in one go, again and again, until the outbox is dropped and empty.
+    ///
+    /// # Errors
+    /// If the connection breaks, or takes no byte for [`limits::TRACKER_WRITE_TIMEOUT`].
+    pub async fn send_all(mut self, send: &mut (dyn SendHalf + 'static)) -> io::Result<()> {
+        let mut batch = Batch::default();
+        while self.swap(&mut batch.heads).await {
+            let mut sent = 0;
+            loop {
+                match timeout(limits::TRACKER_WRITE_TIMEOUT, send.send(&mut batch)).await {
+                    Ok(done) => break done?,
+                    // It is slow, but reads.
+                    Err(_) if batch.heads_sent > sent => sent = batch.heads_sent,
+                    Err(late) => return Err(late.into()),
+                }
+            }
+            batch.clear();
+            if batch.heads.capacity() > KEPT_BYTES {
+                batch.heads = Vec::new();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Vec<u8>> {
+    // Whole frames only: a message that cannot be encoded is a bug, which has been reported by the panic.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

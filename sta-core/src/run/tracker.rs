@@ -1,7 +1,7 @@
 //! The shell of a tracker: owns the registry, feeds it what clients say, and does what it says.
 //!
 //! One owner with one inbox. A reader per connection hands over all messages of one read in one go; a writer per
-//! connection takes them from a short queue. A client whose queue is full is dropped: the owner waits for nobody. The inbox
+//! connection takes them from an outbox. A client whose outbox is full is dropped: the owner waits for nobody. The inbox
 //! is bounded, so that clients who say more than the owner can hear are slowed by their connections.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::sleep;
 
-use super::frames::{read_messages, write_messages};
+use super::frames::{Outbox, Outgoing, outbox, read_messages};
 use crate::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
 use crate::io::clock::Clock;
 use crate::io::lease_store::{LeaseStore, LeaseStoreError};
@@ -154,7 +154,7 @@ struct Owner {
 }
 
 struct Client {
-    queue: mpsc::Sender<FromTracker>,
+    outbox: Outbox,
     reader: AbortHandle,
     writer: AbortHandle,
 }
@@ -219,17 +219,17 @@ impl Owner {
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let (queue, queued) = mpsc::channel(limits::TRACKER_QUEUE_MAX);
+        let (outbox, outgoing) = outbox(limits::TRACKER_OUTBOX_BYTES_MAX);
         let reader = self.tasks.spawn(read(conn, recv, self.inbox.clone()));
-        let writer = self.tasks.spawn(write(conn, send, queued));
-        self.clients.insert(conn, Client { queue, reader, writer });
+        let writer = self.tasks.spawn(write(conn, send, outgoing));
+        self.clients.insert(conn, Client { outbox, reader, writer });
         self.registry.handle(Input::Opened { conn, remote, local }, now);
     }
 
     fn drain(&mut self, now: Time) {
         while let Some(output) = self.registry.poll_output() {
             match output {
-                Output::Send { conn, message } => self.send(conn, message, now),
+                Output::Send { conn, message } => self.send(conn, &message, now),
                 Output::Close { conn, why } => {
                     tracing::debug!(conn = conn.0, why, "a client is dropped");
                     if let Some(client) = self.clients.remove(&conn) {
@@ -247,10 +247,10 @@ impl Owner {
         }
     }
 
-    fn send(&mut self, conn: ConnId, message: FromTracker, now: Time) {
+    fn send(&mut self, conn: ConnId, message: &FromTracker, now: Time) {
         let Some(client) = self.clients.get(&conn) else { return };
-        if let Err(error) = client.queue.try_send(message) {
-            tracing::debug!(conn = conn.0, %error, "a client does not read, and is dropped");
+        if let Err(error) = client.outbox.push(message) {
+            tracing::debug!(conn = conn.0, %error, "a client is dropped");
             client.reader.abort();
             client.writer.abort();
             self.clients.remove(&conn);
@@ -292,8 +292,8 @@ async fn read(conn: ConnId, mut recv: Box<dyn RecvHalf>, inbox: mpsc::Sender<ToO
     }
 }
 
-async fn write(conn: ConnId, mut send: Box<dyn SendHalf>, mut queue: mpsc::Receiver<FromTracker>) {
-    if let Err(error) = write_messages(send.as_mut(), &mut queue).await {
+async fn write(conn: ConnId, mut send: Box<dyn SendHalf>, outgoing: Outgoing) {
+    if let Err(error) = outgoing.send_all(send.as_mut()).await {
         tracing::debug!(conn = conn.0, %error, "cannot send to a client");
     }
 }

@@ -349,7 +349,7 @@ impl Owner {
             Output::TrackerDial { tracker } => self.dial_tracker(tracker),
             Output::TrackerSend { tracker, message } => {
                 if let Some(link) = self.links.get(&tracker) {
-                    link.send(message);
+                    link.send(&message);
                 }
             }
             Output::TrackerClose { tracker } => {

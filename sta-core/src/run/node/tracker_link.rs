@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::io::transport::Transport;
 use crate::model::address::Address;
 use crate::model::limits;
-use crate::run::frames::{read_messages, write_messages};
+use crate::run::frames::{Outbox, outbox, read_messages};
 use crate::wire::frame::{FrameDecoder, TRACKER_LIMITS, TRACKER_READ_BYTES};
 use crate::wire::tracker::{FromTracker, ToTracker};
 
@@ -29,13 +28,13 @@ pub(super) enum FromLink {
 pub(super) struct TrackerLink {
     /// Tells this link from earlier ones with the same tracker.
     pub(super) number: u64,
-    queue: mpsc::Sender<ToTracker>,
+    outbox: Outbox,
     reader: AbortHandle,
 }
 
 impl TrackerLink {
-    pub(super) fn send(&self, message: ToTracker) {
-        if self.queue.try_send(message).is_err() {
+    pub(super) fn send(&self, message: &ToTracker) {
+        if self.outbox.push(message).is_err() {
             // The tracker reads nothing. Without its reader the link ends, and the node tries anew.
             self.reader.abort();
         }
@@ -56,7 +55,7 @@ pub(super) fn start(
     deliver: impl Fn(FromLink) + Send + 'static,
     tasks: &mut JoinSet<()>,
 ) -> TrackerLink {
-    let (queue, queued) = mpsc::channel(limits::PEER_QUEUE_MAX);
+    let (outbox, outgoing) = outbox(limits::TRACKER_LINK_OUTBOX_BYTES_MAX);
     let (opened, halves) = tokio::sync::oneshot::channel();
     let reader = tasks.spawn(async move {
         let dialled = timeout(limits::DIAL_TIMEOUT, transport.connect(&tracker)).await;
@@ -79,9 +78,9 @@ pub(super) fn start(
         }
     });
     tasks.spawn(async move {
-        let (Ok(mut send), mut queued) = (halves.await, queued) else { return };
+        let Ok(mut send) = halves.await else { return };
         // An error shows on the reading side, which reports it.
-        let _ = write_messages(&mut *send, &mut queued).await;
+        let _ = outgoing.send_all(&mut *send).await;
     });
-    TrackerLink { number, queue, reader }
+    TrackerLink { number, outbox, reader }
 }
