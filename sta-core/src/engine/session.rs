@@ -108,6 +108,7 @@ pub struct Session {
     asked_early: usize,
     asked_bytes: u64,
     early_bytes: u64,
+    given_up_bytes: u64,
     /// When an early request was last made or answered.
     early_since: Time,
     /// Until then the peer is not asked early.
@@ -139,6 +140,7 @@ impl Session {
             asked_early: 0,
             asked_bytes: 0,
             early_bytes: 0,
+            given_up_bytes: 0,
             early_since: now,
             early_from: Time::ZERO,
             next_id: 0,
@@ -209,6 +211,13 @@ impl Session {
         self.asked_bytes + self.early_bytes
     }
 
+    /// Bytes asked for in all and not answered. Those given up count: they come before what was asked for later, until the peer hears
+    /// that they need not.
+    #[must_use]
+    pub const fn owed_bytes(&self) -> u64 {
+        self.asked_bytes + self.early_bytes + self.given_up_bytes
+    }
+
     /// The requests neither answered nor given up, oldest first.
     pub fn asked(&self) -> impl DoubleEndedIterator<Item = (u64, Asked)> + '_ {
         self.asked.iter().filter(|(_, asked)| !asked.cancelled).copied()
@@ -226,9 +235,7 @@ impl Session {
                 if asked.early {
                     self.early_since = now;
                 }
-                if !asked.cancelled {
-                    self.uncount(asked);
-                }
+                self.uncount(asked);
                 Ok(asked)
             }
             _ => Err(Misbehaviour::Unasked),
@@ -247,9 +254,7 @@ impl Session {
             self.have.remove(asked.block.piece);
             withdrawn = self.offered.remove(asked.block.piece);
         }
-        if !asked.cancelled {
-            self.uncount(asked);
-        }
+        self.uncount(asked);
         Some(Rejected { block: asked.block, waited: !asked.cancelled, withdrawn })
     }
 
@@ -257,18 +262,20 @@ impl Session {
     pub fn give_up(&mut self, id: u64) -> Option<Block> {
         let at = self.asked.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         let (_, asked) = self.asked.get_mut(at).filter(|(_, asked)| !asked.cancelled)?;
+        let before = *asked;
         asked.cancelled = true;
-        let asked = *asked;
-        self.uncount(asked);
-        Some(asked.block)
+        self.uncount(before);
+        self.given_up_bytes += u64::from(before.block.len);
+        Some(before.block)
     }
 
     fn uncount(&mut self, asked: Asked) {
-        if asked.early {
-            self.early_bytes -= u64::from(asked.block.len);
-        } else {
-            self.asked_bytes -= u64::from(asked.block.len);
-        }
+        let bytes = match asked {
+            Asked { cancelled: true, .. } => &mut self.given_up_bytes,
+            Asked { early: true, .. } => &mut self.early_bytes,
+            Asked { .. } => &mut self.asked_bytes,
+        };
+        *bytes -= u64::from(asked.block.len);
     }
 
     /// Bytes asked for early, not here, and not given up; `None` while it is not to be asked early.
@@ -303,6 +310,7 @@ impl Session {
     pub fn void_asked(&mut self) {
         self.asked_bytes = 0;
         self.early_bytes = 0;
+        self.given_up_bytes = 0;
         self.asked_early = 0;
         self.asked.clear();
     }

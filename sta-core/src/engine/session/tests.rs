@@ -143,3 +143,18 @@ fn what_is_asked_early_takes_no_room_and_is_not_waited_for_long() {
     session.ask(block(3), Time::ZERO);
     assert_eq!(session.asked_bytes(), 16 << 10);
 }
+
+#[test]
+fn what_was_given_up_is_owed_until_it_is_answered() {
+    let (mut session, at) = (session(), Time::ZERO);
+    session.gained(&[PieceRange(0, 2)]).expect("they exist");
+    let ids = [0, 1, 2].map(|piece| session.ask(block(piece), at));
+    session.give_up(ids[0]);
+    session.give_up(ids[1]);
+    assert_eq!((session.outstanding_bytes(), session.owed_bytes()), (16 << 10, 48 << 10));
+    session.answered(ids[0], block(0), at).expect("asked");
+    session.rejected(ids[1], RejectReason::Cancelled, at);
+    assert_eq!(session.owed_bytes(), 16 << 10);
+    session.void_asked();
+    assert_eq!(session.owed_bytes(), 0);
+}

@@ -28,6 +28,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(20);
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 /// The same for the last blocks of all: nothing else can be done meanwhile, and few are left to move to and fro.
 const GAIN_MIN_LAST: Duration = Duration::from_millis(100);
+/// When no more blocks than this lack, what a holder sends before them counts even if it was given up (a cancel that waits behind
+/// uploads of our own is late), and an idle peer is expected to do again what it did. With more, blocks would move to and fro.
+const LAST_BLOCKS: usize = 16;
 /// A node asks for twice as much at a time when it has so many pieces fewer than its neighbours.
 pub(super) const BEHIND_PIECES: u64 = 8;
 /// And for no more than so many times as much.
@@ -201,7 +204,11 @@ impl Swarm {
     /// The peer with the longest queue, in time, gives up its last block if this one would be done with it in half
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        let gain = if self.picker.open().count() == 0 { GAIN_MIN_LAST } else { GAIN_MIN };
+        let none_open = self.picker.open().count() == 0;
+        let gain = if none_open { GAIN_MIN_LAST } else { GAIN_MIN };
+        let lacking =
+            || self.sessions.values().map(|session| session.asked().count()).sum::<usize>();
+        let few = none_open && lacking() <= LAST_BLOCKS;
         let session = self.sessions.get(&conn)?;
         let takes = |bytes: u64, rate: u64| {
             Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
@@ -210,7 +217,8 @@ impl Swarm {
         let waits = |holder: &Session| {
             let silence = holder.silence(self.patience, now).unwrap_or_default();
             let beyond = silence.saturating_sub(self.patience);
-            takes(holder.outstanding_bytes(), holder.pipeline.rate(now)) + 2 * beyond
+            let before = if few { holder.owed_bytes() } else { holder.outstanding_bytes() };
+            takes(before, holder.pipeline.rate(now)) + 2 * beyond
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
         for (&other, holder) in &self.sessions {
@@ -235,13 +243,13 @@ impl Swarm {
             }
         }
         let (waits, holder, block) = best?;
-        // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste.
+        // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste. Not so at the end.
         let moves = self
             .sessions
             .get(&holder)
             .is_some_and(|holder| holder.silence(self.patience, now).is_none());
         let pipeline = &session.pipeline;
-        let rate = if moves { pipeline.rate(now) } else { pipeline.hoped_rate(now) };
+        let rate = if moves && !few { pipeline.rate(now) } else { pipeline.hoped_rate(now) };
         let own = session.asked_bytes() + u64::from(block.len);
         let own = takes(own, rate) + session.pipeline.delay();
         if waits <= 3 * own + gain {
