@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
-use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
+use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -66,7 +66,8 @@ impl Client {
         let mut stream = TcpStream::connect(at).await.expect("connected");
         stream.set_nodelay(true).expect("an option of TCP");
         stream.write_all(PREAMBLE).await.expect("written");
-        let mut client = Self { stream, decoder: FrameDecoder::new(TRACKER_LIMITS, 64 << 10) };
+        let mut client =
+            Self { stream, decoder: FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES) };
         let node = format!("node-{name}").parse().expect("a name");
         client.say(&[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
         client

@@ -17,6 +17,9 @@ use crate::wire::frame::{FrameDecoder, FrameError, PREAMBLE, encode};
 /// few messages are as large as a status answer.
 const KEPT_BYTES: usize = 4 << 10;
 
+/// Of what is sent in one go so much must be taken in time. Who takes it byte by byte would hold the memory of all of it for ever.
+const PART_BYTES: usize = 64 << 10;
+
 /// Why there is nothing more to read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -120,7 +123,7 @@ impl Outgoing {
     /// Sends all that waits in one go, again and again, until the outbox is dropped and empty.
     ///
     /// # Errors
-    /// If the connection breaks, or takes no byte for [`limits::TRACKER_WRITE_TIMEOUT`].
+    /// If the connection breaks, or takes too little in [`limits::TRACKER_WRITE_TIMEOUT`]: neither all nor 64 KiB.
     pub async fn send_all(mut self, send: &mut (dyn SendHalf + 'static)) -> io::Result<()> {
         let mut batch = Batch::default();
         while self.swap(&mut batch.heads).await {
@@ -129,7 +132,7 @@ impl Outgoing {
                 match timeout(limits::TRACKER_WRITE_TIMEOUT, send.send(&mut batch)).await {
                     Ok(done) => break done?,
                     // It is slow, but reads.
-                    Err(_) if batch.heads_sent > sent => sent = batch.heads_sent,
+                    Err(_) if batch.heads_sent - sent >= PART_BYTES => sent = batch.heads_sent,
                     Err(late) => return Err(late.into()),
                 }
             }
