@@ -51,6 +51,8 @@ class Job:
 
 class Contender:
     COMPLETE = "complete"
+    # What it verifies by; `None`: by nothing.
+    hash_name = "SHA-1"
 
     def describe(self, job, tracker):
         """Makes what is needed beforehand; `tracker` is the address of the host where the tracker will be."""
@@ -67,6 +69,7 @@ class Contender:
 
 class TcpCopy(Contender):
     name = "tcpcopy"
+    hash_name = None
 
     def serve(self, job, host, folder):
         process = host.run(*PYTHON, CLIENTS / "plain_copy.py", "send", job.content)

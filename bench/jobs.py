@@ -146,18 +146,40 @@ def rounds(args, default, one, warm_up=False):
     return rows
 
 
+def cpu(row):
+    """Processor seconds of both sides of a transfer."""
+    return row["send cpu"] + row["receive cpu"]
+
+
 def one_hop(args):
     mib = args.mib or 2048
     job = Job(content(args, mib, args.files), MIB, args.dir, "bulk")
     default = ["tcpcopy", "sta", "sta sha1", "libtorrent", "libtorrent debian", "aria2", "rqbit"]
-    rows = rounds(args, default, lambda contender: transfer(args, job, contender, 1, 1), warm_up=True)
-    copy = {row["round"]: row["last"] for row in rows if row["contender"] == "tcpcopy"}
+
+    def one(contender):
+        figures = transfer(args, job, contender, 1, 1)
+        if contender.hash_name and not args.files:
+            _, figures["hash cpu"] = making.timed(making.hash_alone(contender.hash_name, job.content))
+        return figures
+
+    rows = rounds(args, default, one, warm_up=True)
+    copies = {row["round"]: row for row in rows if row["contender"] == "tcpcopy"}
+
+    def over_copy(row):
+        return row["last"] / copies[row["round"]]["last"] if row["round"] in copies else None
+
+    def over_copy_and_hash(row):
+        if row["round"] not in copies or "hash cpu" not in row:
+            return None
+        return cpu(row) / (cpu(copies[row["round"]]) + row["hash cpu"])
+
     columns = {
         "s": lambda row: row["last"],
         "MiB/s": lambda row: mib / row["last"],
-        "/ tcpcopy": lambda row: row["last"] / copy[row["round"]] if row["round"] in copy else None,
+        "/ tcpcopy": over_copy,
         "sender CPU s": lambda row: row["send cpu"],
         "receiver CPU s": lambda row: row["receive cpu"],
+        "CPU / (tcpcopy + hash)": over_copy_and_hash,
         "sender anonymous MiB": lambda row: row["send anon"] / MIB,
         "receiver anonymous MiB": lambda row: row["receive anon"] / MIB,
     }
@@ -181,7 +203,7 @@ def swarm(args):
         "mean s": lambda row: row["mean"],
         "last / bound": lambda row: row["last"] / bound,
         "copies sent by the source": lambda row: row["copies"],
-        "CPU s of all": lambda row: row["send cpu"] + row["receive cpu"],
+        "CPU s of all": cpu,
         "anonymous MiB, largest receiver": lambda row: row["receive anon"] / MIB,
     }
     links = f"every link {args.mbit:g} Mbit/s both ways, queue of 20 ms"

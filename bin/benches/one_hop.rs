@@ -30,7 +30,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use sha1::Digest as _;
 
 use cable::{Network, Side};
-use hop::{Arguments, Content, line, median, now};
+use hop::{Alone, Arguments, Content, line, median, now};
 use programs::{Program, memory, start_tracker};
 
 /// How often the memory of the processes is looked at.
@@ -93,22 +93,31 @@ fn compare(arguments: &Arguments) {
             let one = transfer(&network, content, *way);
             figures.extend((round > 0).then_some(one));
         }
-        blake3.push(content.hash_alone(blake3::hash));
-        sha1.push(content.hash_alone(|bytes| sha1::Sha1::digest(bytes)));
+        let by_blake3 = content.hash_alone(blake3::hash);
+        let by_sha1 = content.hash_alone(|bytes| sha1::Sha1::digest(bytes));
+        if round > 0 {
+            blake3.push(by_blake3);
+            sha1.push(by_sha1);
+        }
     }
-    let (blake3, sha1) = (median(blake3.into_iter()), median(sha1.into_iter()));
     println!(
         "| contender | wall s | / tcpcopy | / hash alone | CPU s/GiB: sender | receiver | together / (tcpcopy + hash) | \
          anonymous MiB: sender | receiver |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (way, own) in ways.iter().zip(&figures) {
-        let hash = way.blake3.map_or(0.0, |with| if with { blake3 } else { sha1 });
+        let hash: &[Alone] = way.blake3.map_or(&[], |with| if with { &blake3 } else { &sha1 });
         let copy = ways.iter().position(|w| w.blake3.is_none() && w.files == way.files);
         row(way, own, copy.map(|copy| &*figures[copy]), hash, content.mib as f64 / 1024.0);
     }
-    println!("| BLAKE3 alone, one thread | {blake3:.2} | | | | | | | |");
-    println!("| SHA-1 alone, one thread | {sha1:.2} | | | | | | | |");
+    for (name, alone) in [("BLAKE3", &blake3), ("SHA-1", &sha1)] {
+        let of = |part: fn(&Alone) -> f64| median(alone.iter().map(part));
+        println!(
+            "| {name} alone, all cores | {:.2} | | | | {:.2} | | | |",
+            of(|a| a.wall),
+            of(|a| a.cpu) / (content.mib as f64 / 1024.0)
+        );
+    }
     let _ = std::fs::remove_dir_all(content.target());
     if !arguments.keep {
         let _ = std::fs::remove_dir_all(content.source());
@@ -131,22 +140,25 @@ fn network() -> Network {
     network
 }
 
-fn row(way: &Way, own: &[Figures], copy: Option<&[Figures]>, hash: f64, gib: f64) {
+/// `hash` has as many rounds as the others, or none where nothing is hashed.
+fn row(way: &Way, own: &[Figures], copy: Option<&[Figures]>, hash: &[Alone], gib: f64) {
     let of = |part: fn(&Figures) -> f64| median(own.iter().map(part));
-    let against = |ratio: &dyn Fn(&Figures, &Figures) -> f64| {
-        let pairs = own.iter().zip(copy.unwrap_or_default());
-        median(pairs.map(|(own, copy)| ratio(own, copy)))
-    };
+    let copy = copy.unwrap_or_default();
+    let of_copy = median(own.iter().zip(copy).map(|(own, copy)| own.wall / copy.wall));
     let cpu = |f: &Figures| f.sender + f.receiver;
-    let of_hash = if hash > 0.0 { format!("{:.2}", of(|f| f.wall) / hash) } else { String::new() };
+    let hash_cpu = |round: usize| hash.get(round).map_or(0.0, |alone| alone.cpu);
+    let pairs = own.iter().zip(copy).enumerate();
+    let of_both = median(pairs.map(|(n, (own, copy))| cpu(own) / (cpu(copy) + hash_cpu(n))));
+    let of_hash = median(own.iter().zip(hash).map(|(own, hash)| own.wall / hash.wall));
+    let of_hash = if hash.is_empty() { String::new() } else { format!("{of_hash:.2}") };
     println!(
         "| {} | {:.2} | {:.2} | {of_hash} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} |",
         way.name,
         of(|f| f.wall),
-        against(&|own, copy| own.wall / copy.wall),
+        of_copy,
         of(|f| f.sender) / gib,
         of(|f| f.receiver) / gib,
-        against(&|own, copy| cpu(own) / (cpu(copy) + hash)),
+        of_both,
         of(|f| f.sender_memory as f64) / MIB,
         of(|f| f.receiver_memory as f64) / MIB,
     );

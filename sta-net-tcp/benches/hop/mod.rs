@@ -6,10 +6,12 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use sta_core::io::aligned::AlignedBytes;
 use sta_core::io::hash::PieceHasher;
 use sta_core::model::files::{Files, FilesError, NewFile};
@@ -180,16 +182,39 @@ impl Content {
         start.elapsed()
     }
 
-    /// Seconds that one thread takes to read the file and to hash it.
-    pub(crate) fn hash_alone<T>(&self, hash: impl Fn(&[u8]) -> T) -> f64 {
-        let mut file = File::open(self.source().join("one")).expect("it was made");
-        let mut buffer = AlignedBytes::new(PIECE as usize);
-        let start = now();
-        while file.read(&mut buffer).expect("it can be read") > 0 {
-            black_box(hash(&buffer));
-        }
-        start.elapsed().as_secs_f64()
+    /// What it takes to read the file and to hash it piece by piece, over all cores.
+    pub(crate) fn hash_alone<T>(&self, hash: impl Fn(&[u8]) -> T + Sync) -> Alone {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let path = self.source().join("one");
+        let share = |thread: u64| {
+            let file = File::open(&path).expect("it was made");
+            let mut buffer = AlignedBytes::new(PIECE as usize);
+            for piece in (thread..self.mib).step_by(threads as usize) {
+                file.read_exact_at(&mut buffer, piece * u64::from(PIECE)).expect("it can be read");
+                black_box(hash(&buffer));
+            }
+        };
+        let (begun, before) = (now(), processor_time());
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let share = &share;
+                scope.spawn(move || share(thread));
+            }
+        });
+        Alone { wall: begun.elapsed().as_secs_f64(), cpu: processor_time() - before }
     }
+}
+
+/// Seconds of the clock and of the processors.
+pub(crate) struct Alone {
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
+}
+
+/// Seconds of the processors that this program has used.
+fn processor_time() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_secs_f64()
 }
 
 /// A piece whose bytes are no other's.
