@@ -40,6 +40,8 @@ struct Piece {
     /// Bytes from the start that the store was asked about, and that it found right.
     leaves_asked: u32,
     right: u32,
+    /// Answers about leaves that the store still owes.
+    leaves_awaited: u32,
     /// Peers were told that it is coming.
     announced: bool,
     /// A peer has asked for a block of it.
@@ -53,6 +55,15 @@ struct Piece {
 pub struct Assembly {
     layout: Layout,
     pieces: BTreeMap<u32, Piece>,
+    late: BTreeMap<u32, Late>,
+}
+
+/// Answers that the store still owes about a piece as it was before it began anew. They come before those about the piece as
+/// it is now, and must not be taken for them: a write that fails is told of while a check of the same piece may be under way.
+#[derive(Debug, Default)]
+struct Late {
+    checks: u32,
+    leaves: u32,
 }
 
 /// Pieces with missing blocks: how many are missing, and of which piece.
@@ -94,7 +105,7 @@ pub enum Arrival {
 impl Assembly {
     /// Nothing is under way.
     pub const fn new(layout: Layout) -> Self {
-        Self { layout, pieces: BTreeMap::new() }
+        Self { layout, pieces: BTreeMap::new(), late: BTreeMap::new() }
     }
 
     /// Begins `piece`, in blocks of `block_bytes`, to be fetched from `owner`.
@@ -112,6 +123,7 @@ impl Assembly {
             front: 0,
             leaves_asked: 0,
             right: 0,
+            leaves_awaited: 0,
             announced: false,
             wished: false,
             senders,
@@ -275,15 +287,23 @@ impl Assembly {
         let bytes = here - here % leaf;
         (bytes > state.leaves_asked).then(|| {
             state.leaves_asked = bytes;
+            state.leaves_awaited += 1;
             bytes
         })
     }
 
-    /// So many bytes from the start of `piece` are right: whether they are more than before.
-    pub fn set_right(&mut self, piece: u32, bytes: u32) -> bool {
-        let state =
-            self.pieces.get_mut(&piece).filter(|p| bytes > p.right && bytes <= p.leaves_asked);
-        state.map(|p| p.right = bytes).is_some()
+    /// The store says that so many bytes from the start of `piece` are right: whether they are more than before.
+    pub fn leaves_answered(&mut self, piece: u32, bytes: u32) -> bool {
+        if self.is_late(piece, |late| &mut late.leaves) {
+            return false;
+        }
+        let Some(state) = self.pieces.get_mut(&piece) else { return false };
+        state.leaves_awaited = state.leaves_awaited.saturating_sub(1);
+        let more = bytes > state.right && bytes <= state.leaves_asked;
+        if more {
+            state.right = bytes;
+        }
+        more
     }
 
     /// Whether every byte of `block` was found right.
@@ -331,15 +351,43 @@ impl Assembly {
         self.pieces.get(&piece).is_some_and(|p| p.announced)
     }
 
-    /// Whether every block of `piece` is here and its hash is awaited.
-    #[must_use]
-    pub fn is_checking(&self, piece: u32) -> bool {
-        self.pieces.get(&piece).is_some_and(|p| p.checking)
+    /// The store has checked the hash of `piece`: whether that was awaited.
+    pub fn check_answered(&mut self, piece: u32) -> bool {
+        if self.is_late(piece, |late| &mut late.checks) {
+            return false;
+        }
+        let state = self.pieces.get_mut(&piece);
+        state.is_some_and(|p| std::mem::take(&mut p.checking))
     }
 
-    /// `piece` is no longer under way. Says who sent its blocks.
-    pub fn remove(&mut self, piece: u32) -> SmallVec<[NodeId; 2]> {
-        self.pieces.remove(&piece).map(|p| p.senders).unwrap_or_default()
+    /// Counts an answer of the store if it is about `piece` as it was.
+    fn is_late(&mut self, piece: u32, kind: impl Fn(&mut Late) -> &mut u32) -> bool {
+        let Some(late) = self.late.get_mut(&piece) else { return false };
+        let owed = kind(late);
+        if *owed == 0 {
+            return false;
+        }
+        *owed -= 1;
+        if (late.checks, late.leaves) == (0, 0) {
+            self.late.remove(&piece);
+        }
+        true
+    }
+
+    /// `piece` is no longer under way.
+    pub fn remove(&mut self, piece: u32) {
+        self.pieces.remove(&piece);
+    }
+
+    /// `piece` is no longer under way, and all of it is to be fetched again. Says who sent its blocks.
+    pub fn begin_anew(&mut self, piece: u32) -> SmallVec<[NodeId; 2]> {
+        let Some(state) = self.pieces.remove(&piece) else { return SmallVec::new() };
+        if state.checking || state.leaves_awaited > 0 {
+            let late = self.late.entry(piece).or_default();
+            late.checks += u32::from(state.checking);
+            late.leaves += state.leaves_awaited;
+        }
+        state.senders
     }
 
     /// Whether `piece` is under way.

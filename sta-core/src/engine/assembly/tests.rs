@@ -52,8 +52,9 @@ fn the_last_block_completes_the_piece() {
         let arrival = assembly.received(b, A, &node("a"));
         assert_eq!(arrival, Arrival::Useful { others: smallvec![], complete: index == 2 });
     }
-    assert!(assembly.is_checking(1));
-    assert_eq!(assembly.remove(1).as_slice(), [node("a")]);
+    assert!(assembly.check_answered(1));
+    assert!(!assembly.check_answered(1), "it was asked once");
+    assert_eq!(assembly.begin_anew(1).as_slice(), [node("a")]);
     assert!(assembly.is_empty());
 }
 
@@ -131,9 +132,9 @@ fn leaves_are_looked_at_from_the_start_once_each() {
     assert_eq!(arrive(&mut assembly, 0, 16 * K), Some(32 * K));
     assert_eq!(assembly.leaves_to_check(1), None);
     assert!(!assembly.is_right(block(0, 16 * K)));
-    assert!(!assembly.set_right(1, 48 * K), "more than was asked");
-    assert!(assembly.set_right(1, 16 * K));
-    assert!(!assembly.set_right(1, 16 * K), "nothing new");
+    assert!(!assembly.leaves_answered(1, 48 * K), "more than was asked");
+    assert!(assembly.leaves_answered(1, 16 * K));
+    assert!(!assembly.leaves_answered(1, 16 * K), "nothing new");
     assert!(assembly.is_right(block(0, 16 * K)) && !assembly.is_right(block(1, 16 * K)));
     assert_eq!(assembly.right(1), 16 * K);
     assert!(assembly.is_of_use_early(1), "nobody was told");
@@ -142,4 +143,27 @@ fn leaves_are_looked_at_from_the_start_once_each() {
     assembly.wish(1);
     assert!(assembly.is_of_use_early(1) && assembly.is_wished(1));
     assert_eq!(arrive(&mut assembly, 32 * K, 12_768), None, "it is judged whole");
+}
+
+/// A disk that could not write a block has other answers about the piece under way. Taken for answers about the new attempt, they
+/// had a piece called whole while its bytes were still being written (found by fuzzing).
+#[test]
+fn what_the_store_says_of_an_attempt_given_up_does_not_count() {
+    let mut assembly = started();
+    let arrive_all = |assembly: &mut Assembly| {
+        for (at, len) in [(0, 16 * K), (16 * K, 16 * K), (32 * K, 12_768)] {
+            assembly.received(block(at, len), A, &node("a"));
+            assembly.leaves_to_check(1);
+        }
+    };
+    arrive_all(&mut assembly);
+    assembly.begin_anew(1);
+    assembly.start(1, 16 * K, A);
+    arrive_all(&mut assembly);
+    for _ in 0..2 {
+        assert!(!assembly.leaves_answered(1, 16 * K), "of the first attempt");
+    }
+    assert!(assembly.leaves_answered(1, 16 * K), "of the second");
+    assert!(!assembly.check_answered(1), "of the first attempt");
+    assert!(assembly.check_answered(1), "of the second");
 }

@@ -51,7 +51,7 @@ impl Swarm {
 
     /// The store has compared the first leaves of a piece with their hashes: `right` bytes are right.
     pub fn leaves_checked(&mut self, piece: u32, right: u32, now: Time) {
-        if !self.assembly.set_right(piece, right) {
+        if !self.assembly.leaves_answered(piece, right) {
             return;
         }
         let torrent = self.info_hash;

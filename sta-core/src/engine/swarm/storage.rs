@@ -58,7 +58,7 @@ impl Swarm {
 
     /// The store has hashed a piece, or could not.
     pub fn checked(&mut self, piece: u32, result: Result<bool, StoreError>, now: Time) {
-        if !self.assembly.is_checking(piece) {
+        if !self.assembly.check_answered(piece) {
             return;
         }
         match result {
@@ -144,7 +144,7 @@ impl Swarm {
     fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<NodeId> {
         self.withdraw(piece, now);
         let keep = self.assembly.right(piece);
-        let from = self.assembly.remove(piece).into_vec();
+        let from = self.assembly.begin_anew(piece).into_vec();
         self.picker.reopen(piece);
         self.outputs.push_back(Output::Forget { torrent: self.info_hash, piece, keep });
         from
