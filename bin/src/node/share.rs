@@ -24,6 +24,7 @@ pub(super) async fn run(args: &Share, ctx: &mut Context) -> Result<Exit, Failure
     })?;
     let tracker = tracker::start(args.tracker_listen, &ctx.output).await?;
     let reached_at = reached_at(args, tracker.local_addr().ip(), ctx)?;
+    others_can_reach(&reached_at, ctx)?;
     let reached_at = Address { host: reached_at, port: tracker.local_addr().port() };
     let torrent = make::make(&path, args.piece_size, vec![reached_at.clone()], ctx).await?;
     let torrent = Arc::new(torrent);
@@ -43,6 +44,23 @@ pub(super) async fn run(args: &Share, ctx: &mut Context) -> Result<Exit, Failure
     let exit = seed::until_asked(&[place], &member, ctx).await;
     tracker.stop().await;
     exit
+}
+
+/// Refuses what would end with a link that leads to a tracker whose only seed no other machine can connect to.
+fn others_can_reach(tracker: &str, ctx: &Context) -> Result<(), Failure> {
+    let listen = ctx.settings.listen;
+    let here_only =
+        tracker == "localhost" || tracker.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if listen.ip().is_loopback() && !here_only {
+        let what = format_args!("--listen {listen}");
+        let why = format_args!(
+            "only programs on this machine reach it, and the link is for others ({tracker})"
+        );
+        return Err(Failure::start(what, why).advise(
+            "leave --listen out, or share on this machine alone with --tracker-listen 127.0.0.1:0",
+        ));
+    }
+    Ok(())
 }
 
 /// Under which name other machines reach the tracker, with a hint where there was a choice.

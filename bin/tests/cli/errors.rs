@@ -89,6 +89,15 @@ fn a_tracker_that_is_not_there_is_named() {
 }
 
 #[test]
+fn sharing_what_nobody_could_fetch_is_refused() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    let address = ["--address", "192.0.2.1"];
+    let args = [&["share", "file", "--listen", "127.0.0.1:0"], &address[..]].concat();
+    expect_error(&dir.run(&args), 2, &["--listen 127.0.0.1:0", "192.0.2.1", "--tracker-listen"]);
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let dir = Dir::new();
     dir.write("file", 10);

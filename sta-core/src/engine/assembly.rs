@@ -345,6 +345,11 @@ impl Assembly {
         state.is_some_and(|p| !std::mem::replace(&mut p.announced, true))
     }
 
+    /// The pieces of which peers were told that they are coming.
+    pub fn announced(&self) -> impl Iterator<Item = u32> + '_ {
+        self.pieces.iter().filter(|(_, p)| p.announced).map(|(&piece, _)| piece)
+    }
+
     /// Whether peers were told that `piece` is coming.
     #[must_use]
     pub fn is_announced(&self, piece: u32) -> bool {

@@ -241,6 +241,10 @@ impl Swarm {
         for ranges in self.have.ranges().chunks(limits::HAVE_RANGES_MAX) {
             self.send(conn, PeerMessage::Have { p: ranges.to_vec() }, now);
         }
+        let coming: Vec<u32> = self.assembly.announced().collect();
+        for piece in coming {
+            self.send(conn, PeerMessage::Coming { i: piece }, now);
+        }
         self.choke_round(now);
     }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::Node;
 use crate::engine::interface::{ConnId, Input, Output};
+use crate::model::bitfield::{Bitfield, PieceRange};
 use crate::model::config::EngineConfig;
 use crate::model::event::Event;
 use crate::model::ids::NodeId;
@@ -124,7 +125,7 @@ fn node() -> (Node, Mesh) {
     let mesh = mesh(&["1111"]);
     let id = "me".parse().expect("a plain name");
     let mut node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
-    let have = crate::model::bitfield::Bitfield::full(4);
+    let have = Bitfield::full(4);
     node.handle(Input::Add(mesh.torrent(have, Vec::new())), Time::ZERO);
     while node.poll_output().is_some() {}
     (node, mesh)
@@ -156,6 +157,42 @@ fn closed(outputs: &[Output]) -> Option<String> {
 }
 
 #[test]
+fn who_connects_later_is_told_what_is_coming() {
+    let mesh = mesh(&["0000"]);
+    let mut node = Node::new("me".parse().expect("a name"), 6881, EngineConfig::default(), Seed(1));
+    node.handle(Input::Add(mesh.torrent(Bitfield::empty(4), Vec::new())), Time::ZERO);
+    let mut tell = |input| {
+        node.handle(input, Time::ZERO);
+        std::iter::from_fn(|| node.poll_output()).collect::<Vec<_>>()
+    };
+    let remote = ([192, 0, 2, 7], 5000).into();
+    tell(Input::Accepted { conn: CONN, remote });
+    let third = PeerMessage::Have { p: vec![PieceRange(2, 2)] };
+    let asked: Vec<Output> = [hello("p"), third, PeerMessage::Unchoke]
+        .into_iter()
+        .flat_map(|message| tell(Input::Message { conn: CONN, message }))
+        .collect();
+    let first_request = asked.iter().find_map(|output| match output {
+        Output::Send { message: PeerMessage::Get { id, block }, .. } => Some((*id, *block)),
+        _ => None,
+    });
+    let (id, block) = first_request.expect("the piece that p has is asked for");
+    let kept = tell(Input::Block { conn: CONN, id, block: block.into() });
+    let question = kept.iter().find_map(|output| match output {
+        Output::CheckLeaves { torrent, piece, bytes } => Some((*torrent, *piece, *bytes)),
+        _ => None,
+    });
+    let (torrent, piece, right) = question.expect("whole leaves are here");
+    tell(Input::LeavesChecked { torrent, piece, right });
+
+    let late = ConnId::Accepted(2);
+    tell(Input::Accepted { conn: late, remote });
+    let told = tell(Input::Message { conn: late, message: hello("late") });
+    let says_so = |output: &Output| matches!(output, Output::Send { conn, message: PeerMessage::Coming { i: 2 } } if *conn == late);
+    assert!(told.iter().any(says_so), "{told:?}");
+}
+
+#[test]
 fn strangers_must_say_a_proper_hello() {
     let other = PeerMessage::Hello {
         v: VERSION,
@@ -163,7 +200,7 @@ fn strangers_must_say_a_proper_hello() {
         torrent: crate::model::ids::InfoHash([9; 20]),
     };
     let block = crate::model::layout::Block { piece: 9, offset: 0, len: 1 << 14 }.into();
-    let range = crate::model::bitfield::PieceRange(0, 99);
+    let range = PieceRange(0, 99);
     let table: [(Vec<PeerMessage>, Option<&str>); 7] = [
         (vec![hello("p")], None),
         (vec![PeerMessage::Ping], Some("it did not begin with hello")),
