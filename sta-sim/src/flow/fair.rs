@@ -55,16 +55,20 @@ pub struct Fair {
     wrong: BinaryHeap<Reverse<(u64, LinkId)>>,
     /// Links whose level or flows have changed in this settling.
     moved: Vec<LinkId>,
+    /// Links to be compared; empty but while one is corrected.
+    doubtful: Vec<LinkId>,
 }
 
+/// What is looked at all the time comes first, and fills two lines of a cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Link {
     capacity: u64,
     level: u64,
     /// The level that its flows ask for; other than `level` only while it is among the `wrong`.
     target: u64,
-    /// By flow: the lesser of its cap and the level of its other link. Apart from the rest, because they are looked at
-    /// all the time, and inside the link for as many as a host has neighbours, and one.
+    /// By flow: the lesser of its cap and the level of its other link. Inside the link for as many as a host has neighbours,
+    /// and one.
     demands: SmallVec<[u64; 11]>,
     flows: Vec<Claim>,
     touched: bool,
@@ -222,6 +226,8 @@ impl Fair {
         let state = &mut self.links[link.0 as usize];
         let new = state.target;
         state.level = new;
+        // All of them are told first and compared then: they are far apart in memory, and are waited for together so.
+        let mut doubtful = std::mem::take(&mut self.doubtful);
         for place in 0..self.links[link.0 as usize].flows.len() {
             let Claim { cap, other, place: there, .. } = self.links[link.0 as usize].flows[place];
             // A flow that is held to less by its cap asks for what it asked for.
@@ -233,10 +239,12 @@ impl Fair {
                 // has so if less is asked for.
                 let as_before = other_state.target == UNLIMITED && demand <= before;
                 if lesser < other_state.target && !as_before {
-                    self.compare(other);
+                    doubtful.push(other);
                 }
             }
         }
+        doubtful.drain(..).for_each(|other| self.compare(other));
+        self.doubtful = doubtful;
     }
 
     /// Finds the level that `link` should have, and whether it is wrong.
@@ -262,17 +270,21 @@ impl Link {
     /// Every flow gets the same; what some cannot use is shared by the rest, which may then get more than others can use, until
     /// that is no more so.
     fn level_wanted(&self) -> u64 {
-        let mut level = 0;
+        let flows = self.demands.len() as u64;
+        let Some(mut level) = self.capacity.checked_div(flows) else { return UNLIMITED };
+        level = level.max(1);
         loop {
-            let (mut left, mut growing) = (self.capacity, self.demands.len() as u64);
-            for demand in self.demands.iter().filter(|demand| **demand < level) {
-                left -= demand;
-                growing -= 1;
+            let (mut used, mut growing) = (0, flows);
+            for &demand in &self.demands {
+                // Without a branch: which of them are below the level is not to be foreseen.
+                let below = u64::from(demand < level);
+                used += below * demand;
+                growing -= below;
             }
             if growing == 0 {
                 return UNLIMITED;
             }
-            let next = (left / growing).max(1);
+            let next = ((self.capacity - used) / growing).max(1);
             if next == level {
                 return level;
             }
