@@ -5,6 +5,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
 use sta_core::io::hash::PieceHasher;
+use sta_core::io::sha1::Sha1;
 use sta_core::model::layout::Layout;
 use sta_core::model::metainfo::PieceHashes;
 
@@ -47,6 +48,17 @@ fn verify_by_blake3(bencher: Bencher<'_, '_>, block: usize) {
 #[divan::bench(args = [16 << 10, 64 << 10, 1 << 20])]
 fn verify_by_sha1(bencher: Bencher<'_, '_>, block: usize) {
     verify(bencher, false, block);
+}
+
+/// So many pieces at once, as the disk workers do it.
+#[divan::bench(args = [5, 8, 12, 16])]
+fn sha1_of_several(bencher: Bencher<'_, '_>, streams: usize) {
+    let piece = piece();
+    let mut hashers = vec![Sha1::default(); streams];
+    bencher.counter(BytesCount::new(streams * PIECE)).bench_local(|| {
+        Sha1::update_all(hashers.iter_mut().map(|hasher| (hasher, &*piece)));
+        hashers.iter_mut().for_each(|hasher| _ = divan::black_box(hasher.finish()));
+    });
 }
 
 /// Both hashes in one pass, through a buffer as `maketorrent` reads.

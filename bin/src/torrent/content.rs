@@ -1,16 +1,25 @@
-//! Reads the content of a torrent from the files it lies in, in parts that stay in the cache while they are hashed.
+//! Reads the content of a torrent from the files it lies in, in parts that stay in a cache while they are hashed.
 //!
 //! A reader belongs to one thread, holds one file open, and takes as much memory as one part, whatever the size of a piece.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::num::NonZero;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use sta_core::io::aligned::AlignedBytes;
+use sta_core::io::sha1::Sha1;
 use sta_core::model::files::{FileSpan, Files};
 
-/// Bytes read at a time: large enough for BLAKE3 and for a system call, small enough for a core's own cache.
-const PART_BYTES: usize = 256 << 10;
+/// Bytes read at a time: large enough for BLAKE3 and for a system call; those of sixteen pieces fit in a core's own cache.
+const PART_BYTES: usize = 64 << 10;
+/// Bytes that the kernel is told to fetch at a time, so that a disk need not seek for every part.
+const ANNOUNCED_BYTES: u64 = 1 << 20;
+/// Bytes of which the kernel is told at once; it ignores what exceeds the largest request of the disk.
+const ANNOUNCED_AT_ONCE: u64 = 256 << 10;
+/// Pieces that all threads read side by side, of which each may hold a file open; a process may hold a thousand.
+const LANES_MAX: usize = 256;
 
 /// Reads content.
 pub struct Reader<'a> {
@@ -26,6 +35,8 @@ struct Open {
     file: File,
     /// Where the next read starts.
     at: u64,
+    /// Up to where the kernel was told what is read next.
+    announced: u64,
     len: u64,
     /// Whether it takes less room than it has bytes, so that it must have holes.
     sparse: bool,
@@ -46,26 +57,21 @@ impl<'a> Reader<'a> {
         Self { files, locate, open: None, part: AlignedBytes::new(PART_BYTES) }
     }
 
-    /// Reads the `len` bytes from `offset` of the content and gives them to `each`, part by part, in order.
+    /// The first of the `len` bytes from `offset` of the content, of which there is one: at least one, at most a part.
     ///
     /// # Errors
     /// If a file is not there, too short, or cannot be read.
-    pub fn read(
-        &mut self,
-        offset: u64,
-        len: u64,
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<(), ReadError> {
-        let files = self.files;
-        for FileSpan { file, offset, len } in files.spans(offset, len) {
-            if files.as_slice()[file].padding {
-                self.zeros(len, &mut each);
-            } else {
-                self.read_file(file, offset, len, &mut each)
-                    .map_err(|source| ReadError { file, source })?;
-            }
+    pub fn part(&mut self, offset: u64, len: u64) -> Result<&[u8], ReadError> {
+        let span = self.files.spans(offset, len).next();
+        let FileSpan { file, offset, len } = span.expect("bytes of the content are in a file");
+        let wanted = len.min(PART_BYTES as u64) as usize;
+        if self.files.as_slice()[file].padding {
+            self.part[..wanted].fill(0);
+            return Ok(&self.part[..wanted]);
         }
-        Ok(())
+        let read = self.read(file, offset, len, wanted);
+        let read = read.map_err(|source| ReadError { file, source })?;
+        Ok(&self.part[..read])
     }
 
     /// Whether the `len` bytes from `offset` were never written: they read as zeros and need not be read.
@@ -90,46 +96,32 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    fn read_file(
-        &mut self,
-        index: usize,
-        offset: u64,
-        len: u64,
-        each: &mut impl FnMut(&[u8]),
-    ) -> io::Result<()> {
+    /// Reads from `offset` of a file, of which `len` bytes will be: one byte at least, as many as are wanted at most.
+    fn read(&mut self, index: usize, offset: u64, len: u64, wanted: usize) -> io::Result<usize> {
         let mut part = std::mem::take(&mut self.part);
-        let done = self.open(index).and_then(|open| {
+        let read = self.open(index).and_then(|open| {
             if open.at != offset {
                 open.at = open.file.seek(SeekFrom::Start(offset))?;
+                open.announced = offset;
             }
-            let mut left = len;
-            while left > 0 {
-                let wanted = left.min(PART_BYTES as u64) as usize;
-                let read = match open.file.read(&mut part[..wanted]) {
+            if open.at >= open.announced {
+                open.announced = offset + len.min(ANNOUNCED_BYTES);
+                announce(&open.file, offset..open.announced);
+            }
+            loop {
+                match open.file.read(&mut part[..wanted]) {
                     Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Ok(read) => {
+                        open.at += read as u64;
+                        return Ok(read);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
-                };
-                each(&part[..read]);
-                left -= read as u64;
-                open.at += read as u64;
+                }
             }
-            Ok(())
         });
         self.part = part;
-        done
-    }
-
-    /// Gives `len` zeros to `each`.
-    fn zeros(&mut self, len: u64, each: &mut impl FnMut(&[u8])) {
-        self.part.fill(0);
-        let mut left = len;
-        while left > 0 {
-            let wanted = left.min(PART_BYTES as u64);
-            each(&self.part[..wanted as usize]);
-            left -= wanted;
-        }
+        read
     }
 
     fn open(&mut self, index: usize) -> io::Result<&mut Open> {
@@ -138,11 +130,73 @@ impl<'a> Reader<'a> {
             None => {
                 let file = File::open((self.locate)(index))?;
                 let metadata = file.metadata()?;
-                Open { index, file, at: 0, len: metadata.len(), sparse: is_sparse(&metadata) }
+                Open {
+                    index,
+                    file,
+                    at: 0,
+                    announced: 0,
+                    len: metadata.len(),
+                    sparse: is_sparse(&metadata),
+                }
             }
         };
         Ok(self.open.insert(open))
     }
+}
+
+/// One of the pieces that a thread reads side by side, part by part, so that they can be hashed together.
+pub struct Lane<'a, H> {
+    /// Reads the piece.
+    pub reader: Reader<'a>,
+    /// What its parts are given to.
+    pub hasher: H,
+    /// Why it is not read to its end.
+    pub failed: Option<ReadError>,
+    offset: u64,
+    left: u64,
+}
+
+impl<'a, H> Lane<'a, H> {
+    /// Without a piece.
+    pub fn new(reader: Reader<'a>, hasher: H) -> Self {
+        Self { reader, hasher, failed: None, offset: 0, left: 0 }
+    }
+
+    /// Is to read the `len` bytes from `offset` next.
+    pub fn begin(&mut self, offset: u64, len: u64) {
+        (self.failed, self.offset, self.left) = (None, offset, len);
+    }
+
+    /// Reads every lane to its end, and has their parts hashed together.
+    pub fn read_all(lanes: &mut [Self], mut hash: impl FnMut(Vec<(&mut H, &[u8])>)) {
+        while lanes.iter().any(|lane| lane.left > 0) {
+            let parts = lanes.iter_mut().filter_map(Self::next).collect();
+            hash(parts);
+        }
+    }
+
+    fn next(&mut self) -> Option<(&mut H, &[u8])> {
+        if self.left == 0 {
+            return None;
+        }
+        match self.reader.part(self.offset, self.left) {
+            Ok(part) => {
+                self.offset += part.len() as u64;
+                self.left -= part.len() as u64;
+                Some((&mut self.hasher, part))
+            }
+            Err(error) => {
+                (self.failed, self.left) = (Some(error), 0);
+                None
+            }
+        }
+    }
+}
+
+/// How many pieces each of `threads` threads reads side by side: as many as can be hashed at once, if there are enough for every thread.
+/// Where there are threads by the dozen, memory is the limit and not SHA-1.
+pub fn side_by_side(pieces: u32, threads: usize) -> usize {
+    ((pieces as usize).min(LANES_MAX) / threads).clamp(1, Sha1::TOGETHER_MAX)
 }
 
 #[cfg(target_os = "linux")]
@@ -160,6 +214,20 @@ fn is_hole(file: &File, offset: u64, len: u64) -> bool {
         Err(error) => error == rustix::io::Errno::NXIO,
     }
 }
+
+/// Tells the kernel which bytes of a file are read next.
+#[cfg(target_os = "linux")]
+fn announce(file: &File, bytes: Range<u64>) {
+    let mut at = bytes.start;
+    while let Some(len) = NonZero::new((bytes.end - at).min(ANNOUNCED_AT_ONCE)) {
+        // It is advice: a file system that knows nothing of it costs time and nothing else.
+        let _ = rustix::fs::fadvise(file, at, Some(len), rustix::fs::Advice::WillNeed);
+        at += len.get();
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn announce(_: &File, _: Range<u64>) {}
 
 #[cfg(not(target_os = "linux"))]
 fn is_sparse(_: &Metadata) -> bool {

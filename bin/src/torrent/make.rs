@@ -18,7 +18,7 @@ use sta_core::model::metainfo::{
     About, BLAKE3_BYTES, Builder, Metainfo, MetainfoError, SHA1_BYTES,
 };
 
-use super::content::{ReadError, Reader};
+use super::content::{Lane, ReadError, Reader, side_by_side};
 use super::walk::{Found, Stamp, walk};
 
 /// How a torrent is to be made.
@@ -142,28 +142,39 @@ fn hash(
     let mut sha1 = vec![0; pieces * SHA1_BYTES];
     let mut blake3 = vec![0; pieces * BLAKE3_BYTES];
     let slots = sha1.as_chunks_mut().0.iter_mut().zip(blake3.as_chunks_mut().0);
-    // A thread takes the next piece and the places for its hashes; after an error there is no next one.
+    // A thread takes the next pieces and the places for their hashes; after an error there are no next ones.
     let next = Mutex::new(Some((0..).zip(slots)));
     let locate = |index| found.path(index);
+    let threads = super::threads();
+    let beside = side_by_side(layout.pieces(), threads);
     let work = || {
-        let mut reader = Reader::new(&found.files, &locate);
-        let mut hasher = PieceHasher::default();
+        let lane = || Lane::new(Reader::new(&found.files, &locate), PieceHasher::default());
+        let mut lanes: Vec<_> = std::iter::repeat_with(lane).take(beside).collect();
         loop {
-            let taken = next.lock().expect(NO_PANIC).as_mut().and_then(Iterator::next);
-            let Some((piece, (sha1, blake3))) = taken else { return Ok(()) };
-            let len = layout.piece_len(piece).into();
-            let read = reader.read(layout.piece_offset(piece), len, |part| hasher.update(part));
-            if let Err(error) = read {
-                *next.lock().expect(NO_PANIC) = None;
-                return Err(failed(found, error));
+            let pieces: Vec<_> = match &mut *next.lock().expect(NO_PANIC) {
+                Some(next) => next.take(beside).collect(),
+                None => return Ok(()),
+            };
+            if pieces.is_empty() {
+                return Ok(());
             }
-            let hash = hasher.finish();
-            (*sha1, *blake3) = (hash.sha1, hash.blake3);
-            progress(len);
+            for (lane, (piece, _)) in lanes.iter_mut().zip(&pieces) {
+                lane.begin(layout.piece_offset(*piece), layout.piece_len(*piece).into());
+            }
+            Lane::read_all(&mut lanes, |parts| PieceHasher::update_all(parts));
+            for (lane, (piece, (sha1, blake3))) in lanes.iter_mut().zip(pieces) {
+                if let Some(error) = lane.failed.take() {
+                    *next.lock().expect(NO_PANIC) = None;
+                    return Err(failed(found, error));
+                }
+                let hash = lane.hasher.finish();
+                (*sha1, *blake3) = (hash.sha1, hash.blake3);
+                progress(layout.piece_len(piece).into());
+            }
         }
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..super::threads()).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect(NO_PANIC))
     })?;
     Ok((sha1, blake3))

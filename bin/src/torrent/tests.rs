@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use sha1::Digest as _;
 use sta_core::model::files::FilesError;
 use sta_core::model::metainfo::{About, Builder, Metainfo};
 use tempfile::TempDir;
@@ -271,6 +272,55 @@ fn a_plain_torrent_and_padding_are_verified_by_sha1() {
     };
     let torrent = torrent.build().expect("it fits");
     assert!(verified(&torrent, dir.path()).is_complete(), "padding is not on disk");
+}
+
+/// More pieces than are read side by side, most of them in two files or three, some files missing, short or of other bytes.
+#[test]
+fn many_pieces_in_many_files_are_hashed_side_by_side() {
+    let dir = TempDir::new().expect("a folder");
+    let root = dir.path().join("many");
+    let lens = (0..90u8).map(|n| PIECE / 3 + usize::from(n) * 397 % PIECE);
+    let files: Vec<_> = (0..90).zip(lens).map(|(n, len)| content(n, len)).collect();
+    let path = |n: usize| root.join(format!("{n:02}"));
+    files.iter().enumerate().for_each(|(n, data)| put(&path(n), data));
+    let torrent = made(&root);
+    let sha1: Vec<u8> = files
+        .concat()
+        .chunks(PIECE)
+        .enumerate()
+        .flat_map(|(piece, bytes)| {
+            let (sha1, blake3) = (sha1::Sha1::digest(bytes), blake3::hash(bytes));
+            let hashes = torrent.hashes();
+            assert_eq!(hashes.sha1(piece as u32).map(|hash| hash.as_slice()), Some(&sha1[..]));
+            assert_eq!(hashes.blake3(piece as u32), Some(blake3.as_bytes()));
+            sha1
+        })
+        .collect();
+    let plain = Builder {
+        files: torrent.files().clone(),
+        piece_bytes: PIECE as u32,
+        sha1: sha1.into(),
+        blake3: None,
+        trackers: vec![],
+        about: About::default(),
+    };
+    let plain = plain.build().expect("it fits");
+    assert!(verified(&plain, dir.path()).is_complete());
+
+    fs::remove_file(path(20)).expect("gone");
+    put(&path(40), &files[40][1..]);
+    put(&path(60), &content(1, files[60].len()));
+    let spoiled = |piece: u32| {
+        let layout = torrent.layout();
+        let mut spans = torrent.files().spans(layout.piece_offset(piece), PIECE as u64);
+        spans.any(|span| [20, 40, 60].contains(&span.file))
+    };
+    for torrent in [&torrent, &plain] {
+        let found = verified(torrent, dir.path()).good;
+        for piece in 0..torrent.layout().pieces() {
+            assert_eq!(found.contains(piece), !spoiled(piece), "piece {piece}");
+        }
+    }
 }
 
 #[test]

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use sta_core::io::hash::{PieceHash, PieceHasher};
+use sta_core::io::hash::{PieceHash, PieceHasher, update_all};
+use sta_core::io::store::PieceVerifier;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::files::{File, PART_SUFFIX};
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::Metainfo;
 
-use super::content::{ReadError, Reader};
+use super::content::{Lane, ReadError, Reader, side_by_side};
 
 /// What is on disk of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,27 +86,36 @@ pub fn verify(
     let files = survey(torrent, &root)?;
     let job = Job { torrent, root: &root, files: &files, zeros: OnceLock::new(), progress };
     let next = Mutex::new(Some(0..torrent.layout().pieces()));
+    let threads = super::threads();
+    // BLAKE3 takes a piece at the speed of several.
+    let beside = if torrent.hashes().has_blake3() {
+        1
+    } else {
+        side_by_side(torrent.layout().pieces(), threads)
+    };
     let work = || {
         let locate = |index| job.path(index);
-        let mut reader = Reader::new(torrent.files(), &locate);
+        let lane = || Lane::new(Reader::new(torrent.files(), &locate), job.verifier(0));
+        let mut lanes: Vec<_> = std::iter::repeat_with(lane).take(beside).collect();
         let mut good = Vec::new();
         loop {
-            let taken = next.lock().expect(NO_PANIC).as_mut().and_then(Iterator::next);
-            let Some(piece) = taken else { return Ok(good) };
-            match job.judge(&mut reader, piece) {
-                Ok(Some(leaves)) => good.push((piece, leaves)),
-                Ok(None) => {}
-                Err(error) => {
-                    *next.lock().expect(NO_PANIC) = None;
-                    return Err(error);
-                }
+            let pieces: Vec<u32> = match &mut *next.lock().expect(NO_PANIC) {
+                Some(next) => next.take(beside).collect(),
+                None => return Ok(good),
+            };
+            if pieces.is_empty() {
+                return Ok(good);
+            }
+            if let Err(error) = job.judge(&mut lanes, &pieces, &mut good) {
+                *next.lock().expect(NO_PANIC) = None;
+                return Err(error);
             }
         }
     };
     let mut good = Bitfield::empty(torrent.layout().pieces());
     let mut leaves = Vec::new();
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..super::threads()).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         for thread in threads {
             for (piece, of_piece) in thread.join().expect(NO_PANIC)? {
                 good.insert(piece);
@@ -137,17 +147,49 @@ impl Job<'_> {
         self.root.path(self.torrent, index)
     }
 
-    /// What the leaves of `piece` hash to, where that is known, if it is good.
-    fn judge(&self, reader: &mut Reader<'_>, piece: u32) -> Result<Option<Leaves>, VerifyError> {
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        self.torrent.hashes().verifier(piece, self.torrent.layout())
+    }
+
+    /// Adds those of `pieces` that are good, and what their leaves hash to where that is known. There is a lane for each.
+    fn judge(
+        &self,
+        lanes: &mut [Lane<'_, Box<dyn PieceVerifier>>],
+        pieces: &[u32],
+        good: &mut Vec<(u32, Leaves)>,
+    ) -> Result<(), VerifyError> {
         let layout = self.torrent.layout();
-        let (offset, len) = (layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
-        let good = if self.may_be_there(offset, len) {
-            self.read_and_judge(reader, piece, offset, len).or_else(|error| self.forgive(error))
-        } else {
-            Ok(None)
-        };
-        (self.progress)(len);
-        good
+        let mut read = Vec::with_capacity(pieces.len());
+        for &piece in pieces {
+            let lane = &mut lanes[read.len()];
+            let (offset, len) = (layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
+            if !self.may_be_there(offset, len) {
+                continue;
+            }
+            if self.is_hole(&mut lane.reader, offset, len)? {
+                let zeros = self.zeros.get_or_init(|| hash_of_zeros(len));
+                let right = self.torrent.hashes().accepts(piece, zeros);
+                good.extend(right.then_some((piece, None)));
+                continue;
+            }
+            lane.hasher = self.verifier(piece);
+            lane.begin(offset, len);
+            read.push(piece);
+        }
+        Lane::read_all(lanes, |parts| {
+            update_all(parts.into_iter().map(|(verifier, part)| (&mut **verifier as _, part)));
+        });
+        for (lane, piece) in lanes.iter_mut().zip(read) {
+            if let Some(error) = lane.failed.take() {
+                self.forgive(error)?;
+                continue;
+            }
+            let leaves = lane.hasher.leaf_hashes();
+            let leaves = (!leaves.is_empty()).then(|| LeafHashes::new(leaves));
+            good.extend(lane.hasher.verdict().then_some((piece, leaves)));
+        }
+        pieces.iter().for_each(|piece| (self.progress)(layout.piece_len(*piece).into()));
+        Ok(())
     }
 
     /// Whether no file of the piece is known to be missing or too short for it.
@@ -159,31 +201,19 @@ impl Job<'_> {
         })
     }
 
-    fn read_and_judge(
-        &self,
-        reader: &mut Reader<'_>,
-        piece: u32,
-        offset: u64,
-        len: u64,
-    ) -> Result<Option<Leaves>, ReadError> {
-        let hashes = self.torrent.hashes();
-        // The last piece is shorter; it is read like any other.
+    /// Whether the piece was never written. The last piece is shorter; it is read like any other.
+    fn is_hole(&self, reader: &mut Reader<'_>, offset: u64, len: u64) -> Result<bool, VerifyError> {
         let whole = len == u64::from(self.torrent.layout().piece_bytes());
-        if whole && reader.is_hole(offset, len)? {
-            let zeros = self.zeros.get_or_init(|| hash_of_zeros(len));
-            return Ok(hashes.accepts(piece, zeros).then_some(None));
+        if !whole {
+            return Ok(false);
         }
-        let mut verifier = hashes.verifier(piece, self.torrent.layout());
-        reader.read(offset, len, |part| verifier.update(part))?;
-        let leaves = verifier.leaf_hashes();
-        let leaves = (!leaves.is_empty()).then(|| LeafHashes::new(leaves));
-        Ok(verifier.verdict().then_some(leaves))
+        reader.is_hole(offset, len).or_else(|error| self.forgive(error).map(|()| false))
     }
 
     /// A file that has gone or shrunk since it was looked at makes its pieces missing, like one that never was.
-    fn forgive(&self, error: ReadError) -> Result<Option<Leaves>, VerifyError> {
+    fn forgive(&self, error: ReadError) -> Result<(), VerifyError> {
         match error.source.kind() {
-            ErrorKind::NotFound | ErrorKind::UnexpectedEof => Ok(None),
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof => Ok(()),
             _ => Err(VerifyError { path: self.path(error.file), source: error.source }),
         }
     }

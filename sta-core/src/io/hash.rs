@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
-use sha1::{Digest, Sha1};
 
+use super::sha1::Sha1;
 use super::store::PieceVerifier;
 use crate::model::layout::Layout;
 use crate::model::leaves::LeafHashes;
@@ -28,7 +28,7 @@ impl PieceHashes {
                 wanted: self.blake3(piece).copied(),
             })
         } else {
-            Box::new(BySha1 { hasher: Sha1::new(), wanted: self.sha1(piece).copied() })
+            Box::new(BySha1 { hasher: Sha1::default(), wanted: self.sha1(piece).copied() })
         }
     }
 
@@ -66,12 +66,30 @@ impl PieceHasher {
         self.blake3.update(data);
     }
 
+    /// The next bytes of several pieces: sooner done than one after the other.
+    pub fn update_all<'a>(parts: impl IntoIterator<Item = (&'a mut Self, &'a [u8])>) {
+        Sha1::update_all(parts.into_iter().map(|(hasher, data)| {
+            hasher.blake3.update(data);
+            (&mut hasher.sha1, data)
+        }));
+    }
+
     /// The hashes of the bytes given. Ready for the next piece afterwards.
     pub fn finish(&mut self) -> PieceHash {
         let blake3 = self.blake3.finalize().into();
         self.blake3.reset();
-        PieceHash { sha1: self.sha1.finalize_reset().into(), blake3 }
+        PieceHash { sha1: self.sha1.finish(), blake3 }
     }
+}
+
+/// Gives each verifier the next bytes of its piece: those that go by SHA-1 together.
+pub fn update_all<'a>(parts: impl IntoIterator<Item = (&'a mut dyn PieceVerifier, &'a [u8])>) {
+    Sha1::update_all(parts.into_iter().filter_map(|(verifier, data)| {
+        if verifier.sha1().is_none() {
+            verifier.update(data);
+        }
+        Some((verifier.sha1()?, data))
+    }));
 }
 
 /// The hash of a piece of several leaves; `None` if these are not several.
@@ -187,12 +205,16 @@ impl PieceVerifier for BySha1 {
         self.hasher.update(data);
     }
 
+    fn sha1(&mut self) -> Option<&mut Sha1> {
+        Some(&mut self.hasher)
+    }
+
     fn leaf_hashes(&self) -> &[u8] {
         &[]
     }
 
     fn verdict(&mut self) -> bool {
-        let found: [u8; SHA1_BYTES] = self.hasher.finalize_reset().into();
+        let found = self.hasher.finish();
         self.wanted == Some(found)
     }
 }

@@ -6,5 +6,6 @@ pub mod file_store;
 pub mod hash;
 pub mod lease_store;
 pub mod observer;
+pub mod sha1;
 pub mod store;
 pub mod transport;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::sha1::Sha1;
 use crate::model::layout::Layout;
 use crate::model::leaves::LeafHashes;
 pub use crate::model::status::StoreError;
@@ -102,6 +103,11 @@ pub trait PieceStore: Send + Sync + 'static {
 pub trait PieceVerifier: Send {
     /// The next bytes of the piece.
     fn update(&mut self, data: &[u8]);
+
+    /// The stream that takes the piece's next bytes, if SHA-1 is all they are needed for: so that several can be hashed at once.
+    fn sha1(&mut self) -> Option<&mut Sha1> {
+        None
+    }
 
     /// The hashes of the leaves that were given whole since the piece's first byte; nothing where only pieces have hashes.
     fn leaf_hashes(&self) -> &[u8];

@@ -74,6 +74,9 @@ pub struct Disk {
 /// Which worker does a piece: its place among them, [`NOBODY`] while the piece is unheard of.
 type Assigned = BTreeMap<InfoHash, Vec<u8>>;
 
+/// Jobs that a worker takes at once: sixteen pieces of one block each, the most that are hashed together, and their verdicts.
+const JOBS_TOGETHER_MAX: usize = 32;
+
 /// No worker.
 const NOBODY: u8 = u8::MAX;
 
@@ -278,12 +281,18 @@ fn work_on_thread<T: From<DiskDone>>(
     backlog: &Backlog,
     waiting: &AtomicU64,
 ) {
+    let mut jobs = Vec::new();
     while let Ok(job) = inbox.recv() {
-        let outcome = worker.work(job);
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        backlog.remove(outcome.received);
-        // Nobody may be left to hear of it: the node has stopped, and what was begun is brought to its end.
-        outcome.done.map(|d| done.send(d.into()));
+        jobs.push(job);
+        jobs.extend(inbox.try_iter().take(JOBS_TOGETHER_MAX - 1));
+        worker.hash_ahead(&jobs);
+        for job in jobs.drain(..) {
+            let outcome = worker.work(job);
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            backlog.remove(outcome.received);
+            // Nobody may be left to hear of it: the node has stopped, and what was begun is brought to its end.
+            outcome.done.map(|d| done.send(d.into()));
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::worker::{Job, Task, Worker};
 use super::{Disk, DiskDone};
+use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
 use crate::model::limits;
-use crate::model::metainfo::BLAKE3_BYTES;
+use crate::model::metainfo::{BLAKE3_BYTES, PieceHashes};
 use crate::run::buffers::BufferPool;
 
 const TORRENT: InfoHash = InfoHash([7; 20]);
@@ -26,6 +27,8 @@ struct MemoryStore {
     bytes: Mutex<Vec<u8>>,
     written: AtomicU64,
     fails_at: Option<u64>,
+    /// What its pieces are verified by; by comparing if there are none.
+    hashes: Option<PieceHashes>,
 }
 
 struct Comparing {
@@ -43,9 +46,25 @@ fn content(piece: u32) -> Vec<u8> {
 
 impl MemoryStore {
     fn of_two_pieces(fails_at: Option<u64>) -> Arc<Self> {
-        let layout = Layout::new(2 * u64::from(PIECE), PIECE).expect("in bounds");
-        let bytes = Mutex::new(vec![0; 2 * PIECE as usize]);
-        Arc::new(Self { layout, bytes, written: AtomicU64::new(0), fails_at })
+        Arc::new(Self::of(2, fails_at, None))
+    }
+
+    /// Whose pieces have hashes by SHA-1 alone.
+    fn by_sha1(pieces: u32, fails_at: Option<u64>) -> Arc<Self> {
+        let hash = |piece| {
+            let mut hasher = PieceHasher::default();
+            hasher.update(&content(piece));
+            hasher.finish().sha1
+        };
+        let sha1: Vec<_> = (0..pieces).flat_map(hash).collect();
+        let hashes = PieceHashes::new(pieces, sha1.into(), None).expect("lengths fit");
+        Arc::new(Self::of(pieces, fails_at, Some(hashes)))
+    }
+
+    fn of(pieces: u32, fails_at: Option<u64>, hashes: Option<PieceHashes>) -> Self {
+        let layout = Layout::new(u64::from(pieces * PIECE), PIECE).expect("in bounds");
+        let bytes = Mutex::new(vec![0; (pieces * PIECE) as usize]);
+        Self { layout, bytes, written: AtomicU64::new(0), fails_at, hashes }
     }
 }
 
@@ -76,11 +95,14 @@ impl PieceStore for MemoryStore {
     }
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        if let Some(hashes) = &self.hashes {
+            return hashes.verifier(piece, self.layout);
+        }
         Box::new(Comparing { expected: content(piece), seen: Vec::new(), leaves: Vec::new() })
     }
 
     fn leaf_hashes(&self, _: u32) -> Option<LeafHashes> {
-        Some(LeafHashes::new(LEAF.repeat(4)))
+        self.hashes.is_none().then(|| LeafHashes::new(LEAF.repeat(4)))
     }
 
     fn keep_leaf_hashes(&self, _: u32, _: &LeafHashes) {}
@@ -277,9 +299,11 @@ fn a_write_that_fails_after_its_hash_can_be_repeated() {
         let store = Arc::clone(store) as Arc<dyn PieceStore>;
         worker.work(Job { torrent: TORRENT, store, task }).done
     };
-    let block = |from: u32, to: u32| {
+    // What fails are other bytes: the right ones come later.
+    let block = |from: u32, to: u32, fails: bool| {
         let mut data = pool.take((to - from) as usize);
-        data.copy_from_slice(&content(0)[from as usize..to as usize]);
+        let right = &content(0)[from as usize..to as usize];
+        data.iter_mut().zip(right).for_each(|(to, from)| *to = from ^ u8::from(fails));
         Task::Write { block: Block { piece: 0, offset: from, len: to - from }, data }
     };
     for (store, from, to, fails) in [
@@ -288,7 +312,7 @@ fn a_write_that_fails_after_its_hash_can_be_repeated() {
         (&sound, 100, 300, false),
         (&sound, 300, PIECE, false),
     ] {
-        let done = give(store, block(from, to));
+        let done = give(store, block(from, to, fails));
         assert_eq!(matches!(done, Some(DiskDone::NotWritten { .. })), fails);
     }
     let done = give(&sound, Task::Verify { piece: 0 });
@@ -347,8 +371,93 @@ async fn finishing_is_reported() {
     }
 }
 
+/// The job of writing `quarters` of a piece by SHA-1, changed by `mask`.
+fn write_quarters(pool: &BufferPool, piece: u32, quarters: std::ops::Range<u32>, mask: u8) -> Task {
+    let quarter = PIECE / 4;
+    let (offset, len) = (quarters.start * quarter, quarters.len() as u32 * quarter);
+    let mut data = pool.take(len as usize);
+    let right = &content(piece)[offset as usize..(offset + len) as usize];
+    data.iter_mut().zip(right).for_each(|(to, from)| *to = from ^ mask);
+    Task::Write { block: Block { piece, offset, len }, data }
+}
+
+#[test]
+fn what_another_block_has_written_before_is_not_hashed_ahead() {
+    let pool = BufferPool::new();
+    let store = MemoryStore::by_sha1(6, None) as Arc<dyn PieceStore>;
+    let job = |task| Job { torrent: TORRENT, store: Arc::clone(&store), task };
+    let mut worker = Worker::new(Arc::default());
+    worker.work(job(write_quarters(&pool, 2, 1..2, 0)));
+    worker.work(job(write_quarters(&pool, 3, 1..2, 1)));
+    let jobs: Vec<Job> = (0..6)
+        .flat_map(|piece| [write_quarters(&pool, piece, 0..4, 0), Task::Verify { piece }])
+        .map(job)
+        .collect();
+    worker.hash_ahead(&jobs);
+    for done in jobs.into_iter().filter_map(|job| worker.work(job).done) {
+        let DiskDone::Checked { piece, ok, .. } = done else { panic!("{done:?}") };
+        assert_eq!(ok, Ok(piece != 3), "piece {piece}");
+    }
+}
+
+/// What a job of the test below does with a piece.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    /// Writes so many quarters from one on, changed by a mask.
+    Write(u32, u32, u8),
+    Verify,
+    Forget,
+}
+
+/// Mostly what continues a piece, so that much of it can be hashed ahead.
+fn does() -> impl Strategy<Value = Does> {
+    prop_oneof![
+        8 => Just(Does::Write(0, 4, 0)),
+        4 => (0..2u32).prop_map(|half| Does::Write(2 * half, 2, 0)),
+        6 => (0..4u32, 1..=4u32, 0..2u8)
+            .prop_map(|(from, count, mask)| Does::Write(from, count.min(4 - from), mask)),
+        3 => Just(Does::Verify),
+        1 => Just(Does::Forget),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Jobs that are seen some at a time end as they do one by one: the same is told, and the same lies in the store.
+    #[test]
+    fn what_is_hashed_ahead_changes_nothing_but_the_time(
+        jobs in prop::collection::vec((0..9u32, does()), 1..60),
+        together in 1..40usize,
+        fails_at in prop::option::weighted(0.3, 0..9 * u64::from(PIECE)),
+    ) {
+        let pool = BufferPool::new();
+        let run = |ahead: bool| {
+            let memory = MemoryStore::by_sha1(9, fails_at);
+            let jobs: Vec<Job> = jobs.iter().map(|&(piece, does)| {
+                let task = match does {
+                    Does::Write(from, count, mask) => {
+                        write_quarters(&pool, piece, from..from + count, mask)
+                    }
+                    Does::Verify => Task::Verify { piece },
+                    Does::Forget => Task::Forget { piece, keep: 0 },
+                };
+                Job { torrent: TORRENT, store: Arc::clone(&memory) as Arc<dyn PieceStore>, task }
+            }).collect();
+            let (mut worker, mut told) = (Worker::new(Arc::default()), Vec::new());
+            let mut jobs = jobs.into_iter().peekable();
+            while jobs.peek().is_some() {
+                let some: Vec<Job> = jobs.by_ref().take(together).collect();
+                if ahead {
+                    worker.hash_ahead(&some);
+                }
+                told.extend(some.into_iter().map(|job| format!("{:?}", worker.work(job).done)));
+            }
+            let bytes = memory.bytes.lock().expect("no panic").clone();
+            (told, bytes, memory.written.load(Ordering::Relaxed))
+        };
+        prop_assert!(run(true) == run(false));
+    }
 
     /// Blocks overlap, repeat and come in any order, some of them wrong: the verdict is about what lies in the store,
     /// where the first to write a byte has decided what it is.

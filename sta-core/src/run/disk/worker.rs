@@ -1,5 +1,7 @@
 //! What a disk worker does: writes blocks, hashes each piece in order, and reads back only what came out of order.
 //!
+//! Several pieces are hashed at once by SHA-1, before they are written, if that much waits.
+//!
 //! Invariant: between two beginnings of a piece each of its bytes is written at most once, so what was hashed in
 //! memory is what lies in the store.
 
@@ -12,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::DiskDone;
 use crate::io::aligned::AlignedBytes;
+use crate::io::sha1::Sha1;
 use crate::io::store::{PieceStore, PieceVerifier, StoreError};
 use crate::model::ids::InfoHash;
 use crate::model::layout::Block;
@@ -55,15 +58,85 @@ pub(super) struct Worker {
 /// How far a piece has come.
 struct Progress {
     verifier: Box<dyn PieceVerifier>,
+    /// Bytes from the start that are hashed: those that are written, and those of blocks that were hashed before they are.
+    given: u32,
     /// Bytes from the start that are written and hashed.
     hashed: u32,
     /// Ranges beyond `hashed` that are written: ascending, apart from each other.
     ahead: SmallVec<[(u32, u32); 4]>,
 }
 
+/// A piece, and the blocks among some jobs that can be hashed before any of those jobs is done.
+struct Stream<'a> {
+    piece: (InfoHash, u32),
+    progress: Progress,
+    /// Each continues the one before, the first one what is hashed.
+    blocks: SmallVec<[&'a [u8]; 4]>,
+    /// Where the last one ends.
+    end: u32,
+}
+
 impl Worker {
     pub(super) fn new(writing: Arc<AtomicUsize>) -> Self {
         Self { pieces: BTreeMap::new(), scratch: AlignedBytes::default(), writing }
+    }
+
+    /// Hashes blocks before they are written, those of several pieces at once, if there are enough for that to be faster.
+    pub(super) fn hash_ahead(&mut self, jobs: &[Job]) {
+        let mut streams = self.streams(jobs);
+        let rounds = streams.iter().map(|stream| stream.blocks.len());
+        if rounds.clone().filter(|rounds| *rounds > 0).count() >= Sha1::TOGETHER_MIN {
+            // The blocks of a piece follow each other.
+            for round in 0..rounds.max().unwrap_or(0) {
+                Sha1::update_all(streams.iter_mut().filter_map(
+                    |Stream { progress, blocks, .. }| {
+                        let block = *blocks.get(round)?;
+                        progress.given += block.len() as u32;
+                        Some((progress.verifier.sha1()?, block))
+                    },
+                ));
+            }
+        }
+        self.pieces.extend(streams.into_iter().map(|stream| (stream.piece, stream.progress)));
+    }
+
+    /// The pieces of which something is to be written, taken out of those that have begun.
+    fn streams<'a>(&mut self, jobs: &'a [Job]) -> Vec<Stream<'a>> {
+        let mut streams: Vec<Stream<'_>> = Vec::new();
+        // Of which something else is to be done first.
+        let mut over = Vec::new();
+        for Job { torrent, store, task } in jobs {
+            let (piece, written) = match task {
+                Task::Write { block, data } => (block.piece, Some((block, data))),
+                Task::Verify { piece }
+                | Task::CheckLeaves { piece, .. }
+                | Task::Forget { piece, .. } => (*piece, None),
+                Task::ForgetAll => break,
+                Task::Finish => continue,
+            };
+            let piece = (*torrent, piece);
+            let Some((block, data)) = written.filter(|_| !over.contains(&piece)) else {
+                over.push(piece);
+                continue;
+            };
+            let known = streams.iter().position(|stream| stream.piece == piece);
+            let at = known.unwrap_or_else(|| {
+                let progress = self.pieces.remove(&piece);
+                let progress =
+                    progress.unwrap_or_else(|| Progress::new(store.verifier(block.piece)));
+                let (end, blocks) = (progress.given, SmallVec::new());
+                streams.push(Stream { piece, progress, blocks, end });
+                streams.len() - 1
+            });
+            let stream = &mut streams[at];
+            if stream.continues_with(*block) {
+                stream.end += block.len;
+                stream.blocks.push(data);
+            } else {
+                over.push(piece);
+            }
+        }
+        streams
     }
 
     pub(super) fn work(&mut self, job: Job) -> Outcome {
@@ -122,22 +195,19 @@ impl Worker {
             let part = &data[(from - block.offset) as usize..(to - block.offset) as usize];
             if from == progress.hashed {
                 // Who writes to a file waits for whoever else does; meanwhile there is something to hash.
-                let hash_first = self.writing.load(Ordering::Relaxed) > 0;
-                if hash_first {
-                    progress.verifier.update(part);
+                if self.writing.load(Ordering::Relaxed) > 0 {
+                    progress.give(part, to);
                 }
                 self.writing.fetch_add(1, Ordering::Relaxed);
                 let written = store.write(start + u64::from(from), part);
                 self.writing.fetch_sub(1, Ordering::Relaxed);
                 if let Err(error) = written {
-                    if hash_first {
+                    if progress.given > progress.hashed {
                         progress.hash_anew(store.verifier(block.piece));
                     }
                     return Err(error);
                 }
-                if !hash_first {
-                    progress.verifier.update(part);
-                }
+                progress.give(part, to);
                 progress.hashed = to;
             } else {
                 store.write(start + u64::from(from), part)?;
@@ -186,14 +256,30 @@ impl Worker {
     }
 }
 
+impl Stream<'_> {
+    fn continues_with(&mut self, block: Block) -> bool {
+        let Progress { verifier, ahead, .. } = &mut self.progress;
+        verifier.sha1().is_some() && ahead.is_empty() && block.offset == self.end
+    }
+}
+
 impl Progress {
     fn new(verifier: Box<dyn PieceVerifier>) -> Self {
-        Self { verifier, hashed: 0, ahead: SmallVec::new() }
+        Self { verifier, given: 0, hashed: 0, ahead: SmallVec::new() }
+    }
+
+    /// Hashes `part`, which continues what is written and hashed and ends at `to`, unless that was done already.
+    fn give(&mut self, part: &[u8], to: u32) {
+        if self.given < to {
+            self.verifier.update(part);
+            self.given = to;
+        }
     }
 
     /// Begins to hash at the start again; what is written stays so, and is read back.
     fn hash_anew(&mut self, verifier: Box<dyn PieceVerifier>) {
         self.verifier = verifier;
+        self.given = 0;
         let written = std::mem::take(&mut self.hashed);
         if written > 0 {
             self.put_ahead(0, written);
@@ -252,6 +338,7 @@ impl Progress {
             store.read(start + u64::from(self.hashed), &mut scratch[..len])?;
             self.verifier.update(&scratch[..len]);
             self.hashed += len as u32;
+            self.given = self.hashed;
             *moved += len as u64;
         }
         Ok(())
