@@ -1,4 +1,4 @@
-//! One step of SHA-1 for as many streams as a vector has lanes.
+//! Compresses blocks of as many streams of SHA-1 as a vector has lanes, all at once.
 
 use std::array;
 
@@ -9,7 +9,7 @@ use super::{Block, State};
 /// FIPS 180-4, section 4.2.1: of each twenty steps.
 const CONSTANTS: [u32; 4] = [0x5A82_7999, 0x6ED9_EBA1, 0x8F1B_BCDC, 0xCA62_C1D6];
 
-/// Takes as many blocks as each of the first `L` lanes has. Where there are fewer lanes, the first one fills the others' places.
+/// Takes as many blocks as each of the first `L` lanes has, of which vectors of `S` must have just as many. Where there are fewer lanes, the first one fills the others' places.
 pub(super) fn advance<S: Simd, const L: usize>(simd: S, lanes: &mut [(&mut State, &[Block])]) {
     let count = lanes.len().min(L);
     let lanes = &mut lanes[..count];
