@@ -116,7 +116,8 @@ impl Job {
             }
             None => ("nothing".to_owned(), done.outcome.cause().unwrap_or_default()),
         };
-        let failure = Failure { check: &check, evidence: &evidence, log_hash: &done.outcome.said };
+        let said = done.log.hashes().said;
+        let failure = Failure { check: &check, evidence: &evidence, log_hash: &said };
         Ok(capsule::write(&file, &done.plan, &done.log.occurrences, failure))
     }
 }

@@ -1,4 +1,4 @@
-//! The result of a run: what was asked, what held, what was found and measured. This is `report.json`.
+//! The result of a run: what was asked, what held, what was found and measured. With the hashes of the log this is `report.json`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
 use crate::checks::{Finding, Held, Judgement};
-use crate::runlog::Ended;
+use crate::runlog::{Ended, Hashes};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::World;
 
@@ -56,12 +56,17 @@ pub struct Outcome {
     pub end: Time,
     /// Entries in the log.
     pub events: u64,
-    /// BLAKE3 of the log.
-    pub hash: String,
-    /// BLAKE3 of what nodes and trackers said: what a capsule's run must come to.
-    pub said: String,
     /// How long it took on this machine. The only part that differs between two runs of one seed.
     pub wall: Duration,
+}
+
+/// An outcome as programs read it: `report.json`, and a line of `--json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    #[serde(flatten)]
+    hashes: &'a Hashes,
 }
 
 /// What came of a run.
@@ -151,6 +156,12 @@ impl Judged {
 }
 
 impl Outcome {
+    /// With the hashes of its log.
+    #[must_use]
+    pub const fn told<'a>(&'a self, hashes: &'a Hashes) -> Told<'a> {
+        Told { outcome: self, hashes }
+    }
+
     /// Everything that was asked, the scenario's own first.
     pub fn judged(&self) -> impl Iterator<Item = &Judged> {
         self.expectations.iter().chain(&self.watched)

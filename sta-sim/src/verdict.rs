@@ -82,8 +82,6 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         ended: log.ended,
         end: log.end,
         events: log.entries.len() as u64,
-        hash: log.hash.clone(),
-        said: log.said.clone(),
         wall,
     }
 }

@@ -18,6 +18,9 @@ use crate::model::layout::{Block, Layout};
 /// Who was asked for a block: one peer, or two in the end game.
 type Askers = SmallVec<[ConnId; 2]>;
 
+/// Who has asked for blocks of a piece, in the order in which they did.
+pub type Wishers = SmallVec<[ConnId; 4]>;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Missing,
@@ -25,13 +28,19 @@ enum State {
     Here,
 }
 
+/// What is looked at of every piece under way whenever something is to be asked: apart from the rest, and close together.
+#[derive(Debug)]
+struct Lack {
+    piece: u32,
+    missing: u32,
+    owner: Option<ConnId>,
+}
+
 /// A piece under way.
 #[derive(Debug)]
 struct Piece {
     block_bytes: u32,
-    owner: Option<ConnId>,
     states: Vec<State>,
-    missing: u32,
     /// No block before this one is missing.
     first_missing: u32,
     here: u32,
@@ -44,8 +53,8 @@ struct Piece {
     leaves_awaited: u32,
     /// Peers were told that it is coming.
     announced: bool,
-    /// A peer has asked for a block of it.
-    wished: bool,
+    /// Peers that have asked for a block of it, each once.
+    wishers: Wishers,
     senders: SmallVec<[NodeId; 2]>,
     checking: bool,
 }
@@ -54,6 +63,8 @@ struct Piece {
 #[derive(Debug)]
 pub struct Assembly {
     layout: Layout,
+    /// One for each of the pieces, in any order.
+    lacks: Vec<Lack>,
     pieces: BTreeMap<u32, Piece>,
     late: BTreeMap<u32, Late>,
 }
@@ -69,10 +80,6 @@ struct Late {
 /// Pieces with missing blocks: how many are missing, and of which piece.
 #[derive(Debug, Default)]
 pub struct Unfinished {
-    /// Those that the peer is fetched from.
-    pub own: Pieces,
-    /// Those that the peer is fetched from while they come to it.
-    pub early: Pieces,
     /// Those that the peer has and nobody is fetched from: what its owner has given up.
     pub orphans: Pieces,
     /// Those that the peer has and another is fetched from.
@@ -105,19 +112,16 @@ pub enum Arrival {
 impl Assembly {
     /// Nothing is under way.
     pub const fn new(layout: Layout) -> Self {
-        Self { layout, pieces: BTreeMap::new(), late: BTreeMap::new() }
+        Self { layout, lacks: Vec::new(), pieces: BTreeMap::new(), late: BTreeMap::new() }
     }
 
     /// Begins `piece`, in blocks of `block_bytes`, to be fetched from `owner`.
     pub fn start(&mut self, piece: u32, block_bytes: u32, owner: ConnId) {
         let blocks = self.layout.piece_len(piece).div_ceil(block_bytes);
         let states = vec![State::Missing; blocks as usize];
-        let (owner, senders) = (Some(owner), SmallVec::new());
         let new = Piece {
             block_bytes,
-            owner,
             states,
-            missing: blocks,
             first_missing: 0,
             here: 0,
             front: 0,
@@ -125,46 +129,64 @@ impl Assembly {
             right: 0,
             leaves_awaited: 0,
             announced: false,
-            wished: false,
-            senders,
+            wishers: Wishers::new(),
+            senders: SmallVec::new(),
             checking: false,
         };
+        self.remove(piece);
+        self.lacks.push(Lack { piece, missing: blocks, owner: Some(owner) });
         self.pieces.insert(piece, new);
     }
 
     /// The first block of `piece` that nobody was asked for.
     #[must_use]
     pub fn next_missing(&self, piece: u32) -> Option<Block> {
-        let state = self.pieces.get(&piece).filter(|p| p.missing > 0)?;
+        let state = self.pieces.get(&piece)?;
         let from = state.first_missing as usize;
         let index = from + state.states.get(from..)?.iter().position(|s| *s == State::Missing)?;
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
-    /// The pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
+    /// Of the pieces with missing blocks that are fetched from `conn`, which `has` some pieces, the one nearest to completion.
+    #[must_use]
+    pub fn own(&self, conn: ConnId, has: &Bitfield) -> Option<u32> {
+        self.nearest_of(conn, |piece| has.contains(piece))
+    }
+
+    /// The same of pieces that are fetched from `conn` while they come to it.
+    #[must_use]
+    pub fn early(&self, conn: ConnId, has: &Bitfield) -> Option<u32> {
+        self.nearest_of(conn, |piece| !has.contains(piece))
+    }
+
+    fn nearest_of(&self, conn: ConnId, suits: impl Fn(u32) -> bool) -> Option<u32> {
+        let of = |lack: &&Lack| lack.missing > 0 && lack.owner == Some(conn) && suits(lack.piece);
+        let nearest = self.lacks.iter().filter(of).min_by_key(|lack| (lack.missing, lack.piece));
+        nearest.map(|lack| lack.piece)
+    }
+
+    /// The other pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
     #[must_use]
     pub fn unfinished(&self, conn: ConnId, has: &Bitfield) -> Unfinished {
         let mut found = Unfinished::default();
-        for (&index, piece) in &self.pieces {
-            if piece.missing == 0 {
+        for &Lack { piece, missing, owner } in &self.lacks {
+            if missing == 0 || !has.contains(piece) {
                 continue;
             }
-            let kind = match (piece.owner, has.contains(index)) {
-                (Some(owner), true) if owner == conn => &mut found.own,
-                (Some(owner), false) if owner == conn => &mut found.early,
-                (None, true) => &mut found.orphans,
-                (Some(_), true) => &mut found.others,
-                (_, false) => continue,
+            let kind = match owner {
+                None => &mut found.orphans,
+                Some(owner) if owner != conn => &mut found.others,
+                Some(_) => continue,
             };
-            kind.push((piece.missing, index));
+            kind.push((missing, piece));
         }
         found
     }
 
     /// From now on `owner` fetches what is missing of `piece`.
     pub fn adopt(&mut self, piece: u32, owner: ConnId) {
-        if let Some(piece) = self.pieces.get_mut(&piece) {
-            piece.owner = Some(owner);
+        if let Some(lack) = lack_of(&mut self.lacks, piece) {
+            lack.owner = Some(owner);
         }
     }
 
@@ -176,7 +198,9 @@ impl Assembly {
         match state {
             State::Missing => {
                 *state = State::Asked(SmallVec::from_slice(&[conn]));
-                piece.missing -= 1;
+                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
+                    lack.missing -= 1;
+                }
                 if index == piece.first_missing {
                     piece.first_missing += 1;
                 }
@@ -208,10 +232,10 @@ impl Assembly {
             askers.retain(|asker| *asker != conn);
             if askers.is_empty() {
                 *state = State::Missing;
-                piece.missing += 1;
                 piece.first_missing = piece.first_missing.min(index);
-                if piece.owner == Some(conn) {
-                    piece.owner = None;
+                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
+                    lack.missing += 1;
+                    lack.owner = lack.owner.filter(|owner| *owner != conn);
                 }
             }
         }
@@ -220,16 +244,15 @@ impl Assembly {
     /// `conn` fetches nothing any more: what it was asked for is missing again, and its pieces are anybody's. Gives
     /// the pieces of which nothing is left, so that they might as well not have begun.
     pub fn abandon(&mut self, conn: ConnId) -> Vec<u32> {
-        for piece in self.pieces.values_mut() {
-            if piece.owner == Some(conn) {
-                piece.owner = None;
-            }
+        for lack in &mut self.lacks {
+            lack.owner = lack.owner.filter(|owner| *owner != conn);
+            let Some(piece) = self.pieces.get_mut(&lack.piece) else { continue };
             for state in &mut piece.states {
                 if let State::Asked(askers) = state {
                     askers.retain(|asker| *asker != conn);
                     if askers.is_empty() {
                         *state = State::Missing;
-                        piece.missing += 1;
+                        lack.missing += 1;
                         piece.first_missing = 0;
                     }
                 }
@@ -241,8 +264,9 @@ impl Assembly {
     /// Whether nothing of `piece` is here or asked for, so that it might as well not have begun.
     #[must_use]
     pub fn is_untouched(&self, piece: u32) -> bool {
-        let untouched = |p: &Piece| p.missing as usize == p.states.len();
-        self.pieces.get(&piece).is_some_and(untouched)
+        let missing = |lack: &Lack| (lack.piece == piece).then_some(lack.missing as usize);
+        let blocks = self.pieces.get(&piece).map(|p| p.states.len());
+        blocks.is_some() && self.lacks.iter().find_map(missing) == blocks
     }
 
     /// `block` has come from `conn`, which is `node`.
@@ -260,7 +284,9 @@ impl Assembly {
         let mut others = match std::mem::replace(state, State::Here) {
             State::Here => return Arrival::Useless,
             State::Missing => {
-                piece.missing -= 1;
+                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
+                    lack.missing -= 1;
+                }
                 Askers::new()
             }
             State::Asked(askers) => askers,
@@ -319,24 +345,26 @@ impl Assembly {
         self.pieces.get(&piece).map_or(0, |p| p.right)
     }
 
-    /// A peer has asked for a block of `piece`.
-    pub fn wish(&mut self, piece: u32) {
-        if let Some(state) = self.pieces.get_mut(&piece) {
-            state.wished = true;
+    /// `conn` has asked for a block of `piece`.
+    pub fn wish(&mut self, piece: u32, conn: ConnId) {
+        if let Some(state) = self.pieces.get_mut(&piece)
+            && !state.wishers.contains(&conn)
+        {
+            state.wishers.push(conn);
         }
     }
 
-    /// Whether a peer has asked for a block of `piece`.
+    /// Who has asked for blocks of `piece`. Some may have gone since.
     #[must_use]
-    pub fn is_wished(&self, piece: u32) -> bool {
-        self.pieces.get(&piece).is_some_and(|p| p.wished)
+    pub fn wishers(&self, piece: u32) -> Wishers {
+        self.pieces.get(&piece).map_or_else(Wishers::new, |p| p.wishers.clone())
     }
 
     /// Whether it is of use to know that the first bytes of `piece` are right: nobody was told yet that it is coming, or somebody
     /// has asked for it.
     #[must_use]
     pub fn is_of_use_early(&self, piece: u32) -> bool {
-        self.pieces.get(&piece).is_some_and(|p| p.wished || !p.announced)
+        self.pieces.get(&piece).is_some_and(|p| !p.wishers.is_empty() || !p.announced)
     }
 
     /// Peers are told that `piece` is coming: whether they were not before.
@@ -381,12 +409,17 @@ impl Assembly {
 
     /// `piece` is no longer under way.
     pub fn remove(&mut self, piece: u32) {
-        self.pieces.remove(&piece);
+        self.take(piece);
+    }
+
+    fn take(&mut self, piece: u32) -> Option<Piece> {
+        self.lacks.retain(|lack| lack.piece != piece);
+        self.pieces.remove(&piece)
     }
 
     /// `piece` is no longer under way, and all of it is to be fetched again. Says who sent its blocks.
     pub fn begin_anew(&mut self, piece: u32) -> SmallVec<[NodeId; 2]> {
-        let Some(state) = self.pieces.remove(&piece) else { return SmallVec::new() };
+        let Some(state) = self.take(piece) else { return SmallVec::new() };
         if state.checking || state.leaves_awaited > 0 {
             let late = self.late.entry(piece).or_default();
             late.checks += u32::from(state.checking);
@@ -406,6 +439,11 @@ impl Assembly {
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
+}
+
+/// What lacks of `piece`.
+fn lack_of(lacks: &mut [Lack], piece: u32) -> Option<&mut Lack> {
+    lacks.iter_mut().find(|lack| lack.piece == piece)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | [`slots`] | how many peers to serve at the same time |
 //! | [`choker`] | whose requests may wait at all |
 //! | [`neighbours`] | whom to connect with, and when to try again |
+//! | [`by_conn`] | (a map: what is kept for each connection) |
 //! | [`rate`] | how fast something moves, of late |
 //! | [`swarm`] | composes the above for one torrent |
 //! | [`announcer`] | what to tell one tracker, and which of the peers it names to believe |
@@ -21,6 +22,7 @@
 pub mod announcer;
 pub mod assembly;
 pub mod backoff;
+pub mod by_conn;
 pub mod choker;
 pub mod interface;
 pub mod neighbours;

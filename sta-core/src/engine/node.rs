@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::announcer::{self, Announcer, Speaker};
+use super::by_conn::ByConn;
 use super::interface::{ConnId, Input, Output, Torrent};
 use super::swarm::{News, Swarm, printable};
 use crate::model::address::Address;
@@ -37,7 +38,7 @@ pub struct Node {
     /// When the first tracker is due, as of the last word with one.
     trackers_due: Time,
     strangers: BTreeMap<ConnId, Stranger>,
-    routes: BTreeMap<ConnId, InfoHash>,
+    routes: ByConn<InfoHash>,
     dials: u32,
     stopping: bool,
     outputs: VecDeque<Output>,
@@ -62,7 +63,7 @@ struct Stranger {
 impl Node {
     /// A node called `id` that listens at `port`. Its randomness comes from `seed`.
     #[must_use]
-    pub const fn new(id: NodeId, port: u16, config: EngineConfig, seed: Seed) -> Self {
+    pub fn new(id: NodeId, port: u16, config: EngineConfig, seed: Seed) -> Self {
         Self {
             id,
             port,
@@ -72,7 +73,7 @@ impl Node {
             trackers: BTreeMap::new(),
             trackers_due: Time::FAR_FUTURE,
             strangers: BTreeMap::new(),
-            routes: BTreeMap::new(),
+            routes: ByConn::new(),
             dials: 0,
             stopping: false,
             outputs: VecDeque::new(),
@@ -290,7 +291,7 @@ impl Node {
     fn closed(&mut self, conn: ConnId, why: &str, now: Time) {
         let stranger = self.strangers.remove(&conn);
         let dialled_for = stranger.and_then(|stranger| stranger.dialled_for);
-        if let Some(torrent) = self.routes.remove(&conn).or(dialled_for) {
+        if let Some(torrent) = self.routes.remove(conn).or(dialled_for) {
             self.with(torrent, now, |swarm| swarm.closed(conn, why, now));
         }
     }
@@ -353,7 +354,7 @@ impl Node {
     }
 
     fn with_route(&mut self, conn: ConnId, now: Time, act: impl FnOnce(&mut Swarm)) {
-        if let Some(&torrent) = self.routes.get(&conn) {
+        if let Some(&torrent) = self.routes.get(conn) {
             self.with(torrent, now, act);
         }
     }
@@ -368,10 +369,12 @@ impl Node {
             swarm.swap_outputs(&mut self.outputs);
             for output in self.outputs.range(before..) {
                 if let Output::Close { conn, .. } = output {
-                    self.routes.remove(conn);
+                    self.routes.remove(*conn);
                 }
             }
-            self.follow_up(torrent, now);
+            if swarm.has_more_to_say(now) {
+                self.follow_up(torrent, now);
+            }
         }
     }
 

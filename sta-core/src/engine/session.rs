@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::pipeline::Pipeline;
 use super::rate::Rate;
 use crate::model::bitfield::{Bitfield, PieceRange};
@@ -66,6 +68,9 @@ pub struct Rejected {
     /// Whether the peer offers the piece no more, and did until now.
     pub withdrawn: bool,
 }
+
+/// Pieces that a peer has and had not, each with whether it had not offered it before. Nearly always one.
+pub type Gained = SmallVec<[(u32, bool); 2]>;
 
 /// A request that a peer has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,23 +155,19 @@ impl Session {
         }
     }
 
-    /// The peer says it has more pieces: those that it had not offered before.
+    /// The peer says it has more pieces: those that it had not, each with whether it had not offered it either.
     ///
     /// # Errors
     /// If a range names a piece that does not exist, or runs backwards.
-    pub fn gained(&mut self, ranges: &[PieceRange]) -> Result<Vec<u32>, Misbehaviour> {
+    pub fn gained(&mut self, ranges: &[PieceRange]) -> Result<Gained, Misbehaviour> {
         let pieces = self.layout.pieces();
         if ranges.iter().any(|&PieceRange(first, last)| first > last || last >= pieces) {
             return Err(Misbehaviour::NoPiece);
         }
-        let mut new = Vec::new();
+        let mut new = Gained::new();
         for &range in ranges {
             let offered = &mut self.offered;
-            self.have.insert_range(range, |piece| {
-                if offered.insert(piece) {
-                    new.push(piece);
-                }
-            });
+            self.have.insert_range(range, |piece| new.push((piece, offered.insert(piece))));
         }
         Ok(new)
     }

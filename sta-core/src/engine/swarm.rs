@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::assembly::Assembly;
+use super::by_conn::ByConn;
 use super::choker::Choker;
 use super::interface::{ConnId, Output, Torrent};
 use super::neighbours::Neighbours;
@@ -96,7 +97,7 @@ pub struct Swarm {
     phase: Phase,
     picker: Picker,
     assembly: Assembly,
-    sessions: BTreeMap<ConnId, Session>,
+    sessions: ByConn<Session>,
     uploads: Uploads,
     slots: Slots,
     choker: Choker,
@@ -124,6 +125,8 @@ pub struct Swarm {
     behind: u64,
     /// Who owes an answer for so long is silent: [`Self::usual_patience`], as of the last tick.
     patience: Duration,
+    /// Until then no peer is taken to be so slow that a block of it might move to another.
+    steal_from: Time,
     /// When a peer that serves us was last sent something.
     giver_served: Time,
     told: (u64, u64),
@@ -152,7 +155,7 @@ impl Swarm {
             phase: if fetch { Phase::Fetching } else { Phase::Serving },
             picker: Picker::new(&have, &mut rng),
             assembly: Assembly::new(layout),
-            sessions: BTreeMap::new(),
+            sessions: ByConn::new(),
             uploads: Uploads::new(layout.pieces(), slots),
             slots: Slots::new(slots),
             choker: Choker::new(slots),
@@ -175,6 +178,7 @@ impl Swarm {
             extra: 0,
             behind: fetch::BEHIND_PIECES,
             patience: fetch::PATIENCE_MIN,
+            steal_from: Time::ZERO,
             giver_served: Time::ZERO,
             told: (0, 0),
             outputs: VecDeque::new(),
@@ -203,6 +207,12 @@ impl Swarm {
         std::mem::swap(&mut self.outputs, outputs);
     }
 
+    /// Whether there may be somebody to dial, or news for the trackers.
+    #[must_use]
+    pub fn has_more_to_say(&self, now: Time) -> bool {
+        now >= self.dials_from || !self.news.is_empty()
+    }
+
     /// What the trackers are to be told next.
     pub fn poll_news(&mut self) -> Option<News> {
         self.news.pop_front()
@@ -228,7 +238,7 @@ impl Swarm {
 
     /// Both sides have said hello on `conn`, and [`Self::admits`] had nothing against it.
     pub fn connected(&mut self, conn: ConnId, node: NodeId, remote: SocketAddr, now: Time) {
-        let standing = self.sessions.iter().find(|(_, s)| s.node == node).map(|(&c, _)| c);
+        let standing = self.sessions.iter().find(|(_, s)| s.node == node).map(|(conn, _)| conn);
         if let Some(standing) = standing {
             self.close(standing, "another connection with this node took its place", now);
         }
@@ -250,13 +260,13 @@ impl Swarm {
 
     /// A message other than `data` has come.
     pub fn message(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else { return };
         session.heard = now;
         let result = match message {
             PeerMessage::Have { p } => session.gained(&p).map(|new| self.gained(conn, &new, now)),
             PeerMessage::Coming { i } => session.coming(i).map(|new| {
                 if new {
-                    self.gained(conn, &[i], now);
+                    self.coming(conn, i, now);
                 }
             }),
             PeerMessage::Leaves { i, h } => {
@@ -287,7 +297,7 @@ impl Swarm {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
                     None => {
                         if !whole {
-                            self.wished_early(piece);
+                            self.wished_early(conn, piece);
                         }
                         if has_room {
                             self.serve(Some(conn), now);
@@ -325,7 +335,7 @@ impl Swarm {
 
     /// A block was handed to the network.
     pub fn sent(&mut self, conn: ConnId, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(block) = session.sent(now) else { return };
         let peer = session.node.clone();
         self.up.add(block.len.into(), now);
@@ -338,9 +348,9 @@ impl Swarm {
         let torrent = self.info_hash;
         self.dials_from = Time::ZERO;
         let useless =
-            self.sessions.get(&conn).is_some_and(|s| self.have.is_full() && s.have.is_full());
+            self.sessions.get(conn).is_some_and(|s| self.have.is_full() && s.have.is_full());
         let dialled = self.neighbours.lost(conn, useless, now).cloned();
-        let Some(session) = self.sessions.remove(&conn) else {
+        let Some(session) = self.sessions.remove(conn) else {
             if let Some(peer) = dialled {
                 self.event(Event::DialFailed { torrent, peer, why: why.into() });
             }
@@ -381,7 +391,7 @@ impl Swarm {
 
     /// Ends every session; the swarm is about to be dropped.
     pub fn leave(&mut self, now: Time) {
-        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        let conns = self.sessions.keys().to_vec();
         for conn in conns {
             self.close(conn, "it leaves this torrent", now);
         }
@@ -427,7 +437,7 @@ impl Swarm {
     fn check_sessions(&mut self, now: Time) {
         let (timeout, patience) = (self.config.peer_timeout, self.config.request_timeout);
         let (mut dead, mut quiet, mut stalled) = (Vec::new(), Vec::new(), Vec::new());
-        for (&conn, session) in &self.sessions {
+        for (conn, session) in self.sessions.iter() {
             if now.since(session.heard) >= timeout {
                 dead.push(conn);
             } else if now.since(session.said) >= timeout / 3 {
@@ -470,7 +480,7 @@ impl Swarm {
         self.dials_from = Time::ZERO;
         self.event(Event::PeerBanned { torrent, peer, why: why.into() });
         let conns: Vec<_> =
-            self.sessions.iter().filter(|(_, s)| s.node == *node).map(|(&conn, _)| conn).collect();
+            self.sessions.iter().filter(|(_, s)| s.node == *node).map(|(conn, _)| conn).collect();
         for conn in conns {
             self.close(conn, why, now);
         }
@@ -484,7 +494,7 @@ impl Swarm {
     }
 
     fn send(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
-        if let Some(session) = self.sessions.get_mut(&conn) {
+        if let Some(session) = self.sessions.get_mut(conn) {
             session.said = now;
             self.outputs.push_back(Output::Send { conn, message });
         }

@@ -15,6 +15,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::by_conn::ByConn;
 use super::interface::ConnId;
 use super::session::{Session, Wish};
 use crate::model::bitfield::Bitfield;
@@ -37,7 +38,7 @@ pub struct Uploads {
     seen: Bitfield,
     /// Those of them that no peer has said it has, with the connection that they are on their way by.
     under_way: BTreeMap<u32, ConnId>,
-    last: BTreeMap<ConnId, Served>,
+    last: ByConn<Served>,
     turn: u64,
 }
 
@@ -50,12 +51,12 @@ struct Slot {
 impl Slot {
     fn go_on(
         self,
-        sessions: &mut BTreeMap<ConnId, Session>,
+        sessions: &mut ByConn<Session>,
         served: impl Fn(&Session) -> bool,
         ready: &dyn Fn(Block) -> bool,
     ) -> Option<Service> {
         let room = |s: &&mut Session| s.ahead() < AHEAD_MAX && served(s);
-        let wish = sessions.get_mut(&self.conn).filter(room)?.take_waiting(self.piece, ready)?;
+        let wish = sessions.get_mut(self.conn).filter(room)?.take_waiting(self.piece, ready)?;
         Some(Service { conn: self.conn, wish, begins: false, elsewhere: Vec::new() })
     }
 }
@@ -85,7 +86,7 @@ impl Uploads {
     pub fn new(pieces: u32, slots: usize) -> Self {
         let copies = vec![0; pieces as usize];
         let seen = Bitfield::empty(pieces);
-        let (under_way, last) = (BTreeMap::new(), BTreeMap::new());
+        let (under_way, last) = (BTreeMap::new(), ByConn::new());
         Self { slots, active: Vec::new(), crowded: false, copies, seen, under_way, last, turn: 0 }
     }
 
@@ -110,14 +111,14 @@ impl Uploads {
     /// while some pieces are with nobody else yet. They are what the asker should ask for.
     #[must_use]
     pub fn redirects(&self, conn: ConnId, piece: u32) -> bool {
-        let continues = self.last.get(&conn).is_some_and(|served| served.piece == piece);
+        let continues = self.last.get(conn).is_some_and(|served| served.piece == piece);
         !self.seen.is_full() && self.seen.contains(piece) && !continues
     }
 
     /// A session has ended. What was on its way there may never be passed on.
     pub fn forget(&mut self, conn: ConnId) {
         self.active.retain(|slot| slot.conn != conn);
-        self.last.remove(&conn);
+        self.last.remove(conn);
         let seen = &mut self.seen;
         self.under_way.retain(|&piece, by| {
             let stays = *by != conn;
@@ -134,7 +135,7 @@ impl Uploads {
     /// blocks that are still coming to this node.
     pub fn next(
         &mut self,
-        sessions: &mut BTreeMap<ConnId, Session>,
+        sessions: &mut ByConn<Session>,
         changed: Option<ConnId>,
         only_source: bool,
         served: impl Fn(&Session) -> bool,
@@ -150,7 +151,10 @@ impl Uploads {
         }
         let spreading = only_source && !self.seen.is_full();
         let best = match changed {
-            Some(conn) => self.best(sessions.get_key_value(&conn), spreading, &served, ready),
+            Some(conn) => {
+                let session = sessions.get(conn).map(|session| (conn, session));
+                self.best(session, spreading, &served, ready)
+            }
             None => self.best(sessions.iter(), spreading, &served, ready),
         };
         let Some(slot) = best else {
@@ -166,8 +170,8 @@ impl Uploads {
             return None;
         }
         let held = self.active.iter().position(|held| held.conn == slot.conn);
-        let wish = sessions.get_mut(&slot.conn)?.take_waiting(slot.piece, ready)?;
-        let begins = self.last.get(&slot.conn).is_none_or(|served| served.piece != slot.piece);
+        let wish = sessions.get_mut(slot.conn)?.take_waiting(slot.piece, ready)?;
+        let begins = self.last.get(slot.conn).is_none_or(|served| served.piece != slot.piece);
         match held {
             Some(held) => self.active[held] = slot,
             None => self.active.push(slot),
@@ -189,14 +193,14 @@ impl Uploads {
     /// Slots of those who wait for nothing more of their piece, and have it all, are free.
     fn free_slots(
         &mut self,
-        sessions: &BTreeMap<ConnId, Session>,
+        sessions: &ByConn<Session>,
         served: impl Fn(&Session) -> bool,
         ready: &dyn Fn(Block) -> bool,
     ) {
         self.active.retain(|slot| {
             let goes_on =
                 |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece, ready));
-            sessions.get(&slot.conn).is_some_and(goes_on)
+            sessions.get(slot.conn).is_some_and(goes_on)
         });
     }
 
@@ -208,17 +212,17 @@ impl Uploads {
     /// Of these sessions, what should go out next, and to whom.
     fn best<'a>(
         &self,
-        sessions: impl IntoIterator<Item = (&'a ConnId, &'a Session)>,
+        sessions: impl IntoIterator<Item = (ConnId, &'a Session)>,
         spreading: bool,
         served: impl Fn(&Session) -> bool,
         ready: &dyn Fn(Block) -> bool,
     ) -> Option<Slot> {
         let mut best = None;
-        for (&conn, session) in sessions {
+        for (conn, session) in sessions {
             if session.ahead() >= AHEAD_MAX || !served(session) {
                 continue;
             }
-            let last = self.last.get(&conn);
+            let last = self.last.get(conn);
             let mut previous = None;
             for wish in session.waiting() {
                 let piece = wish.block.piece;
@@ -242,9 +246,9 @@ impl Uploads {
     }
 
     /// Takes the requests of others for the piece that now goes to `slot.conn`.
-    fn redirected(sessions: &mut BTreeMap<ConnId, Session>, slot: Slot) -> Vec<(ConnId, Wish)> {
+    fn redirected(sessions: &mut ByConn<Session>, slot: Slot) -> Vec<(ConnId, Wish)> {
         let mut taken = Vec::new();
-        for (&conn, session) in sessions.iter_mut().filter(|(conn, _)| **conn != slot.conn) {
+        for (conn, session) in sessions.iter_mut().filter(|(conn, _)| *conn != slot.conn) {
             while let Some(wish) = session.take_waiting(slot.piece, |_| true) {
                 taken.push((conn, wish));
             }

@@ -8,6 +8,11 @@ use crate::model::event::Record;
 pub trait Observer: Send + Sync + 'static {
     /// Something has happened.
     fn observe(&self, record: &Record);
+
+    /// The same, of a record that nobody else needs: an observer that keeps records keeps it as it is.
+    fn take(&self, record: Record) {
+        self.observe(&record);
+    }
 }
 
 /// Watches nothing.

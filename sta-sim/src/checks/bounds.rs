@@ -26,10 +26,10 @@ pub struct Bounds {
     most_bytes: u64,
 }
 
-/// What one peer was asked for.
+/// What one peer was asked for, and when: no more at a time than a window holds, so that looking through all of it is fast.
 #[derive(Default)]
 struct InFlight {
-    blocks: BTreeMap<Block, Time>,
+    blocks: Vec<(Block, Time)>,
     bytes: u64,
 }
 
@@ -82,7 +82,9 @@ impl Bounds {
                 self.of(node, torrent).values_mut().for_each(|peer| peer.remove(*block));
             }
             Event::PieceVerified { piece, .. } | Event::PieceFailed { piece, .. } => {
-                self.of(node, torrent).values_mut().for_each(|peer| peer.remove_piece(*piece));
+                self.of(node, torrent)
+                    .values_mut()
+                    .for_each(|peer| peer.keep(|b, _| b.piece != *piece));
             }
             Event::Choked { .. } => {
                 self.of(other, torrent).remove(&node);
@@ -112,7 +114,7 @@ impl Bounds {
         let in_flight = self.of(node, torrent).entry(other).or_default();
         in_flight.insert(block, at);
         if in_flight.bytes > limits::IN_FLIGHT_BYTES_MAX {
-            in_flight.forget_before(at - timeout);
+            in_flight.keep(|_, asked| asked >= at - timeout);
         }
         let bytes = in_flight.bytes;
         self.most_bytes = self.most_bytes.max(bytes);
@@ -127,27 +129,25 @@ impl Bounds {
 
 impl InFlight {
     fn insert(&mut self, block: Block, at: Time) {
-        if self.blocks.insert(block, at).is_none() {
-            self.bytes += u64::from(block.len);
+        match self.blocks.iter_mut().find(|(asked, _)| *asked == block) {
+            Some((_, since)) => *since = at,
+            None => {
+                self.blocks.push((block, at));
+                self.bytes += u64::from(block.len);
+            }
         }
     }
 
     fn remove(&mut self, block: Block) {
-        if self.blocks.remove(&block).is_some() {
+        if let Some(at) = self.blocks.iter().position(|(asked, _)| *asked == block) {
+            self.blocks.swap_remove(at);
             self.bytes -= u64::from(block.len);
         }
     }
 
-    fn remove_piece(&mut self, piece: u32) {
-        let first = Block { piece, offset: 0, len: 0 };
-        let last = Block { piece, offset: u32::MAX, len: u32::MAX };
-        let gone: Vec<Block> = self.blocks.range(first..=last).map(|(block, _)| *block).collect();
-        gone.into_iter().for_each(|block| self.remove(block));
-    }
-
-    fn forget_before(&mut self, moment: Time) {
-        self.blocks.retain(|_, asked| *asked >= moment);
-        self.bytes = self.blocks.keys().map(|block| u64::from(block.len)).sum();
+    fn keep(&mut self, stays: impl Fn(Block, Time) -> bool) {
+        self.blocks.retain(|(block, at)| stays(*block, *at));
+        self.bytes = self.blocks.iter().map(|(block, _)| u64::from(block.len)).sum();
     }
 }
 

@@ -23,22 +23,40 @@ pub const CHOKE_NEWS: Duration = Duration::from_secs(10);
 
 /// One direction of a session: the asker, then who is asked, then of which torrent.
 type Way = (Number, Number, Number);
+/// The same without the asker.
+type Asked = (Number, Number);
 
 /// The rule.
 #[derive(Default)]
 pub struct Manners {
     findings: Findings,
-    ways: BTreeMap<Way, State>,
+    ways: Ways,
     asked: u64,
+}
+
+/// By asker: whom it asks for which torrent, in the order in which they met.
+#[derive(Default)]
+struct Ways(BTreeMap<Number, Vec<(Asked, State)>>);
+
+impl Ways {
+    fn of(&mut self, (asker, asked, torrent): Way) -> &mut State {
+        let met = self.0.entry(asker).or_default();
+        let known = met.iter().position(|(way, _)| *way == (asked, torrent));
+        let place = known.unwrap_or_else(|| {
+            met.push(((asked, torrent), State::default()));
+            met.len() - 1
+        });
+        &mut met[place].1
+    }
 }
 
 /// What is known of one direction of a session.
 #[derive(Default)]
 struct State {
     /// Requests that the asker waits for.
-    waits: BTreeMap<Block, u32>,
+    waits: Requests,
     /// Requests that may be answered: those of an ended session too, until the answerer knows.
-    owed: BTreeMap<Block, u32>,
+    owed: Requests,
     /// Whether the asker is served.
     unchoked: bool,
     /// Blocks that may still be sent to the asker, which was choked.
@@ -47,6 +65,19 @@ struct State {
     choked: Option<Time>,
     /// When the session began, as the asker says.
     since: Option<Time>,
+}
+
+/// Blocks that were asked for, some perhaps more than once, in the order in which they were: few of them are recent, and what is
+/// answered is recent. Those that were never answered lie before.
+#[derive(Default)]
+struct Requests(Vec<Block>);
+
+impl Requests {
+    /// Takes one of `block` out; false if there was none.
+    fn take(&mut self, block: Block) -> bool {
+        let at = self.0.iter().rposition(|asked| *asked == block);
+        at.map(|at| self.0.remove(at)).is_some()
+    }
 }
 
 impl Rule for Manners {
@@ -64,22 +95,22 @@ impl Rule for Manners {
         let (asking, asked) = ((from, to, torrent), (to, from, torrent));
         match event {
             Event::PeerConnected { .. } => {
-                let own = self.way(asking);
+                let own = self.ways.of(asking);
                 (own.since, own.choked) = (Some(*at), None);
-                let theirs = self.way(asked);
+                let theirs = self.ways.of(asked);
                 (theirs.unchoked, theirs.leaving) = (false, 0);
             }
             Event::PeerLost { .. } => {
-                let own = self.way(asking);
-                own.waits.clear();
+                let own = self.ways.of(asking);
+                own.waits.0.clear();
                 own.choked = None;
             }
             Event::Unchoked { .. } => {
-                let theirs = self.way(asked);
+                let theirs = self.ways.of(asked);
                 (theirs.unchoked, theirs.choked) = (true, None);
             }
             Event::Choked { .. } => {
-                let theirs = self.way(asked);
+                let theirs = self.ways.of(asked);
                 (theirs.unchoked, theirs.leaving) = (false, AHEAD_MAX);
                 theirs.choked = Some(*at);
             }
@@ -102,10 +133,6 @@ impl Rule for Manners {
 }
 
 impl Manners {
-    fn way(&mut self, way: Way) -> &mut State {
-        self.ways.entry(way).or_default()
-    }
-
     fn block_asked(
         &mut self,
         account: &Account,
@@ -114,14 +141,14 @@ impl Manners {
         block: Block,
     ) {
         self.asked += 1;
-        let state = self.ways.entry(way).or_default();
+        let state = self.ways.of(way);
         if let Some(why) = state.impolite(account, (who, peer), way, block) {
             self.findings.add(account, Some(who), || {
                 format!("{who} asked {peer} for {}, {why}", words(block))
             });
         }
-        *state.waits.entry(block).or_default() += 1;
-        *state.owed.entry(block).or_default() += 1;
+        state.waits.0.push(block);
+        state.owed.0.push(block);
     }
 
     fn block_received(
@@ -131,7 +158,7 @@ impl Manners {
         way: Way,
         block: Block,
     ) {
-        if !take_one(&mut self.way(way).waits, block) {
+        if !self.ways.of(way).waits.take(block) {
             self.findings.add(account, Some(peer), || {
                 format!("{who} received {} from {peer} without having asked", words(block))
             });
@@ -145,13 +172,13 @@ impl Manners {
         way: Way,
         block: Block,
     ) {
-        let state = self.ways.entry(way).or_default();
+        let state = self.ways.of(way);
         if !state.unchoked && !state.leaves() {
             self.findings.add(account, Some(who), || {
                 format!("{who} sent {} to {peer}, which it chokes", words(block))
             });
         }
-        if account.honest(way.0) && !take_one(&mut state.owed, block) {
+        if account.honest(way.0) && !state.owed.take(block) {
             self.findings.add(account, Some(who), || {
                 format!("{who} sent {} to {peer}, which had not asked for it", words(block))
             });
@@ -194,16 +221,6 @@ impl State {
         self.leaving -= usize::from(may);
         may
     }
-}
-
-/// Takes one of `block` out; false if there was none.
-fn take_one(blocks: &mut BTreeMap<Block, u32>, block: Block) -> bool {
-    match blocks.get_mut(&block) {
-        Some(count) if *count > 1 => *count -= 1,
-        Some(_) => drop(blocks.remove(&block)),
-        None => return false,
-    }
-    true
 }
 
 fn words(Block { piece, offset, len }: Block) -> String {

@@ -55,7 +55,8 @@ pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), Deliv
     if !json {
         return Ok(tell(|stdout| write!(stdout, "{text}"))?);
     }
-    tell(|mut stdout| report::write_events(&mut stdout, &done.log))?;
+    let hash = done.log.hashes().hash;
+    tell(|mut stdout| report::write_events(&mut stdout, &done.log, &hash))?;
     note!("{}", text.trim_end());
     Ok(())
 }

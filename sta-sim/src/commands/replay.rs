@@ -67,7 +67,7 @@ pub fn job(scenario: Scenario) -> Result<Job, String> {
 #[must_use]
 pub fn came_to_the_same(job: &Job, done: &Done) -> bool {
     !done.outcome.repeats
-        || capsule(&job.scenario).is_ok_and(|capsule| capsule.log_hash == done.log.said)
+        || capsule(&job.scenario).is_ok_and(|capsule| capsule.log_hash == done.log.hashes().said)
 }
 
 fn capsule(scenario: &Scenario) -> Result<&Capsule, String> {

@@ -286,7 +286,7 @@ impl Cluster {
     }
 
     fn wake(&mut self, host: HostIx) {
-        self.wakes.set(host, Time::FAR_FUTURE);
+        self.wake_at(host, Time::FAR_FUTURE);
         match self.machines[host as usize].role {
             Role::Node => self.tell(host, Told::Node(Input::Tick)),
             Role::Tracker => self.tell(host, Told::Tracker(registry::Input::Tick)),
@@ -353,7 +353,14 @@ impl Cluster {
     }
 
     fn rearm(&mut self, host: HostIx) {
-        self.wakes.set(host, self.machines[host as usize].deadline().max(self.now));
+        self.wake_at(host, self.machines[host as usize].deadline().max(self.now));
+    }
+
+    /// From now on the process of `host` is to be woken at `at`. Nearly always that is as it was.
+    fn wake_at(&mut self, host: HostIx, at: Time) {
+        if std::mem::replace(&mut self.machines[host as usize].wake, at) != at {
+            self.wakes.set(host, at);
+        }
     }
 
     fn perform_tracker(&mut self, host: HostIx, output: registry::Output) {

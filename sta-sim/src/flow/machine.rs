@@ -49,6 +49,8 @@ pub(super) struct Machine {
     pub engine: EngineConfig,
     pub behaviour: Behaviour,
     pub process: Option<Process>,
+    /// When the process is to be woken; never, while none runs.
+    pub wake: Time,
     /// Which process this is, of those that ran here: what is meant for an earlier one is void.
     pub life: u32,
     /// The process stands still: what it is told waits.
@@ -109,6 +111,7 @@ impl Machine {
             engine: plan.engine.clone(),
             behaviour: plan.behaviour,
             process: None,
+            wake: Time::FAR_FUTURE,
             life: 0,
             paused: false,
             backlog: VecDeque::new(),

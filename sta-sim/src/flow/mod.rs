@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`fair`] | who gets how much of the links |
 //! | [`timers`] | which of many movable moments is next |
+//! | [`queue`] | what happens next, of what is not moved |
 //! | [`way`] | how far the messages of one direction of a connection are |
 //! | [`net`] | what happens between hosts, and when |
 //! | `letter` | how many bytes a message would be |
@@ -20,6 +21,7 @@ pub mod fair;
 mod letter;
 mod machine;
 pub mod net;
+pub mod queue;
 pub mod timers;
 pub mod way;
 pub mod world;

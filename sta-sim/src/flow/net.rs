@@ -12,13 +12,11 @@
 //! open, and what a closed way means. Invariant: of the events of one moment, arrivals come before departures, and
 //! of two arrivals the one that was sent first.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use sta_core::model::limits;
 use sta_core::model::time::Time;
 
 use super::fair::{Fair, FlowId, LinkId, UNLIMITED};
+use super::queue::Queue;
 use super::timers::Timers;
 use super::way::{Freight, PARTS, Parcel, Passage, Progress, Way, Why};
 
@@ -87,8 +85,7 @@ pub struct Net<M> {
     progress: Vec<Progress>,
     /// and when it has left, or one has been taken by the kernel.
     leaving: Timers,
-    queue: BinaryHeap<Reverse<(Time, u64, Planned)>>,
-    planned: u64,
+    queue: Queue<Planned>,
     /// Ways whose flow has nothing to send, unless something comes at the same moment.
     drained: Vec<(ConnIx, Side)>,
     settled: bool,
@@ -127,7 +124,7 @@ enum State {
     Over,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Planned {
     /// The dial reaches the other side.
     Knock(ConnIx),
@@ -150,8 +147,7 @@ impl<M> Default for Net<M> {
             fair: Fair::default(),
             progress: Vec::new(),
             leaving: Timers::default(),
-            queue: BinaryHeap::new(),
-            planned: 0,
+            queue: Queue::default(),
             drained: Vec::new(),
             settled: true,
         }
@@ -324,7 +320,7 @@ impl<M> Net<M> {
     pub fn next(&mut self, now: Time) -> Option<Happening<M>> {
         self.now = now;
         loop {
-            let planned = self.queue.peek().map_or(Time::FAR_FUTURE, |Reverse((at, ..))| *at);
+            let planned = self.queue.next_at();
             match self.leaving.first() {
                 Some((at, flow)) if at <= now && at < planned => {
                     if let Some(happening) = self.departure(FlowId(flow)) {
@@ -332,7 +328,7 @@ impl<M> Net<M> {
                     }
                 }
                 _ if planned <= now => {
-                    let Reverse((_, _, planned)) = self.queue.pop()?;
+                    let planned = self.queue.take()?;
                     if let Some(happening) = self.happen(planned) {
                         return Some(happening);
                     }
@@ -348,8 +344,7 @@ impl<M> Net<M> {
     }
 
     fn earliest(&self) -> Time {
-        let planned = self.queue.peek().map_or(Time::FAR_FUTURE, |Reverse((at, ..))| *at);
-        planned.min(self.leaving.next_at())
+        self.queue.next_at().min(self.leaving.next_at())
     }
 
     fn settle(&mut self) {
@@ -373,8 +368,7 @@ impl<M> Net<M> {
     }
 
     fn plan_at(&mut self, at: Time, planned: Planned) {
-        self.planned += 1;
-        self.queue.push(Reverse((at, self.planned, planned)));
+        self.queue.plan(at, planned);
     }
 
     fn happen(&mut self, planned: Planned) -> Option<Happening<M>> {

@@ -161,7 +161,7 @@ struct World {
     cluster: Cluster,
     recorder: Recorder,
     detail: Detail,
-    kinds: Arc<Kinds>,
+    kinds: Kinds,
     heard: Vec<u64>,
     next_heard: Time,
     healed: bool,
@@ -172,15 +172,20 @@ struct World {
 }
 
 /// Counts events by kind, for conditions, and passes them on.
+#[derive(Clone)]
 struct Kinds {
     recorder: Recorder,
-    counts: Mutex<Counts>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl Observer for Kinds {
     fn observe(&self, record: &Record) {
+        self.take(record.clone());
+    }
+
+    fn take(&self, record: Record) {
         self.lock().add(event_kind(&record.event));
-        self.recorder.observe(record);
+        self.recorder.take(record);
     }
 }
 
@@ -210,13 +215,11 @@ impl View for Sight<'_> {
 
 impl World {
     fn new(plan: Arc<Plan>, recorder: Recorder, chosen: Option<Detail>) -> Self {
-        let kinds = Arc::new(Kinds { recorder: recorder.clone(), counts: Mutex::default() });
+        let kinds = Kinds { recorder: recorder.clone(), counts: Arc::default() };
         let detail = chosen.unwrap_or_else(|| detail(&plan));
-        let observer = Arc::clone(&kinds);
-        let tell = move |record: &Record| observer.observe(record);
         Self {
             driver: Driver::new(Arc::clone(&plan)),
-            cluster: Cluster::new(&plan, Box::new(tell), detail),
+            cluster: Cluster::new(&plan, Box::new(kinds.clone()), detail),
             recorder,
             detail,
             kinds,

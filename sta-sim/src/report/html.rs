@@ -23,9 +23,9 @@ const FAULTS_MAX: usize = 200;
 /// Checks whose first finding is shown with what led to it.
 const EXPLAINED_MAX: usize = 3;
 
-/// The page. `replay` is the command that runs it again.
+/// The page. `hash` is the log's, `replay` the command that runs it again.
 #[must_use]
-pub fn page(plan: &Arc<Plan>, log: &RunLog, outcome: &Outcome, replay: &str) -> String {
+pub fn page(plan: &Arc<Plan>, log: &RunLog, outcome: &Outcome, hash: &str, replay: &str) -> String {
     let series = Series::of(plan, log);
     let title = format!("{}: {} (seed {})", verdict_word(outcome.verdict), plan.name, plan.seed);
     let scale = format!("{LEFT} {RIGHT} {WIDTH}");
@@ -55,7 +55,7 @@ pub fn page(plan: &Arc<Plan>, log: &RunLog, outcome: &Outcome, replay: &str) -> 
                     (faults(plan, outcome))
                     footer {
                         "sta-sim " (env!("CARGO_PKG_VERSION")) ", " (outcome.events) " events, BLAKE3 of the log "
-                        code { (outcome.hash) }
+                        code { (hash) }
                     }
                 }
                 script { (PreEscaped(SCRIPT)) }

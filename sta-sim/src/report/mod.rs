@@ -58,8 +58,10 @@ pub fn write(
         move |source| ReportError { path, source }
     };
     std::fs::create_dir_all(&folder).map_err(fails(&folder))?;
-    let page = html::page(plan, log, outcome, replay);
-    let json = serde_json::to_string_pretty(outcome).expect("an outcome has no odd map keys");
+    let hashes = log.hashes();
+    let page = html::page(plan, log, outcome, &hashes.hash, replay);
+    let told = outcome.told(&hashes);
+    let json = serde_json::to_string_pretty(&told).expect("an outcome has no odd map keys");
     for (name, text) in [("report.html", &page), ("report.json", &json)] {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(fails(&path))?;
@@ -69,7 +71,7 @@ pub fn write(
     let path = folder.join("events.jsonl");
     let events = || {
         let mut file = BufWriter::new(File::create(&path)?);
-        write_events(&mut file, log)?;
+        write_events(&mut file, log, &hashes.hash)?;
         file.flush()
     };
     events().map_err(fails(&path))?;
@@ -105,18 +107,18 @@ pub fn plain(text: &str) -> String {
     name.trim_end_matches('-').to_owned()
 }
 
-/// Writes every entry of a log as a line, and the hash of them all.
+/// Writes every entry of a log as a line, and the `hash` of them all.
 ///
 /// # Errors
 /// As `to`'s.
-pub fn write_events(to: &mut impl Write, log: &RunLog) -> io::Result<()> {
+pub fn write_events(to: &mut impl Write, log: &RunLog, hash: &str) -> io::Result<()> {
     let mut line = Vec::new();
     for entry in &log.entries {
         line.clear();
         entry.write_line(&mut line);
         to.write_all(&line)?;
     }
-    writeln!(to, "{{\"hash\":\"{}\"}}", log.hash)
+    writeln!(to, "{{\"hash\":\"{hash}\"}}")
 }
 
 /// Makes `latest` name `folder`: a symbolic link, or where there are none a file with the folder's name.

@@ -253,8 +253,6 @@ mod tests {
     fn series(story: &str) -> Series {
         let log = RunLog {
             entries: story::entries(story),
-            hash: String::new(),
-            said: String::new(),
             end: Time::from_nanos(COLUMNS as u64 * 1_000_000),
             ended: Ended::Done,
             occurrences: vec![],

@@ -200,7 +200,7 @@ fn made(leeches: u32) -> Made {
 const REPLAY: &str = "sta-sim replay sta-runs/latest/capsule.toml";
 
 fn page(made: &Made) -> String {
-    html::page(&made.plan, &made.log, &made.outcome, REPLAY)
+    html::page(&made.plan, &made.log, &made.outcome, &made.log.hashes().hash, REPLAY)
 }
 
 #[test]
@@ -312,13 +312,10 @@ fn a_folder_holds_everything_and_latest_points_at_it() {
     }
     let events = std::fs::read_to_string(latest.join("events.jsonl")).expect("text");
     let (lines, hash) = events.trim_end().rsplit_once('\n').expect("more than one line");
-    assert_eq!(hash, format!("{{\"hash\":\"{}\"}}", made.log.hash));
-    let of_lines = blake3::hash(format!("{lines}\n").as_bytes());
-    assert_eq!(
-        of_lines.to_hex().to_string(),
-        made.log.hash,
-        "the hash is over the lines before it"
-    );
+    let of_lines = blake3::hash(format!("{lines}\n").as_bytes()).to_hex();
+    assert_eq!(hash, format!("{{\"hash\":\"{of_lines}\"}}"), "over the lines before it");
+    let json = std::fs::read_to_string(latest.join("report.json")).expect("text");
+    assert!(json.contains(of_lines.as_str()), "{json}");
 }
 
 /// What a browser makes of the page. Skipped, and says so, where there is no Chromium.

@@ -22,7 +22,7 @@ pub struct Failure<'a> {
     pub check: &'a str,
     /// When, of whom, and what was seen; one line.
     pub evidence: &'a str,
-    /// The hash of what the run's nodes and trackers said ([`crate::runlog::RunLog::said`]).
+    /// The hash of what the run's nodes and trackers said ([`crate::runlog::Hashes::said`]).
     pub log_hash: &'a str,
 }
 

@@ -24,8 +24,11 @@ fn started() -> Assembly {
 
 /// Which piece is fetched from `owner`, or has been given up.
 fn owned_by(assembly: &Assembly, owner: Option<ConnId>) -> Option<u32> {
-    let found = assembly.unfinished(owner.unwrap_or(B), &Bitfield::full(2));
-    nearest(if owner.is_some() { &found.own } else { &found.orphans }, |_| true)
+    let has = Bitfield::full(2);
+    match owner {
+        Some(owner) => assembly.own(owner, &has),
+        None => nearest(&assembly.unfinished(B, &has).orphans, |_| true),
+    }
 }
 
 fn block(offset: u32, len: u32) -> Block {
@@ -110,15 +113,18 @@ fn what_a_lost_peer_had_not_even_been_asked_for_is_anybodys_too() {
 #[test]
 fn pieces_are_told_apart_by_who_sends_them_and_who_has_them() {
     let mut assembly = started();
-    let found = assembly.unfinished(A, &Bitfield::empty(2));
-    assert_eq!((&found.early[..], found.own.len()), (&[(3, 1)][..], 0));
-    let found = assembly.unfinished(B, &Bitfield::full(2));
-    assert_eq!((&found.others[..], found.own.len()), (&[(3, 1)][..], 0));
+    let (none, all) = (Bitfield::empty(2), Bitfield::full(2));
+    assert_eq!((assembly.own(A, &none), assembly.early(A, &none)), (None, Some(1)));
+    assert_eq!((assembly.own(A, &all), assembly.early(A, &all)), (Some(1), None));
+    assert!(assembly.unfinished(A, &all).others.is_empty(), "it is its own");
+    let found = assembly.unfinished(B, &all);
+    assert_eq!(found.others[..], [(3, 1)]);
+    assert_eq!(assembly.own(B, &all), None);
     assert_eq!(nearest(&found.others, |piece| piece != 1), None);
     for at in 0..3 {
         assembly.asked(block(at * 16 * K, if at < 2 { 16 * K } else { 12_768 }), A);
     }
-    assert!(assembly.unfinished(A, &Bitfield::full(2)).own.is_empty(), "nothing is missing");
+    assert_eq!(assembly.own(A, &all), None, "nothing is missing");
 }
 
 #[test]
@@ -140,8 +146,9 @@ fn leaves_are_looked_at_from_the_start_once_each() {
     assert!(assembly.is_of_use_early(1), "nobody was told");
     assert!(assembly.announce(1) && !assembly.announce(1) && assembly.is_announced(1));
     assert!(!assembly.is_of_use_early(1));
-    assembly.wish(1);
-    assert!(assembly.is_of_use_early(1) && assembly.is_wished(1));
+    assembly.wish(1, B);
+    assembly.wish(1, B);
+    assert!(assembly.is_of_use_early(1) && assembly.wishers(1)[..] == [B]);
     assert_eq!(arrive(&mut assembly, 32 * K, 12_768), None, "it is judged whole");
 }
 

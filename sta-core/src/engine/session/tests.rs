@@ -81,7 +81,8 @@ fn a_choke_voids_every_request() {
 #[test]
 fn only_pieces_that_exist_are_believed() {
     let mut session = session();
-    assert_eq!(session.gained(&[PieceRange(2, 4), PieceRange(4, 5)]), Ok(vec![2, 3, 4, 5]));
+    let new = session.gained(&[PieceRange(2, 4), PieceRange(4, 5)]).expect("they exist");
+    assert_eq!(new[..], [2, 3, 4, 5].map(|piece| (piece, true)));
     for bad in [PieceRange(9, 10), PieceRange(5, 4), PieceRange(0, u32::MAX)] {
         assert_eq!(session.gained(&[bad]), Err(Misbehaviour::NoPiece), "{bad:?}");
     }
@@ -139,7 +140,8 @@ fn what_is_asked_early_takes_no_room_and_is_not_waited_for_long() {
     assert_eq!(session.give_up(id), Some(block(3)));
     assert_eq!(session.early_bytes(Time::ZERO + 2 * second), None, "not again so soon");
     assert_eq!(session.early_bytes(Time::ZERO + 11 * second), Some(0));
-    assert_eq!(session.gained(&[PieceRange(3, 4)]), Ok(vec![4]), "3 was offered before");
+    let new = session.gained(&[PieceRange(3, 4)]).expect("they exist");
+    assert_eq!(new[..], [(3, false), (4, true)], "3 was offered before");
     session.ask(block(3), Time::ZERO);
     assert_eq!(session.asked_bytes(), 16 << 10);
 }

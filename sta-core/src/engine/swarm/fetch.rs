@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::{Phase, Swarm};
 use crate::engine::assembly::nearest;
 use crate::engine::interface::{ConnId, Output};
-use crate::engine::session::Session;
+use crate::engine::session::{Gained, Session};
 use crate::model::event::Event;
 use crate::model::layout::Block;
 use crate::model::time::Time;
@@ -28,6 +28,8 @@ const PATIENCE_MAX: Duration = Duration::from_secs(20);
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 /// The same for the last blocks of all: nothing else can be done meanwhile, and few are left to move to and fro.
 const GAIN_MIN_LAST: Duration = Duration::from_millis(100);
+/// When no peer is so slow that a block might move, that is so for a while: it is looked at so often in the time that must be gained.
+const STEALS_PER_GAIN: u32 = 50;
 /// When no more blocks than this lack, what a holder sends before them counts even if it was given up (a cancel that waits behind
 /// uploads of our own is late), and an idle peer is expected to do again what it did. With more, blocks would move to and fro.
 const LAST_BLOCKS: usize = 16;
@@ -38,18 +40,36 @@ const BEHIND_MAX: u64 = 4;
 
 impl Swarm {
     /// A peer has pieces that it had not.
-    pub(super) fn gained(&mut self, conn: ConnId, new: &[u32], now: Time) {
-        for &piece in new {
-            self.picker.gained(piece);
-            self.uploads.seen(piece);
+    pub(super) fn gained(&mut self, conn: ConnId, new: &Gained, now: Time) {
+        for &(piece, _) in new.iter().filter(|(_, offered)| *offered) {
+            self.offered(piece);
         }
         let both_complete =
-            self.have.is_full() && self.sessions.get(&conn).is_some_and(|s| s.have.is_full());
+            self.have.is_full() && self.sessions.get(conn).is_some_and(|s| s.have.is_full());
         if both_complete && self.phase == Phase::Serving {
             self.close(conn, "both have everything", now);
-        } else {
+        } else if self.is_ending() || new.iter().any(|(piece, _)| !self.have.contains(*piece)) {
             self.fill(conn, now);
         }
+    }
+
+    /// A piece that it had not offered is coming to a peer.
+    pub(super) fn coming(&mut self, conn: ConnId, piece: u32, now: Time) {
+        self.offered(piece);
+        if self.is_ending() || self.picker.open().contains(piece) {
+            self.fill(conn, now);
+        }
+    }
+
+    /// Whether every piece that lacks is under way. Blocks of slow peers move to others then, and every word of a peer is an occasion
+    /// to see whether one should.
+    fn is_ending(&self) -> bool {
+        self.picker.open().is_empty()
+    }
+
+    fn offered(&mut self, piece: u32) {
+        self.picker.gained(piece);
+        self.uploads.seen(piece);
     }
 
     /// Asks a peer for as much as its window takes.
@@ -57,20 +77,24 @@ impl Swarm {
         if self.phase != Phase::Fetching || now < self.paused_until {
             return;
         }
-        loop {
-            let Some(session) = self.sessions.get(&conn) else { return };
-            let window = self.window(session, now) * self.behind / BEHIND_PIECES;
-            if session.choked_since.is_some() || session.asked_bytes() >= window {
-                return;
-            }
-            let Some(block) = self.next_block(conn, now) else { return };
-            self.ask(conn, block, now);
+        let Some(session) = self.sessions.get(conn) else { return };
+        if session.choked_since.is_some() {
+            return;
+        }
+        let window = self.window(session, now);
+        let (mut asked, mut sure) = (session.asked_bytes(), true);
+        while asked < window * self.behind / BEHIND_PIECES {
+            let block = if sure { self.next_block(conn, now) } else { None };
+            // What it has, and nobody sends us, was all asked for: so it stays for the moment.
+            sure = block.is_some();
+            let Some(block) = block.or_else(|| self.other_block(conn, window, now)) else { return };
+            asked = self.ask(conn, block, now);
         }
     }
 
     /// Asks every peer for as much as its window takes.
     pub(super) fn fill_all(&mut self, now: Time) {
-        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        let conns = self.sessions.keys().to_vec();
         for conn in conns {
             self.fill(conn, now);
         }
@@ -108,7 +132,7 @@ impl Swarm {
 
     /// A peer has stalled: what it was asked for is asked of others. It may still answer.
     pub(super) fn give_up_all(&mut self, conn: ConnId, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else { return };
         let ids: Vec<u64> = session.asked().map(|(id, _)| id).collect();
         session.stalled = true;
         for id in ids {
@@ -157,21 +181,26 @@ impl Swarm {
         }
     }
 
-    fn ask(&mut self, conn: ConnId, block: Block, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+    /// Asks for `block`. Says how many bytes the peer was asked for then.
+    fn ask(&mut self, conn: ConnId, block: Block, now: Time) -> u64 {
+        let Some(session) = self.sessions.get_mut(conn) else { return u64::MAX };
         self.assembly.asked(block, conn);
         let id = session.ask(block, now);
-        let peer = session.node.clone();
+        session.said = now;
+        let (asked, peer) = (session.asked_bytes(), session.node.clone());
         self.event(Event::BlockAsked { torrent: self.info_hash, peer, block });
-        self.send(conn, PeerMessage::Get { id, block: block.into() }, now);
+        let message = PeerMessage::Get { id, block: block.into() };
+        self.outputs.push_back(Output::Send { conn, message });
+        asked
     }
 
+    /// A block of a piece that the peer has and that nobody else was asked for.
     fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        let session = self.sessions.get_mut(&conn)?;
-        let unfinished = self.assembly.unfinished(conn, &session.have);
-        if let Some(piece) = nearest(&unfinished.own, |_| true) {
+        let session = self.sessions.get_mut(conn)?;
+        if let Some(piece) = self.assembly.own(conn, &session.have) {
             return self.assembly.next_missing(piece);
         }
+        let unfinished = self.assembly.unfinished(conn, &session.have);
         let avoided = session.avoided(now);
         let may = |piece| !avoided.contains(&piece);
         if let Some(piece) = nearest(&unfinished.orphans, may) {
@@ -184,16 +213,20 @@ impl Swarm {
         }
         // A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
         let help = |piece| may(piece) && !self.from_one_peer.contains(&piece);
-        if let Some(piece) = nearest(&unfinished.others, help) {
-            return self.assembly.next_missing(piece);
-        }
-        let early = nearest(&unfinished.early, |_| true);
-        self.early_block(conn, early, &avoided, now).or_else(|| self.steal(conn, now))
+        self.assembly.next_missing(nearest(&unfinished.others, help)?)
+    }
+
+    /// A block of what is coming to the peer, or one that another would take long to send.
+    fn other_block(&mut self, conn: ConnId, window: u64, now: Time) -> Option<Block> {
+        let session = self.sessions.get_mut(conn)?;
+        let begun = self.assembly.early(conn, &session.have);
+        let avoided = session.avoided(now);
+        self.early_block(conn, begun, &avoided, window, now).or_else(|| self.steal(conn, now))
     }
 
     /// Begins to fetch `piece` from `conn`.
     pub(super) fn start(&mut self, conn: ConnId, piece: u32, now: Time) {
-        let Some(session) = self.sessions.get(&conn) else { return };
+        let Some(session) = self.sessions.get(conn) else { return };
         let block_bytes = self.block_bytes(session, now);
         self.picker.close(piece);
         self.assembly.start(piece, block_bytes, conn);
@@ -204,12 +237,15 @@ impl Swarm {
     /// The peer with the longest queue, in time, gives up its last block if this one would be done with it in half
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        let none_open = self.picker.open().count() == 0;
+        if now < self.steal_from {
+            return None;
+        }
+        let none_open = self.is_ending();
         let gain = if none_open { GAIN_MIN_LAST } else { GAIN_MIN };
         let lacking =
             || self.sessions.values().map(|session| session.asked().count()).sum::<usize>();
         let few = none_open && lacking() <= LAST_BLOCKS;
-        let session = self.sessions.get(&conn)?;
+        let session = self.sessions.get(conn)?;
         let takes = |bytes: u64, rate: u64| {
             Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
         };
@@ -221,7 +257,8 @@ impl Swarm {
             takes(before, holder.pipeline.rate(now)) + 2 * beyond
         };
         let mut best: Option<(Duration, ConnId, Block)> = None;
-        for (&other, holder) in &self.sessions {
+        let mut any_waits = false;
+        for (other, holder) in self.sessions.iter() {
             // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block.
             if holder.pipeline.last_answer().is_none()
                 && holder.silence(self.patience, now).is_none()
@@ -229,6 +266,7 @@ impl Swarm {
                 continue;
             }
             let waits = waits(holder);
+            any_waits |= waits > gain;
             let least = best.as_ref().map_or(gain, |(longest, ..)| *longest);
             if other == conn || waits <= least {
                 continue;
@@ -242,11 +280,14 @@ impl Swarm {
                 best = Some((waits, other, asked.block));
             }
         }
+        if !any_waits {
+            self.steal_from = now + gain / STEALS_PER_GAIN;
+        }
         let (waits, holder, block) = best?;
         // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste. Not so at the end.
         let moves = self
             .sessions
-            .get(&holder)
+            .get(holder)
             .is_some_and(|holder| holder.silence(self.patience, now).is_none());
         let pipeline = &session.pipeline;
         let rate = if moves && !few { pipeline.rate(now) } else { pipeline.hoped_rate(now) };
@@ -265,7 +306,7 @@ impl Swarm {
 
     /// `holder` need not send `block` any more.
     fn move_away(&mut self, holder: ConnId, block: Block, now: Time) {
-        let Some(session) = self.sessions.get_mut(&holder) else { return };
+        let Some(session) = self.sessions.get_mut(holder) else { return };
         if let Some(id) = session.id_of(block) {
             session.give_up(id);
             self.assembly.returned(block, holder);

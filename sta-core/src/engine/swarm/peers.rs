@@ -46,7 +46,8 @@ impl Swarm {
 
     fn dialable(&self, now: Time) -> Option<Address> {
         let dialling = self.neighbours.engaged();
-        let accepted = self.sessions.keys().filter(|c| matches!(c, ConnId::Accepted(_))).count();
+        let accepted =
+            self.sessions.keys().iter().filter(|c| matches!(c, ConnId::Accepted(_))).count();
         if dialling + accepted >= self.config.peers_wanted as usize + self.extra {
             return None;
         }
@@ -67,7 +68,7 @@ impl Swarm {
             return Err("this node is banned here: it sent wrong data");
         }
         let other = self.sessions.iter().find(|(_, session)| session.node == *node);
-        if let Some((&standing, _)) = other
+        if let Some((standing, _)) = other
             && !self.replaces(conn, standing, node)
         {
             return Err("a session with this node stands already");

@@ -9,8 +9,6 @@
 //! that no two nodes wait for each other. Early requests have windows of their own, one piece at a time, and are never waited for
 //! long.
 
-use smallvec::SmallVec;
-
 use super::{Phase, Swarm};
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
@@ -36,8 +34,8 @@ impl Swarm {
     }
 
     /// A peer has asked for a block of a piece that is coming.
-    pub(super) fn wished_early(&mut self, piece: u32) {
-        self.assembly.wish(piece);
+    pub(super) fn wished_early(&mut self, conn: ConnId, piece: u32) {
+        self.assembly.wish(piece, conn);
         self.check_leaves(piece);
     }
 
@@ -57,42 +55,40 @@ impl Swarm {
         let torrent = self.info_hash;
         self.event(Event::LeavesVerified { torrent, piece, bytes: right });
         if self.assembly.announce(piece) {
-            let lacks = |(&conn, session): (&ConnId, &Session)| {
-                (!session.have.contains(piece)).then_some(conn)
+            let lacks = |(conn, session): (ConnId, &Session)| {
+                (!session.offered.contains(piece)).then_some(conn)
             };
             let conns: Vec<_> = self.sessions.iter().filter_map(lacks).collect();
             for conn in conns {
                 self.send(conn, PeerMessage::Coming { i: piece }, now);
             }
         }
-        if self.assembly.is_of_use_early(piece) {
-            self.serve_waiting(piece, now);
+        self.serve_waiting(piece, &self.assembly.wishers(piece), now);
+    }
+
+    /// More of `piece` can be sent: serves those of its `wishers` who wait for it and have room.
+    pub(super) fn serve_waiting(&mut self, piece: u32, wishers: &[ConnId], now: Time) {
+        for &conn in wishers {
+            let waits = |s: &Session| s.ahead() < AHEAD_MAX && s.waits_for(piece, |_| true);
+            if self.sessions.get(conn).is_some_and(waits) {
+                self.serve(Some(conn), now);
+            }
         }
     }
 
-    /// More of `piece` can be sent: serves those who wait for it and have room.
-    pub(super) fn serve_waiting(&mut self, piece: u32, now: Time) {
-        let waits = |(&conn, session): (&ConnId, &Session)| {
-            (session.ahead() < AHEAD_MAX && session.waits_for(piece, |_| true)).then_some(conn)
-        };
-        let conns: SmallVec<[ConnId; 8]> = self.sessions.iter().filter_map(waits).collect();
-        for conn in conns {
-            self.serve(Some(conn), now);
-        }
-    }
-
-    /// There is nothing to ask of `conn` that it has: a block of `begun`, which is asked of it early, or else of the rarest piece
-    /// that is coming to it.
+    /// There is nothing to ask of `conn`, which has a `window` of so many bytes, that it has: a block of `begun`, which is asked of it
+    /// early, or else of the rarest piece that is coming to it.
     pub(super) fn early_block(
         &mut self,
         conn: ConnId,
         begun: Option<u32>,
         avoided: &[u32],
+        window: u64,
         now: Time,
     ) -> Option<Block> {
-        let session = self.sessions.get(&conn)?;
+        let session = self.sessions.get(conn)?;
         let asked = session.early_bytes(now)?;
-        if asked >= EARLY_WINDOWS * self.window(session, now) {
+        if asked >= EARLY_WINDOWS * window {
             return None;
         }
         let piece = match begun {
@@ -112,9 +108,9 @@ impl Swarm {
         if self.phase != Phase::Fetching {
             return;
         }
-        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        let conns = self.sessions.keys().to_vec();
         for conn in conns {
-            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            let Some(session) = self.sessions.get_mut(conn) else { continue };
             let ids = session.early_in_vain(self.patience, now);
             let blocks: Vec<_> = ids.iter().filter_map(|&id| session.give_up(id)).collect();
             for id in ids {
@@ -129,10 +125,10 @@ impl Swarm {
         if !self.assembly.is_announced(piece) {
             return;
         }
-        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        let conns = self.sessions.keys().to_vec();
         for conn in conns {
             while let Some(wish) =
-                self.sessions.get_mut(&conn).and_then(|s| s.take_waiting(piece, |_| true))
+                self.sessions.get_mut(conn).and_then(|s| s.take_waiting(piece, |_| true))
             {
                 let why = RejectReason::Gone;
                 self.send(conn, PeerMessage::Reject { id: wish.id, why }, now);

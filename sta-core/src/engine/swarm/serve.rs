@@ -34,7 +34,7 @@ impl Swarm {
                 return;
             };
             let Wish { id, block } = service.wish;
-            if let Some(session) = self.sessions.get_mut(&service.conn) {
+            if let Some(session) = self.sessions.get_mut(service.conn) {
                 if !taker(session) {
                     self.giver_served = now;
                 }
@@ -57,11 +57,11 @@ impl Swarm {
         let candidates: Vec<_> = self
             .sessions
             .iter()
-            .map(|(&conn, session)| Candidate { conn, gives: gives(session) })
+            .map(|(conn, session)| Candidate { conn, gives: gives(session) })
             .collect();
         let unchoked = self.choker.round(&candidates);
         for Candidate { conn, .. } in candidates {
-            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            let Some(session) = self.sessions.get_mut(conn) else { continue };
             let choke = !unchoked.contains(&conn);
             if session.choking == choke {
                 continue;

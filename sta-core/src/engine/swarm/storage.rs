@@ -22,7 +22,7 @@ const STRIKES_MAX: u32 = 3;
 impl Swarm {
     /// A block has come, body and all. If it is of use, [`Output::Keep`] is among the outputs.
     pub fn block(&mut self, conn: ConnId, id: u64, block: Block, now: Time) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else { return };
         if let Err(misbehaviour) = session.answered(id, block, now) {
             self.close(conn, &misbehaviour.to_string(), now);
             return;
@@ -93,7 +93,7 @@ impl Swarm {
         let (up, down) = (self.up.total(), self.down.total());
         self.event(Event::TorrentComplete { torrent, down, up, wasted });
         self.tell_stats(Some(TransferEvent::Completed));
-        let complete = |(&conn, session): (&ConnId, &crate::engine::session::Session)| {
+        let complete = |(conn, session): (ConnId, &crate::engine::session::Session)| {
             session.have.is_full().then_some(conn)
         };
         let useless: Vec<_> = self.sessions.iter().filter_map(complete).collect();
@@ -121,23 +121,21 @@ impl Swarm {
 
     fn verified(&mut self, piece: u32, now: Time) {
         let torrent = self.info_hash;
-        let wished = self.assembly.is_wished(piece);
+        let wishers = self.assembly.wishers(piece);
         self.assembly.remove(piece);
         self.from_one_peer.remove(&piece);
         self.have.insert(piece);
         self.behind = self.arrears();
         self.failed = None;
         self.event(Event::PieceVerified { torrent, piece });
-        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        let conns = self.sessions.keys().to_vec();
         for conn in conns {
             self.send(conn, PeerMessage::Have { p: vec![PieceRange::one(piece)] }, now);
         }
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));
         self.finish_if_complete();
-        if wished {
-            self.serve_waiting(piece, now);
-        }
+        self.serve_waiting(piece, &wishers, now);
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.

@@ -1,6 +1,5 @@
-use std::collections::BTreeMap;
-
 use super::{Service, Uploads};
+use crate::engine::by_conn::ByConn;
 use crate::engine::interface::ConnId;
 use crate::engine::session::{Session, Wish};
 use crate::model::bitfield::PieceRange;
@@ -10,7 +9,7 @@ use crate::model::time::Time;
 const K: u32 = 1 << 10;
 const PIECES: u32 = 8;
 
-type Sessions = BTreeMap<ConnId, Session>;
+type Sessions = ByConn<Session>;
 
 fn conn(number: u32) -> ConnId {
     ConnId::Accepted(number)
@@ -46,7 +45,7 @@ fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
         uploads.next(sessions, None, false, |_| true, &|_| true)
     {
         let ConnId::Accepted(number) = conn else { panic!("a peer that connected") };
-        sessions.get_mut(&conn).expect("it is there").handed(wish.block);
+        sessions.get_mut(conn).expect("it is there").handed(wish.block);
         served.push((number, wish.block.piece));
     }
     served
@@ -99,7 +98,7 @@ fn several_slots_serve_several_peers() {
 fn a_peer_in_need_gets_the_slot_of_one_that_has_more_once_that_has_drained() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[], &[5, 6]]));
     assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(1, 5)]);
-    let needy = sessions.get_mut(&conn(0)).expect("it is there");
+    let needy = sessions.get_mut(conn(0)).expect("it is there");
     let wish = Wish { id: 0, block: Block { piece: 7, offset: 0, len: 32 * K } };
     assert_eq!(needy.wish(wish, true, false), Ok(None));
     assert_eq!(serve(&mut uploads, &mut sessions), [(1, 5)], "what has begun is finished");
@@ -117,7 +116,7 @@ fn who_has_to_wait_holds_no_slot_and_goes_on_later() {
         let service =
             uploads.next(&mut sessions, None, false, waits, &|_| true).expect("a wish waits");
         assert_eq!(service.conn, conn(1));
-        sessions.get_mut(&conn(1)).expect("it is there").handed(service.wish.block);
+        sessions.get_mut(conn(1)).expect("it is there").handed(service.wish.block);
         assert_eq!(
             uploads.next(&mut sessions, None, false, waits, &|_| true),
             None,
@@ -138,7 +137,7 @@ fn only_who_has_changed_is_looked_at_unless_somebody_waits_for_a_slot() {
     let changed = |uploads: &mut Uploads, sessions: &mut Sessions, number: u32| {
         let next = uploads.next(sessions, Some(conn(number)), false, |_| true, &|_| true);
         let service = next?;
-        sessions.get_mut(&service.conn).expect("it is there").handed(service.wish.block);
+        sessions.get_mut(service.conn).expect("it is there").handed(service.wish.block);
         Some((service.conn, service.wish.block.piece))
     };
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6], &[7]]));
@@ -178,7 +177,7 @@ fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
     let (mut uploads, mut sessions) = (Uploads::new(2, 4), sessions(&[&[0], &[0]]));
     uploads.next(&mut sessions, None, true, |_| true, &|_| true).expect("a wish waits");
     assert!(uploads.redirects(conn(1), 0), "the first is getting it");
-    sessions.remove(&conn(0));
+    sessions.remove(conn(0));
     uploads.forget(conn(0));
     assert!(!uploads.redirects(conn(1), 0), "and never will");
     uploads.seen(0);
@@ -189,7 +188,7 @@ fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
 fn a_session_that_ends_frees_its_slot() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
     uploads.next(&mut sessions, None, false, |_| true, &|_| true).expect("a wish waits");
-    sessions.remove(&conn(0));
+    sessions.remove(conn(0));
     uploads.forget(conn(0));
     let next = uploads.next(&mut sessions, None, false, |_| true, &|_| true).expect("a wish waits");
     assert_eq!(next.conn, conn(1));

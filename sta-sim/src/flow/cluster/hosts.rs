@@ -189,6 +189,6 @@ impl Cluster {
     pub(super) fn end_process(&mut self, host: HostIx) {
         self.machines[host as usize].stop();
         self.net.listen(host, false);
-        self.wakes.set(host, Time::FAR_FUTURE);
+        self.wake_at(host, Time::FAR_FUTURE);
     }
 }

@@ -63,7 +63,7 @@ impl Cluster {
         self.count(host, &event);
         if Detail::of(event_kind(&event)) <= self.detail {
             let who = self.machines[host as usize].id.clone();
-            self.observer.observe(&Record { at: self.now, who, event });
+            self.observer.take(Record { at: self.now, who, event });
         }
     }
 
