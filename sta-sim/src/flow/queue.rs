@@ -2,7 +2,7 @@
 //! algorithms for the shortest path problem, 1990).
 //!
 //! Time does not go back, so what is due need not be kept in order, only by how far its moment agrees with the present: bucket `b`
-//! holds the moments whose highest bit that is another than the present's is bit `b - 1`. When the present reaches a bucket,
+//! holds the moments whose highest bit that is another than the present's is bit `b`. When the present reaches a bucket,
 //! what is in it goes to lower ones. Memory is written and read in order, however much there is, where a binary heap jumps.
 //!
 //! Invariants: of what is due at one moment, what was planned first comes first; what is due next is in the lowest bucket.
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use sta_core::model::time::Time;
 
-/// Buckets above the present one: a bit of a moment each.
+/// Buckets: a bit of a moment each.
 const BITS: usize = u64::BITS as usize;
 
 /// What is planned, by its moment.
