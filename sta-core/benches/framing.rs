@@ -39,8 +39,8 @@ fn peer(kind: &str) -> (PeerMessage, u32) {
     match kind {
         "get" => (PeerMessage::Get { id: 5_678, block: BLOCK.into() }, 0),
         "data" => (PeerMessage::Data { id: 5_678, block: BLOCK.into() }, BODY),
-        "have, one piece" => (PeerMessage::Have { p: vec![PieceRange::one(1_234)] }, 0),
-        _ => (PeerMessage::Have { p: ranges(64) }, 0),
+        "have, one piece" => (PeerMessage::Have { p: vec![PieceRange::one(1_234)].into() }, 0),
+        _ => (PeerMessage::Have { p: ranges(64).into() }, 0),
     }
 }
 

@@ -5,20 +5,23 @@
 //! must share) is read from this one stream. Invariant: entries never go back in time, and the hash is over the exact
 //! lines of `events.jsonl`. Lines are made when somebody wants them: writing and hashing them is as much work as a fifth of a run.
 
+mod kind;
 mod line;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sta_core::io::observer::Observer;
 use sta_core::model::bitfield::PieceRange;
-use sta_core::model::event::{Event, Record};
+use sta_core::model::event::Record;
 use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::time::Time;
 
 use crate::scenario::driver::{Occurrence, Origin};
 use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::{Plan, Verb};
+
+pub use kind::{Counts, Kind};
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,18 +53,6 @@ pub enum Detail {
     Pieces,
     /// Everything.
     Blocks,
-}
-
-impl Detail {
-    /// The least detail with which events of this kind are in a log.
-    #[must_use]
-    pub fn of(kind: &str) -> Self {
-        match kind {
-            "block-asked" | "block-sent" | "block-received" | "leaves-verified" => Self::Blocks,
-            "piece-verified" | "piece-announced" => Self::Pieces,
-            _ => Self::Milestones,
-        }
-    }
 }
 
 /// What only the world knows.
@@ -178,6 +169,7 @@ const ENTRIES_USUAL: usize = 16 << 10;
 
 struct Inner {
     entries: Vec<Entry>,
+    counts: Counts,
     latest: Time,
     /// How many of the driver's occurrences were noted, and which of them have not ended.
     under_way: (OccurrenceIx, Vec<OccurrenceIx>),
@@ -242,6 +234,7 @@ impl Recorder {
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Inner {
             entries: Vec::with_capacity(ENTRIES_USUAL),
+            counts: Counts::default(),
             latest: Time::ZERO,
             under_way: (0, Vec::new()),
         })))
@@ -249,13 +242,15 @@ impl Recorder {
 
     /// Writes down what the world did or knows.
     pub fn note(&self, at: Time, note: Note) {
-        self.push(Entry::Noted(Noted { at, note }));
+        let mut inner = self.inner();
+        let at = inner.next(Kind::of_note(&note), at);
+        inner.entries.push(Entry::Noted(Noted { at, note }));
     }
 
     /// Writes down what the driver has begun and ended since it was last asked. A world calls it after each
     /// `Driver::poll`, with the driver's log, before it does what the driver said.
     pub fn note_faults(&self, at: Time, plan: &Plan, log: &[Occurrence]) {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.clone();
+        let seen = self.inner().under_way.clone();
         let (first_new, open) = seen;
         let mut still_open = Vec::new();
         for fault in open {
@@ -278,23 +273,34 @@ impl Recorder {
             }
         }
         let under_way = (log.len(), still_open);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way = under_way;
+        self.inner().under_way = under_way;
+    }
+
+    /// How many entries of this kind there are.
+    #[must_use]
+    pub fn happened(&self, kind: &str) -> u64 {
+        self.inner().counts.of(kind)
     }
 
     /// Ends the log: what was recorded so far, and nothing later. `occurrences` is the driver's log.
     #[must_use]
     pub fn finish(&self, end: Time, ended: Ended, occurrences: Vec<Occurrence>) -> RunLog {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         RunLog { entries: std::mem::take(&mut inner.entries), end, ended, occurrences }
     }
 
     /// A poisoned lock is entered all the same: a panicking world's log is what explains the panic.
-    fn push(&self, mut entry: Entry) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { entries, latest, .. } = &mut *inner;
-        *latest = entry.at().max(*latest);
-        entry.set_at(*latest);
-        entries.push(entry);
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// One more entry, of this kind, follows: when it happened, which is not before the latest.
+    fn next(&mut self, kind: Kind, at: Time) -> Time {
+        self.counts.add(kind);
+        self.latest = self.latest.max(at);
+        self.latest
     }
 }
 
@@ -309,8 +315,10 @@ impl Observer for Recorder {
         self.take(record.clone());
     }
 
-    fn take(&self, record: Record) {
-        self.push(Entry::Said(record));
+    fn take(&self, mut record: Record) {
+        let mut inner = self.inner();
+        record.at = inner.next(Kind::of_event(&record.event), record.at);
+        inner.entries.push(Entry::Said(record));
     }
 }
 
@@ -321,13 +329,6 @@ impl Entry {
         match self {
             Self::Said(record) => record.at,
             Self::Noted(noted) => noted.at,
-        }
-    }
-
-    const fn set_at(&mut self, at: Time) {
-        match self {
-            Self::Said(record) => record.at = at,
-            Self::Noted(noted) => noted.at = at,
         }
     }
 
@@ -343,23 +344,12 @@ impl Entry {
 }
 
 impl Entry {
-    /// What kind of thing happened: the tag it has in the log.
+    /// What kind of thing happened.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> Kind {
         match self {
-            Self::Said(record) => event_kind(&record.event),
-            Self::Noted(noted) => match noted.note {
-                Note::Detail { .. } => "detail",
-                Note::Content { .. } => "content",
-                Note::FaultBegan { .. } => "fault-began",
-                Note::FaultEnded { .. } => "fault-ended",
-                Note::ProcessDied { .. } => "process-died",
-                Note::Panicked { .. } => "panicked",
-                Note::Disk { .. } => "disk",
-                Note::TrackerHeard { .. } => "tracker-heard",
-                Note::Phase { .. } => "phase",
-                Note::Mark { .. } => "mark",
-            },
+            Self::Said(record) => Kind::of_event(&record.event),
+            Self::Noted(noted) => Kind::of_note(&noted.note),
         }
     }
 
@@ -370,70 +360,6 @@ impl Entry {
             Self::Noted(Noted { note: Note::Mark { name }, .. }) => Some(name),
             _ => None,
         }
-    }
-}
-
-/// How often each kind of event happened. Few kinds are nearly all: one that is found moves a step to the front, so that they are
-/// found at once.
-#[derive(Clone, Debug, Default)]
-pub struct Counts(Vec<(&'static str, u64)>);
-
-impl Counts {
-    /// One more of `kind`.
-    pub fn add(&mut self, kind: &'static str) {
-        // A kind is nearly always the same text at the same place, which is compared much faster than its letters.
-        let same_place = self.0.iter().position(|(known, _)| std::ptr::eq(*known, kind));
-        match same_place.or_else(|| self.0.iter().position(|(known, _)| *known == kind)) {
-            Some(ix) => {
-                self.0[ix].1 += 1;
-                self.0.swap(ix, ix.saturating_sub(1));
-            }
-            None => self.0.push((kind, 1)),
-        }
-    }
-
-    /// How often `kind` happened.
-    #[must_use]
-    pub fn of(&self, kind: &str) -> u64 {
-        self.0.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count)
-    }
-
-    /// Every kind that happened, and how often.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.0.iter().copied()
-    }
-}
-
-/// The tag that an event has in the log.
-pub(crate) const fn event_kind(event: &Event) -> &'static str {
-    match event {
-        Event::NodeStarted { .. } => "node-started",
-        Event::NodeStopped => "node-stopped",
-        Event::TorrentAdded { .. } => "torrent-added",
-        Event::TorrentRemoved { .. } => "torrent-removed",
-        Event::TrackerConnected { .. } => "tracker-connected",
-        Event::TrackerLost { .. } => "tracker-lost",
-        Event::PeersLearned { .. } => "peers-learned",
-        Event::PeerConnected { .. } => "peer-connected",
-        Event::PeerLost { .. } => "peer-lost",
-        Event::PeerBanned { .. } => "peer-banned",
-        Event::DialFailed { .. } => "dial-failed",
-        Event::Unchoked { .. } => "unchoked",
-        Event::Choked { .. } => "choked",
-        Event::BlockAsked { .. } => "block-asked",
-        Event::BlockSent { .. } => "block-sent",
-        Event::BlockReceived { .. } => "block-received",
-        Event::EndGame { .. } => "end-game",
-        Event::LeavesVerified { .. } => "leaves-verified",
-        Event::PieceVerified { .. } => "piece-verified",
-        Event::PieceFailed { .. } => "piece-failed",
-        Event::PieceAnnounced { .. } => "piece-announced",
-        Event::TorrentComplete { .. } => "torrent-complete",
-        Event::StoreFailed { .. } => "store-failed",
-        Event::TrackerStarted { .. } => "tracker-started",
-        Event::LeaseGranted { .. } => "lease-granted",
-        Event::LeaseEnded { .. } => "lease-ended",
-        Event::PeersPushed { .. } => "peers-pushed",
     }
 }
 
@@ -449,9 +375,11 @@ pub fn verb_name(verb: &Verb) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sta_core::model::event::Event;
+
     use super::{
-        Ended, Entry, Event, InfoHash, NodeId, Note, Noted, Observer, PieceRange, Record, Recorder,
-        Time, Verb, event_kind, verb_name,
+        Ended, Entry, InfoHash, NodeId, Note, Noted, Observer, PieceRange, Record, Recorder, Time,
+        Verb, verb_name,
     };
 
     fn said(at: u64, event: Event) -> Record {
@@ -508,18 +436,6 @@ mod tests {
         let (plain, noted) = (run(None), run(Some("end-game")));
         assert_eq!(plain.said, noted.said);
         assert_ne!(plain.hash, noted.hash);
-    }
-
-    #[test]
-    fn kinds_are_the_tags_of_the_log() {
-        let torrent = InfoHash([7; 20]);
-        let piece_failed = Event::PieceFailed { torrent, piece: 1, from: vec![] };
-        for event in [Event::NodeStopped, piece_failed, Event::EndGame { torrent }] {
-            let line = serde_json::to_value(&event).expect("an event");
-            assert_eq!(line["event"], event_kind(&event));
-        }
-        let entry = Entry::Noted(Noted { at: Time::ZERO, note: Note::Phase { name: "a".into() } });
-        assert_eq!(serde_json::to_value(&entry).expect("a note")["note"], entry.kind());
     }
 
     #[test]

@@ -23,16 +23,21 @@ use crate::scenario::units::Ppm;
 pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
     let mut account = Account::new(Arc::clone(plan));
     let mut kinds = Kinds::default();
-    let mut expected: Vec<_> = plan.expectations.iter().map(checks::for_expectation).collect();
-    let mut watched = checks::watched();
+    let sees = |rule: &dyn Rule| rule.sees();
+    let expected = plan.expectations.iter().map(checks::for_expectation);
+    let mut expected: Vec<_> = expected.map(|rule| (sees(&*rule), rule)).collect();
+    let watched = checks::watched().into_iter();
+    let (names, watched): (Vec<&str>, Vec<_>) = watched.unzip();
+    let mut watched: Vec<_> = watched.into_iter().map(|rule| (sees(&*rule), rule)).collect();
     let mut gauges = Gauges::new(&account);
     let mut panics = Vec::new();
     for entry in &log.entries {
         account.see(entry);
         kinds.see(entry);
         gauges.see(entry, &account);
-        expected.iter_mut().for_each(|rule| rule.see(entry, &account));
-        watched.iter_mut().for_each(|(_, rule)| rule.see(entry, &account));
+        let detail = entry.kind().detail();
+        let all = expected.iter_mut().chain(&mut watched);
+        all.filter(|(sees, _)| *sees >= detail).for_each(|(_, rule)| rule.see(entry, &account));
         if let Entry::Noted(Noted { at, note: Note::Panicked { who, what } }) = entry {
             let (at, line, what) = (*at, account.line(), what.clone());
             panics.push(Finding { at, who: Some(who.clone()), what, line });
@@ -43,7 +48,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         .expectations
         .iter()
         .zip(&mut expected)
-        .map(|(expectation, rule)| Judged {
+        .map(|(expectation, (_, rule))| Judged {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
@@ -51,12 +56,13 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         })
         .collect();
     let asked_for = |name: &str| plan.expectations.iter().any(|asked| asked.check.name() == name);
-    let watched: Vec<Judged> = watched
-        .iter_mut()
+    let watched: Vec<Judged> = names
+        .into_iter()
+        .zip(&mut watched)
         .filter(|(name, _)| !asked_for(name))
-        .map(|(name, rule)| Judged {
-            name: (*name).to_owned(),
-            text: (*name).to_owned(),
+        .map(|(name, (_, rule))| Judged {
+            name: name.to_owned(),
+            text: name.to_owned(),
             warn_only: false,
             judgement: checks::conclude(rule.as_mut(), &account),
         })
@@ -155,7 +161,9 @@ impl Gauges {
 
     fn see(&mut self, entry: &Entry, account: &Account) {
         self.waste.see(entry, account);
-        self.stall.see(entry, account);
+        if entry.kind().detail() <= self.stall.sees() {
+            self.stall.see(entry, account);
+        }
         if let Entry::Noted(Noted { note: Note::TrackerHeard { messages, .. }, .. }) = entry {
             self.tracker_messages += u64::from(*messages);
         }

@@ -15,16 +15,13 @@ use crate::model::bitfield::Bitfield;
 use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 
-/// Who was asked for a block: one peer, or two in the end game.
-type Askers = SmallVec<[ConnId; 2]>;
-
 /// Who has asked for blocks of a piece, in the order in which they did.
 pub type Wishers = SmallVec<[ConnId; 4]>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Missing,
-    Asked(Askers),
+    Asked(ConnId),
     Here,
 }
 
@@ -63,9 +60,10 @@ struct Piece {
 #[derive(Debug)]
 pub struct Assembly {
     layout: Layout,
-    /// One for each of the pieces, in any order.
+    /// By piece, ascending.
     lacks: Vec<Lack>,
-    pieces: BTreeMap<u32, Piece>,
+    /// In the same order.
+    pieces: Vec<Piece>,
     late: BTreeMap<u32, Late>,
 }
 
@@ -77,9 +75,13 @@ struct Late {
     leaves: u32,
 }
 
-/// Pieces with missing blocks: how many are missing, and of which piece.
+/// Pieces with missing blocks that a peer might be asked for.
 #[derive(Debug, Default)]
 pub struct Unfinished {
+    /// Of those that the peer has and that are fetched from it, the one nearest to completion.
+    pub own: Option<u32>,
+    /// The same of those that are fetched from it while they come to it.
+    pub early: Option<u32>,
     /// Those that the peer has and nobody is fetched from: what its owner has given up.
     pub orphans: Pieces,
     /// Those that the peer has and another is fetched from.
@@ -98,10 +100,10 @@ pub fn nearest(pieces: &Pieces, suits: impl Fn(u32) -> bool) -> Option<u32> {
 /// What a block that has come means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was missing. The others that were asked for it are named; `complete` if it was the last of its piece.
+    /// It was missing.
     Useful {
-        /// Who else was asked for it.
-        others: Askers,
+        /// Who else was asked for it, if it came from a peer that was thought not to send it.
+        other: Option<ConnId>,
         /// Whether every block of the piece is here now.
         complete: bool,
     },
@@ -112,7 +114,7 @@ pub enum Arrival {
 impl Assembly {
     /// Nothing is under way.
     pub const fn new(layout: Layout) -> Self {
-        Self { layout, lacks: Vec::new(), pieces: BTreeMap::new(), late: BTreeMap::new() }
+        Self { layout, lacks: Vec::new(), pieces: Vec::new(), late: BTreeMap::new() }
     }
 
     /// Begins `piece`, in blocks of `block_bytes`, to be fetched from `owner`.
@@ -134,145 +136,136 @@ impl Assembly {
             checking: false,
         };
         self.remove(piece);
-        self.lacks.push(Lack { piece, missing: blocks, owner: Some(owner) });
-        self.pieces.insert(piece, new);
+        let place = self.lacks.partition_point(|lack| lack.piece < piece);
+        self.lacks.insert(place, Lack { piece, missing: blocks, owner: Some(owner) });
+        self.pieces.insert(place, new);
+    }
+
+    fn place(&self, piece: u32) -> Option<usize> {
+        self.lacks.binary_search_by_key(&piece, |lack| lack.piece).ok()
+    }
+
+    fn get(&self, piece: u32) -> Option<&Piece> {
+        self.pieces.get(self.place(piece)?)
+    }
+
+    fn get_mut(&mut self, piece: u32) -> Option<&mut Piece> {
+        let place = self.place(piece)?;
+        self.pieces.get_mut(place)
+    }
+
+    /// What lacks of a piece, and the rest.
+    fn parts_mut(&mut self, piece: u32) -> Option<(&mut Lack, &mut Piece)> {
+        let place = self.place(piece)?;
+        self.lacks.get_mut(place).zip(self.pieces.get_mut(place))
     }
 
     /// The first block of `piece` that nobody was asked for.
     #[must_use]
     pub fn next_missing(&self, piece: u32) -> Option<Block> {
-        let state = self.pieces.get(&piece)?;
+        let state = self.get(piece)?;
         let from = state.first_missing as usize;
         let index = from + state.states.get(from..)?.iter().position(|s| *s == State::Missing)?;
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
-    /// Of the pieces with missing blocks that are fetched from `conn`, which `has` some pieces, the one nearest to completion.
-    #[must_use]
-    pub fn own(&self, conn: ConnId, has: &Bitfield) -> Option<u32> {
-        self.nearest_of(conn, |piece| has.contains(piece))
-    }
-
-    /// The same of pieces that are fetched from `conn` while they come to it.
-    #[must_use]
-    pub fn early(&self, conn: ConnId, has: &Bitfield) -> Option<u32> {
-        self.nearest_of(conn, |piece| !has.contains(piece))
-    }
-
-    fn nearest_of(&self, conn: ConnId, suits: impl Fn(u32) -> bool) -> Option<u32> {
-        let of = |lack: &&Lack| lack.missing > 0 && lack.owner == Some(conn) && suits(lack.piece);
-        let nearest = self.lacks.iter().filter(of).min_by_key(|lack| (lack.missing, lack.piece));
-        nearest.map(|lack| lack.piece)
-    }
-
-    /// The other pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
+    /// The pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
     #[must_use]
     pub fn unfinished(&self, conn: ConnId, has: &Bitfield) -> Unfinished {
         let mut found = Unfinished::default();
-        for &Lack { piece, missing, owner } in &self.lacks {
-            if missing == 0 || !has.contains(piece) {
-                continue;
+        let (mut own, mut early) = (u32::MAX, u32::MAX);
+        for &Lack { piece, missing, owner } in self.lacks.iter().filter(|lack| lack.missing > 0) {
+            let has_it = has.contains(piece);
+            match owner {
+                Some(owner) if owner == conn => {
+                    let (least, nearest) = match has_it {
+                        true => (&mut own, &mut found.own),
+                        false => (&mut early, &mut found.early),
+                    };
+                    if missing < *least {
+                        (*least, *nearest) = (missing, Some(piece));
+                    }
+                }
+                Some(_) if has_it => found.others.push((missing, piece)),
+                None if has_it => found.orphans.push((missing, piece)),
+                _ => {}
             }
-            let kind = match owner {
-                None => &mut found.orphans,
-                Some(owner) if owner != conn => &mut found.others,
-                Some(_) => continue,
-            };
-            kind.push((missing, piece));
         }
         found
     }
 
     /// From now on `owner` fetches what is missing of `piece`.
     pub fn adopt(&mut self, piece: u32, owner: ConnId) {
-        if let Some(lack) = lack_of(&mut self.lacks, piece) {
+        if let Some((lack, _)) = self.parts_mut(piece) {
             lack.owner = Some(owner);
         }
     }
 
-    /// `conn` was asked for `block`.
+    /// `conn` was asked for `block`, which was missing.
     pub fn asked(&mut self, block: Block, conn: ConnId) {
-        let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
+        let Some((lack, piece)) = self.parts_mut(block.piece) else { return };
         let index = block.offset / piece.block_bytes;
-        let Some(state) = piece.states.get_mut(index as usize) else { return };
-        match state {
-            State::Missing => {
-                *state = State::Asked(SmallVec::from_slice(&[conn]));
-                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
-                    lack.missing -= 1;
-                }
-                if index == piece.first_missing {
-                    piece.first_missing += 1;
-                }
+        if let Some(state @ State::Missing) = piece.states.get_mut(index as usize) {
+            *state = State::Asked(conn);
+            lack.missing -= 1;
+            if index == piece.first_missing {
+                piece.first_missing += 1;
             }
-            State::Asked(askers) if !askers.contains(&conn) => askers.push(conn),
-            State::Asked(_) | State::Here => {}
         }
     }
 
-    /// Whom `block` was asked of and has not come from; empty for a block in another state.
+    /// Whom `block` was asked of, if it has not come.
     #[must_use]
-    pub fn askers(&self, block: Block) -> &[ConnId] {
-        let state = self
-            .pieces
-            .get(&block.piece)
-            .and_then(|p| p.states.get((block.offset / p.block_bytes) as usize));
-        match state {
-            Some(State::Asked(askers)) => askers,
-            _ => &[],
+    pub fn asker(&self, block: Block) -> Option<ConnId> {
+        let piece = self.get(block.piece)?;
+        match piece.states.get((block.offset / piece.block_bytes) as usize)? {
+            State::Asked(conn) => Some(*conn),
+            State::Missing | State::Here => None,
         }
     }
 
     /// `conn` will not send `block`: refused, cancelled, too late, or gone.
     pub fn returned(&mut self, block: Block, conn: ConnId) {
-        let Some(piece) = self.pieces.get_mut(&block.piece) else { return };
+        let Some((lack, piece)) = self.parts_mut(block.piece) else { return };
         let index = block.offset / piece.block_bytes;
         let Some(state) = piece.states.get_mut(index as usize) else { return };
-        if let State::Asked(askers) = state {
-            askers.retain(|asker| *asker != conn);
-            if askers.is_empty() {
-                *state = State::Missing;
-                piece.first_missing = piece.first_missing.min(index);
-                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
-                    lack.missing += 1;
-                    lack.owner = lack.owner.filter(|owner| *owner != conn);
-                }
-            }
+        if *state == State::Asked(conn) {
+            *state = State::Missing;
+            piece.first_missing = piece.first_missing.min(index);
+            lack.missing += 1;
+            lack.owner = lack.owner.filter(|owner| *owner != conn);
         }
     }
 
     /// `conn` fetches nothing any more: what it was asked for is missing again, and its pieces are anybody's. Gives
     /// the pieces of which nothing is left, so that they might as well not have begun.
     pub fn abandon(&mut self, conn: ConnId) -> Vec<u32> {
-        for lack in &mut self.lacks {
+        let mut untouched = Vec::new();
+        for (lack, piece) in self.lacks.iter_mut().zip(&mut self.pieces) {
             lack.owner = lack.owner.filter(|owner| *owner != conn);
-            let Some(piece) = self.pieces.get_mut(&lack.piece) else { continue };
-            for state in &mut piece.states {
-                if let State::Asked(askers) = state {
-                    askers.retain(|asker| *asker != conn);
-                    if askers.is_empty() {
-                        *state = State::Missing;
-                        lack.missing += 1;
-                        piece.first_missing = 0;
-                    }
-                }
+            for state in piece.states.iter_mut().filter(|state| **state == State::Asked(conn)) {
+                *state = State::Missing;
+                lack.missing += 1;
+                piece.first_missing = 0;
+            }
+            if lack.missing as usize == piece.states.len() {
+                untouched.push(lack.piece);
             }
         }
-        self.pieces.keys().copied().filter(|&piece| self.is_untouched(piece)).collect()
+        untouched
     }
 
     /// Whether nothing of `piece` is here or asked for, so that it might as well not have begun.
     #[must_use]
     pub fn is_untouched(&self, piece: u32) -> bool {
-        let missing = |lack: &Lack| (lack.piece == piece).then_some(lack.missing as usize);
-        let blocks = self.pieces.get(&piece).map(|p| p.states.len());
-        blocks.is_some() && self.lacks.iter().find_map(missing) == blocks
+        let place = self.place(piece);
+        place.is_some_and(|at| self.lacks[at].missing as usize == self.pieces[at].states.len())
     }
 
     /// `block` has come from `conn`, which is `node`.
     pub fn received(&mut self, block: Block, conn: ConnId, node: &NodeId) -> Arrival {
         let layout = self.layout;
-        let Some(piece) = self.pieces.get_mut(&block.piece) else { return Arrival::Useless };
+        let Some((lack, piece)) = self.parts_mut(block.piece) else { return Arrival::Useless };
         if layout.block_at(block.piece, block.offset, piece.block_bytes) != block
             || !block.offset.is_multiple_of(piece.block_bytes)
         {
@@ -281,17 +274,14 @@ impl Assembly {
         let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
             return Arrival::Useless;
         };
-        let mut others = match std::mem::replace(state, State::Here) {
+        let other = match std::mem::replace(state, State::Here) {
             State::Here => return Arrival::Useless,
             State::Missing => {
-                if let Some(lack) = lack_of(&mut self.lacks, block.piece) {
-                    lack.missing -= 1;
-                }
-                Askers::new()
+                lack.missing -= 1;
+                None
             }
-            State::Asked(askers) => askers,
+            State::Asked(asker) => (asker != conn).then_some(asker),
         };
-        others.retain(|asker| *asker != conn);
         piece.here += 1;
         if !piece.senders.contains(node) {
             piece.senders.push(node.clone());
@@ -301,14 +291,14 @@ impl Assembly {
         }
         let complete = piece.here as usize == piece.states.len();
         piece.checking = complete;
-        Arrival::Useful { others, complete }
+        Arrival::Useful { other, complete }
     }
 
     /// How many bytes from the start of `piece` the store is to look at, where whole leaves are here that it was not asked about.
     /// It is asked now.
     pub fn leaves_to_check(&mut self, piece: u32) -> Option<u32> {
         let leaf = self.layout.leaf_bytes();
-        let state = self.pieces.get_mut(&piece).filter(|p| !p.checking)?;
+        let state = self.get_mut(piece).filter(|p| !p.checking)?;
         let here = state.front * state.block_bytes;
         let bytes = here - here % leaf;
         (bytes > state.leaves_asked).then(|| {
@@ -323,7 +313,7 @@ impl Assembly {
         if self.is_late(piece, |late| &mut late.leaves) {
             return false;
         }
-        let Some(state) = self.pieces.get_mut(&piece) else { return false };
+        let Some(state) = self.get_mut(piece) else { return false };
         state.leaves_awaited = state.leaves_awaited.saturating_sub(1);
         let more = bytes > state.right && bytes <= state.leaves_asked;
         if more {
@@ -336,18 +326,18 @@ impl Assembly {
     #[must_use]
     pub fn is_right(&self, block: Block) -> bool {
         let end = u64::from(block.offset) + u64::from(block.len);
-        self.pieces.get(&block.piece).is_some_and(|p| end <= p.right.into())
+        self.get(block.piece).is_some_and(|p| end <= p.right.into())
     }
 
     /// How many bytes from the start of `piece` were found right.
     #[must_use]
     pub fn right(&self, piece: u32) -> u32 {
-        self.pieces.get(&piece).map_or(0, |p| p.right)
+        self.get(piece).map_or(0, |p| p.right)
     }
 
     /// `conn` has asked for a block of `piece`.
     pub fn wish(&mut self, piece: u32, conn: ConnId) {
-        if let Some(state) = self.pieces.get_mut(&piece)
+        if let Some(state) = self.get_mut(piece)
             && !state.wishers.contains(&conn)
         {
             state.wishers.push(conn);
@@ -357,31 +347,32 @@ impl Assembly {
     /// Who has asked for blocks of `piece`. Some may have gone since.
     #[must_use]
     pub fn wishers(&self, piece: u32) -> Wishers {
-        self.pieces.get(&piece).map_or_else(Wishers::new, |p| p.wishers.clone())
+        self.get(piece).map_or_else(Wishers::new, |p| p.wishers.clone())
     }
 
     /// Whether it is of use to know that the first bytes of `piece` are right: nobody was told yet that it is coming, or somebody
     /// has asked for it.
     #[must_use]
     pub fn is_of_use_early(&self, piece: u32) -> bool {
-        self.pieces.get(&piece).is_some_and(|p| !p.wishers.is_empty() || !p.announced)
+        self.get(piece).is_some_and(|p| !p.wishers.is_empty() || !p.announced)
     }
 
     /// Peers are told that `piece` is coming: whether they were not before.
     pub fn announce(&mut self, piece: u32) -> bool {
-        let state = self.pieces.get_mut(&piece);
+        let state = self.get_mut(piece);
         state.is_some_and(|p| !std::mem::replace(&mut p.announced, true))
     }
 
     /// The pieces of which peers were told that they are coming.
     pub fn announced(&self) -> impl Iterator<Item = u32> + '_ {
-        self.pieces.iter().filter(|(_, p)| p.announced).map(|(&piece, _)| piece)
+        let all = self.lacks.iter().zip(&self.pieces);
+        all.filter(|(_, piece)| piece.announced).map(|(lack, _)| lack.piece)
     }
 
     /// Whether peers were told that `piece` is coming.
     #[must_use]
     pub fn is_announced(&self, piece: u32) -> bool {
-        self.pieces.get(&piece).is_some_and(|p| p.announced)
+        self.get(piece).is_some_and(|p| p.announced)
     }
 
     /// The store has checked the hash of `piece`: whether that was awaited.
@@ -389,7 +380,7 @@ impl Assembly {
         if self.is_late(piece, |late| &mut late.checks) {
             return false;
         }
-        let state = self.pieces.get_mut(&piece);
+        let state = self.get_mut(piece);
         state.is_some_and(|p| std::mem::take(&mut p.checking))
     }
 
@@ -413,8 +404,9 @@ impl Assembly {
     }
 
     fn take(&mut self, piece: u32) -> Option<Piece> {
-        self.lacks.retain(|lack| lack.piece != piece);
-        self.pieces.remove(&piece)
+        let place = self.place(piece)?;
+        self.lacks.remove(place);
+        Some(self.pieces.remove(place))
     }
 
     /// `piece` is no longer under way, and all of it is to be fetched again. Says who sent its blocks.
@@ -431,7 +423,7 @@ impl Assembly {
     /// Whether `piece` is under way.
     #[must_use]
     pub fn contains(&self, piece: u32) -> bool {
-        self.pieces.contains_key(&piece)
+        self.place(piece).is_some()
     }
 
     /// Whether no piece is under way.
@@ -439,11 +431,6 @@ impl Assembly {
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
-}
-
-/// What lacks of `piece`.
-fn lack_of(lacks: &mut [Lack], piece: u32) -> Option<&mut Lack> {
-    lacks.iter_mut().find(|lack| lack.piece == piece)
 }
 
 #[cfg(test)]

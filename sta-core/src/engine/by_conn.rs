@@ -129,11 +129,11 @@ mod tests {
         fn it_is_a_map_in_order(steps in prop::collection::vec((0..4u8, any::<bool>(), 0..20u32), 0..200)) {
             let (mut map, mut model) = (ByConn::new(), BTreeMap::new());
             for (n, (step, dialled, number)) in steps.into_iter().enumerate() {
-                let conn = if dialled { ConnId::Dialled(number) } else { ConnId::Accepted(number) };
+                let conn = if dialled { ConnId::dialled(number) } else { ConnId::accepted(number) };
                 match step {
                     0 => prop_assert_eq!(map.remove(conn), model.remove(&conn)),
                     1 if n % 7 == 0 => {
-                        let stays = |conn: ConnId, value: usize| conn != ConnId::Dialled(number) && !value.is_multiple_of(3);
+                        let stays = |conn: ConnId, value: usize| conn != ConnId::dialled(number) && !value.is_multiple_of(3);
                         map.retain(|conn, value| stays(conn, *value));
                         model.retain(|conn, value| stays(*conn, *value));
                     }

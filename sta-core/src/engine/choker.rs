@@ -75,7 +75,7 @@ mod tests {
 
     /// Peers of which number `n` gives `n` bytes per second.
     fn crowd(size: u32) -> Vec<Candidate> {
-        let peer = |n| Candidate { conn: ConnId::Accepted(n), gives: n.into() };
+        let peer = |n| Candidate { conn: ConnId::accepted(n), gives: n.into() };
         (0..size).map(peer).collect()
     }
 
@@ -97,7 +97,7 @@ mod tests {
             let chosen = choker.round(&crowd);
             assert_eq!(chosen.len(), UNCHOKED_MAX);
             for giver in 7..30 {
-                assert!(chosen.contains(&ConnId::Accepted(giver)), "{giver} gives and stays");
+                assert!(chosen.contains(&ConnId::accepted(giver)), "{giver} gives and stays");
             }
             lucky.extend(chosen.last().copied());
         }

@@ -1,6 +1,7 @@
 //! What goes into a node's engine and what comes out of it. Whoever drives it (a shell over TCP or turmoil, an
 //! event queue) speaks in these values.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::model::address::Address;
@@ -13,13 +14,44 @@ use crate::model::status::StoreError;
 use crate::wire::peer::PeerMessage;
 use crate::wire::tracker::{FromTracker, ToTracker};
 
-/// One connection with a peer, from its dial or its acceptance on. Never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConnId {
-    /// Dialled; numbered by the engine.
-    Dialled(u32),
-    /// Accepted; numbered by the driver.
-    Accepted(u32),
+/// One connection with a peer, from its dial or its acceptance on. Never used again. One number, since ids are compared all the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(u32);
+
+/// The bit that tells what was accepted.
+const ACCEPTED: u32 = 1 << 31;
+
+impl ConnId {
+    /// Dialled; numbered by the engine, below 2^31.
+    #[must_use]
+    pub const fn dialled(number: u32) -> Self {
+        Self(number & !ACCEPTED)
+    }
+
+    /// Accepted; numbered by the driver, below 2^31.
+    #[must_use]
+    pub const fn accepted(number: u32) -> Self {
+        Self(number | ACCEPTED)
+    }
+
+    /// Whether it was accepted, and not dialled.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        self.0 & ACCEPTED != 0
+    }
+
+    /// The number that it was given.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0 & !ACCEPTED
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.is_accepted() { "accepted" } else { "dialled" };
+        write!(f, "{name}({})", self.number())
+    }
 }
 
 /// A torrent to take part in.

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn an_address_is_dialled_once_and_again_after_a_wait() {
         let mut neighbours = knowing(1..2);
-        let conn = ConnId::Dialled(1);
+        let conn = ConnId::dialled(1);
         assert_eq!(neighbours.due(Time::ZERO, |_| false), Some(addr(1)));
         neighbours.dialling(&addr(1), conn);
         assert_eq!(neighbours.due(Time::ZERO, |_| false), None);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn waits_grow_but_not_beyond_the_cap() {
-        let (mut neighbours, conn, mut now) = (knowing(1..2), ConnId::Dialled(1), Time::ZERO);
+        let (mut neighbours, conn, mut now) = (knowing(1..2), ConnId::dialled(1), Time::ZERO);
         for _ in 0..20 {
             neighbours.dialling(&addr(1), conn);
             neighbours.lost(conn, false, now);
@@ -198,7 +198,7 @@ mod tests {
         assert!(neighbours.due(Time::ZERO, |_| false).is_some());
         neighbours.ban(liar);
         assert!(neighbours.due(Time::ZERO, |_| false).is_none());
-        let (mut neighbours, conn) = (knowing(1..2), ConnId::Dialled(1));
+        let (mut neighbours, conn) = (knowing(1..2), ConnId::dialled(1));
         neighbours.dialling(&addr(1), conn);
         neighbours.lost(conn, true, Time::ZERO);
         assert!(neighbours.due(Time::ZERO + Duration::from_secs(3600), |_| false).is_none());

@@ -37,6 +37,8 @@ pub struct Node {
     trackers: BTreeMap<Address, Announcer>,
     /// When the first tracker is due, as of the last word with one.
     trackers_due: Time,
+    /// Before this no torrent and no stranger is due. What was due then may have gone since: a tick finds out.
+    due: Time,
     strangers: BTreeMap<ConnId, Stranger>,
     routes: ByConn<InfoHash>,
     dials: u32,
@@ -60,6 +62,13 @@ struct Stranger {
     since: Time,
 }
 
+impl Stranger {
+    /// When it must have said hello.
+    fn due(&self) -> Time {
+        self.since + limits::HANDSHAKE_TIMEOUT
+    }
+}
+
 impl Node {
     /// A node called `id` that listens at `port`. Its randomness comes from `seed`.
     #[must_use]
@@ -72,6 +81,7 @@ impl Node {
             swarms: BTreeMap::new(),
             trackers: BTreeMap::new(),
             trackers_due: Time::FAR_FUTURE,
+            due: Time::FAR_FUTURE,
             strangers: BTreeMap::new(),
             routes: ByConn::new(),
             dials: 0,
@@ -94,9 +104,7 @@ impl Node {
     /// When to give [`Input::Tick`], if nothing happens before; [`Time::FAR_FUTURE`] for never.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        let swarms = self.swarms.values().map(|member| member.swarm.deadline());
-        let hello = self.strangers.values().map(|s| s.since + limits::HANDSHAKE_TIMEOUT);
-        swarms.chain(hello).fold(self.trackers_due, Time::min)
+        self.due.min(self.trackers_due)
     }
 
     /// A snapshot for a person or a program.
@@ -165,6 +173,7 @@ impl Node {
             let new = || Announcer::new(speaker, &self.config, rng);
             self.trackers.entry(tracker.clone()).or_insert_with(new);
         }
+        self.due = self.due.min(swarm.deadline());
         self.swarms.insert(info_hash, Member { swarm, trackers: trackers.clone() });
         for tracker in trackers {
             self.join(&tracker, info_hash, now);
@@ -217,6 +226,7 @@ impl Node {
             return;
         }
         let stranger = Stranger { dialled_for: None, remote: Some(remote), since: now };
+        self.due = self.due.min(stranger.due());
         self.strangers.insert(conn, stranger);
     }
 
@@ -304,7 +314,7 @@ impl Node {
         let late: Vec<_> = self
             .strangers
             .iter()
-            .filter(|(_, s)| now.since(s.since) >= limits::HANDSHAKE_TIMEOUT)
+            .filter(|(_, stranger)| now >= stranger.due())
             .map(|(&conn, _)| conn)
             .collect();
         for conn in late {
@@ -316,6 +326,9 @@ impl Node {
         for torrent in torrents {
             self.with(torrent, now, |swarm| swarm.tick(now));
         }
+        let swarms = self.swarms.values().map(|member| member.swarm.deadline());
+        let strangers = self.strangers.values().map(Stranger::due);
+        self.due = swarms.chain(strangers).min().unwrap_or(Time::FAR_FUTURE);
         let trackers: Vec<_> = self.trackers.keys().cloned().collect();
         for tracker in trackers {
             self.announce(&tracker, announcer::Input::Tick, now);
@@ -381,10 +394,11 @@ impl Node {
     /// Dials whom a swarm wants dialled, and passes its news on.
     fn follow_up(&mut self, torrent: InfoHash, now: Time) {
         let Some(member) = self.swarms.get_mut(&torrent) else { return };
-        while let Some(addr) = member.swarm.next_dial(ConnId::Dialled(self.dials), now) {
-            let conn = ConnId::Dialled(self.dials);
+        while let Some(addr) = member.swarm.next_dial(ConnId::dialled(self.dials), now) {
+            let conn = ConnId::dialled(self.dials);
             self.dials += 1;
             let stranger = Stranger { dialled_for: Some(torrent), remote: None, since: now };
+            self.due = self.due.min(stranger.due());
             self.strangers.insert(conn, stranger);
             self.outputs.push_back(Output::Dial { conn, addr });
         }

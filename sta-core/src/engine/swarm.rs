@@ -249,7 +249,7 @@ impl Swarm {
         self.accounts.entry(node.clone()).or_insert(Account { addr: remote, down: 0, up: 0 });
         self.sessions.insert(conn, Session::new(node, remote, self.layout, now));
         for ranges in self.have.ranges().chunks(limits::HAVE_RANGES_MAX) {
-            self.send(conn, PeerMessage::Have { p: ranges.to_vec() }, now);
+            self.send(conn, PeerMessage::Have { p: ranges.into() }, now);
         }
         let coming: Vec<u32> = self.assembly.announced().collect();
         for piece in coming {

@@ -158,7 +158,7 @@ impl Mesh {
             Output::Dial { conn, addr } => {
                 let other = host_at(&addr);
                 self.accepted += 1;
-                let far = ConnId::Accepted(self.accepted);
+                let far = ConnId::accepted(self.accepted);
                 self.links.insert((n, conn), (other, far));
                 self.links.insert((other, far), (n, conn));
                 self.later(soon, other, Input::Accepted { conn: far, remote: address(n) });

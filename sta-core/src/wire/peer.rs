@@ -3,6 +3,7 @@
 mod read;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::model::bitfield::PieceRange;
 use crate::model::ids::{InfoHash, NodeId};
@@ -30,7 +31,7 @@ pub enum PeerMessage {
     /// The speaker has these pieces, verified, besides those it said before.
     Have {
         /// At most [`crate::model::limits::HAVE_RANGES_MAX`] ranges.
-        p: Vec<PieceRange>,
+        p: SmallVec<[PieceRange; 2]>,
     },
     /// A piece is coming to the speaker, which has verified the first leaves of it: they can be asked for, and what follows is
     /// sent as it is verified. `have` follows once all of it is.

@@ -5,6 +5,7 @@
 //! ended, the peer choked, or the asker's request timeout passed: never more than the asker knows of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::NodeId;
@@ -14,23 +15,32 @@ use sta_core::model::time::Time;
 
 use super::account::{About, Number};
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::{Entry, Note, Noted};
+use crate::runlog::{Detail, Entry, Note, Noted};
 
 /// The limits of `model/limits.rs`.
 #[derive(Default)]
 pub struct Bounds {
     findings: Findings,
     sessions: Sessions,
-    asked: BTreeMap<(Number, Number), BTreeMap<Number, InFlight>>,
+    /// By asker's number: what it asked for, by torrent.
+    asked: Vec<Vec<(Number, InFlight)>>,
     most_sessions: usize,
     most_bytes: u64,
 }
 
-/// What one peer was asked for, and when: no more at a time than a window holds, so that looking through all of it is fast.
+/// What a node asked its peers for.
 #[derive(Default)]
 struct InFlight {
-    blocks: Vec<(Block, Time)>,
-    bytes: u64,
+    /// By block and peer, ascending.
+    requests: Vec<Request>,
+    /// By peer, in the order in which they were first asked: bytes of its requests.
+    bytes: Vec<(Number, u64)>,
+}
+
+struct Request {
+    block: Block,
+    of: Number,
+    at: Time,
 }
 
 /// Sessions that stand, by node and torrent, from the events of each side.
@@ -38,13 +48,19 @@ struct InFlight {
 struct Sessions(BTreeMap<(Number, Number), BTreeSet<Number>>);
 
 impl Rule for Bounds {
+    fn sees(&self) -> Detail {
+        Detail::Blocks
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
-        self.sessions.see(entry, account.about());
         let who = account.about().who;
+        if entry.kind().detail() == Detail::Milestones {
+            self.sessions.see(entry, account.about());
+        }
         match entry {
             Entry::Said(record) if account.honest(who) => self.said(record, account),
             Entry::Noted(Noted { note: Note::ProcessDied { .. }, .. }) => {
-                self.asked.retain(|(node, _), _| *node != who);
+                self.forget(who);
             }
             _ => {}
         }
@@ -73,31 +89,39 @@ impl Bounds {
                 }
             }
             Event::PeerLost { .. } => {
-                self.of(node, torrent).remove(&other);
+                self.of(node, torrent).given_up(other, Time::FAR_FUTURE);
             }
             Event::BlockAsked { peer, block, .. } => {
                 self.block_asked(account, *at, (who, peer), *block);
             }
             Event::BlockReceived { block, .. } => {
-                self.of(node, torrent).values_mut().for_each(|peer| peer.remove(*block));
+                self.of(node, torrent).came(*block);
             }
             Event::PieceVerified { piece, .. } | Event::PieceFailed { piece, .. } => {
-                self.of(node, torrent)
-                    .values_mut()
-                    .for_each(|peer| peer.keep(|b, _| b.piece != *piece));
+                self.of(node, torrent).ended(*piece);
             }
             Event::Choked { .. } => {
-                self.of(other, torrent).remove(&node);
+                self.of(other, torrent).given_up(node, Time::FAR_FUTURE);
             }
             Event::NodeStarted { .. } | Event::NodeStopped => {
-                self.asked.retain(|(asker, _), _| *asker != node);
+                self.forget(node);
             }
             _ => {}
         }
     }
 
-    fn of(&mut self, who: Number, torrent: Number) -> &mut BTreeMap<Number, InFlight> {
-        self.asked.entry((who, torrent)).or_default()
+    fn of(&mut self, who: Number, torrent: Number) -> &mut InFlight {
+        let who = who as usize;
+        if who >= self.asked.len() {
+            self.asked.resize_with(who + 1, Vec::new);
+        }
+        entry(&mut self.asked[who], torrent)
+    }
+
+    fn forget(&mut self, who: Number) {
+        if let Some(asked) = self.asked.get_mut(who as usize) {
+            asked.clear();
+        }
     }
 
     fn block_asked(
@@ -111,12 +135,11 @@ impl Bounds {
         let timeout = account
             .host_ix_of(node)
             .map_or_else(Default::default, |ix| account.plan().hosts[ix].engine.request_timeout);
-        let in_flight = self.of(node, torrent).entry(other).or_default();
-        in_flight.insert(block, at);
-        if in_flight.bytes > limits::IN_FLIGHT_BYTES_MAX {
-            in_flight.keep(|_, asked| asked >= at - timeout);
+        let in_flight = self.of(node, torrent);
+        let mut bytes = in_flight.insert(Request { block, of: other, at });
+        if bytes > limits::IN_FLIGHT_BYTES_MAX {
+            bytes = in_flight.given_up(other, at - timeout);
         }
-        let bytes = in_flight.bytes;
         self.most_bytes = self.most_bytes.max(bytes);
         if bytes > limits::IN_FLIGHT_BYTES_MAX {
             self.findings.add(account, Some(who), || {
@@ -128,27 +151,62 @@ impl Bounds {
 }
 
 impl InFlight {
-    fn insert(&mut self, block: Block, at: Time) {
-        match self.blocks.iter_mut().find(|(asked, _)| *asked == block) {
-            Some((_, since)) => *since = at,
-            None => {
-                self.blocks.push((block, at));
-                self.bytes += u64::from(block.len);
+    /// Adds a request, in place of an earlier one for the same. Says how many bytes its peer was asked for then.
+    fn insert(&mut self, request: Request) -> u64 {
+        let Request { block, of, .. } = request;
+        let key = |asked: &Request| (asked.block, asked.of);
+        match self.requests.binary_search_by_key(&(block, of), key) {
+            Ok(at) => self.requests[at] = request,
+            Err(at) => {
+                self.requests.insert(at, request);
+                *self.bytes(of) += u64::from(block.len);
             }
         }
+        *self.bytes(of)
     }
 
-    fn remove(&mut self, block: Block) {
-        if let Some(at) = self.blocks.iter().position(|(asked, _)| *asked == block) {
-            self.blocks.swap_remove(at);
-            self.bytes -= u64::from(block.len);
+    /// `block` has come, from anybody.
+    fn came(&mut self, block: Block) {
+        let first = self.requests.partition_point(|asked| asked.block < block);
+        let of_block = self.requests[first..].iter().take_while(|asked| asked.block == block);
+        self.forget(first..first + of_block.count());
+    }
+
+    /// Nothing of `piece` is waited for any more.
+    fn ended(&mut self, piece: u32) {
+        let first = self.requests.partition_point(|asked| asked.block.piece < piece);
+        let end = self.requests.partition_point(|asked| asked.block.piece <= piece);
+        self.forget(first..end);
+    }
+
+    /// Nothing is waited for of `peer` that was asked before `since`. Says how many bytes are left.
+    fn given_up(&mut self, peer: Number, since: Time) -> u64 {
+        self.requests.retain(|asked| asked.of != peer || asked.at >= since);
+        let left = self.requests.iter().filter(|asked| asked.of == peer);
+        let left = left.map(|asked| u64::from(asked.block.len)).sum();
+        *self.bytes(peer) = left;
+        left
+    }
+
+    fn forget(&mut self, range: Range<usize>) {
+        for Request { block, of, .. } in self.requests.drain(range) {
+            *entry(&mut self.bytes, of) -= u64::from(block.len);
         }
     }
 
-    fn keep(&mut self, stays: impl Fn(Block, Time) -> bool) {
-        self.blocks.retain(|(block, at)| stays(*block, *at));
-        self.bytes = self.blocks.iter().map(|(block, _)| u64::from(block.len)).sum();
+    fn bytes(&mut self, peer: Number) -> &mut u64 {
+        entry(&mut self.bytes, peer)
     }
+}
+
+/// What is kept in a short list for `number`.
+fn entry<T: Default>(all: &mut Vec<(Number, T)>, number: Number) -> &mut T {
+    let known = all.iter().position(|(known, _)| *known == number);
+    let place = known.unwrap_or_else(|| {
+        all.push((number, T::default()));
+        all.len() - 1
+    });
+    &mut all[place].1
 }
 
 impl Sessions {

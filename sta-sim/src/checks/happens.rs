@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Account, Findings, Judgement, Rule};
-use crate::runlog::{Counts, Detail, Entry};
+use crate::runlog::{Counts, Detail, Entry, Kind};
 
 /// A kind of event happens so often.
 pub struct Happens {
     event: String,
+    /// What it is, if not a mark.
+    kind: Option<Kind>,
     at_least: u64,
     at_most: u64,
     seen: u64,
@@ -16,23 +18,25 @@ pub struct Happens {
 impl Happens {
     /// `event` is its tag in the log, or the name of a mark.
     #[must_use]
-    pub const fn new(event: String, at_least: u64, at_most: u64) -> Self {
-        Self { event, at_least, at_most, seen: 0 }
+    pub fn new(event: String, at_least: u64, at_most: u64) -> Self {
+        let kind = Kind::named(&event);
+        Self { event, kind, at_least, at_most, seen: 0 }
     }
 }
 
 impl Rule for Happens {
     fn needs(&self) -> Detail {
-        Detail::of(&self.event)
+        self.kind.map_or(Detail::Milestones, Kind::detail)
     }
 
     fn see(&mut self, entry: &Entry, _: &Account) {
-        self.seen += u64::from(entry.kind() == self.event || entry.mark() == Some(&self.event));
+        self.seen +=
+            u64::from(Some(entry.kind()) == self.kind || entry.mark() == Some(&self.event));
     }
 
     fn finish(&mut self, account: &Account) -> Judgement {
         let mut findings = Findings::default();
-        let Self { event, at_least, at_most, seen } = self;
+        let Self { event, at_least, at_most, seen, .. } = self;
         if seen < at_least {
             findings.add(account, None, || {
                 format!("{event} happened {seen} times, less than {at_least}")

@@ -6,8 +6,6 @@
 //! business to notice. A restart keeps what was verified before it, a wipe nothing (see [`Account`]). Of a run too large to
 //! log its pieces, or its blocks, what is left is asked: what was logged, and what is on disks at the end.
 
-use std::collections::BTreeMap;
-
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
@@ -21,15 +19,70 @@ use crate::runlog::{Detail, Entry, Note, Noted};
 #[derive(Default)]
 pub struct Integrity {
     findings: Findings,
-    /// Useful bytes received of a piece that is not verified.
-    received: BTreeMap<(Number, Number, u32), u64>,
-    /// How many bytes from its start were found right of a piece that is not whole; they are never overwritten.
-    right: BTreeMap<(Number, Number, u32), u32>,
+    coming: Coming,
     verified: u64,
     disks: u64,
 }
 
+/// By node's number: the pieces that came to it and are not verified. What happens, happens to the latest.
+#[derive(Default)]
+struct Coming(Vec<Vec<Part>>);
+
+/// What came of a piece.
+#[derive(Default)]
+struct Part {
+    torrent: Number,
+    piece: u32,
+    /// Useful bytes.
+    received: u64,
+    /// How many bytes from its start were found right; they are never overwritten.
+    right: u32,
+}
+
+impl Coming {
+    /// What came to `node` of a piece.
+    fn part(&mut self, node: Number, torrent: Number, piece: u32) -> &mut Part {
+        let at = self.place(node, torrent, piece);
+        if node as usize >= self.0.len() {
+            self.0.resize_with(node as usize + 1, Vec::new);
+        }
+        let parts = &mut self.0[node as usize];
+        let at = at.unwrap_or_else(|| {
+            parts.push(Part { torrent, piece, ..Part::default() });
+            parts.len() - 1
+        });
+        &mut parts[at]
+    }
+
+    /// How many bytes from the start of a piece were found right.
+    fn right(&self, node: Number, torrent: Number, piece: u32) -> u32 {
+        let at = self.place(node, torrent, piece);
+        at.map_or(0, |at| self.0[node as usize][at].right)
+    }
+
+    /// The piece is here. Says what came of it before.
+    fn take(&mut self, node: Number, torrent: Number, piece: u32) -> Part {
+        let at = self.place(node, torrent, piece);
+        at.map_or_else(Part::default, |at| self.0[node as usize].remove(at))
+    }
+
+    /// The node begins anew: what was found right no longer counts.
+    fn restarted(&mut self, node: Number, torrent: Number) {
+        let parts = self.0.get_mut(node as usize).into_iter().flatten();
+        parts.filter(|part| part.torrent == torrent).for_each(|part| part.right = 0);
+    }
+
+    fn place(&self, node: Number, torrent: Number, piece: u32) -> Option<usize> {
+        let is = |part: &Part| part.torrent == torrent && part.piece == piece;
+        self.0.get(node as usize)?.iter().rposition(is)
+    }
+}
+
 impl Rule for Integrity {
+    fn sees(&self) -> Detail {
+        Detail::Blocks
+    }
+
     fn see(&mut self, entry: &Entry, account: &Account) {
         match entry {
             Entry::Said(record) if account.honest(account.about().who) => {
@@ -59,21 +112,20 @@ impl Integrity {
                 self.must_have(account, who, *piece, "announced");
             }
             Event::BlockSent { block, .. } => {
-                let right = self.right.get(&(node, torrent, block.piece));
-                if right.is_some_and(|right| block.offset + block.len <= *right) {
+                if block.offset + block.len <= self.coming.right(node, torrent, block.piece) {
                     return;
                 }
                 self.must_have(account, who, block.piece, "sent a block of");
             }
             Event::BlockReceived { block, useful: true, .. } => {
                 let Block { piece, len, .. } = *block;
-                *self.received.entry((node, torrent, piece)).or_default() += u64::from(len);
+                self.coming.part(node, torrent, piece).received += u64::from(len);
             }
             Event::LeavesVerified { piece, bytes, .. } => {
                 self.leaves_verified(account, who, *piece, *bytes);
             }
             Event::PieceFailed { piece, .. } => {
-                self.received.remove(&(node, torrent, *piece));
+                self.coming.part(node, torrent, *piece).received = 0;
             }
             Event::PieceVerified { piece, .. } => self.piece_verified(account, who, *piece),
             Event::TorrentComplete { .. } => {
@@ -89,7 +141,7 @@ impl Integrity {
                 }
             }
             Event::TorrentAdded { have, .. } => {
-                self.right.retain(|(of, what, _), _| (*of, *what) != (node, torrent));
+                self.coming.restarted(node, torrent);
                 let held = account.part(node, torrent).map_or(0, |part| part.have.count());
                 if held < *have {
                     self.findings.add(account, Some(who), || {
@@ -114,7 +166,9 @@ impl Integrity {
 
     fn leaves_verified(&mut self, account: &Account, who: &NodeId, piece: u32, bytes: u32) {
         let About { who: node, torrent, .. } = account.about();
-        let received = self.received.get(&(node, torrent, piece)).copied().unwrap_or(0);
+        let part = self.coming.part(node, torrent, piece);
+        part.right = bytes;
+        let received = part.received;
         if received < bytes.into() {
             self.findings.add(account, Some(who), || {
                 format!(
@@ -122,14 +176,12 @@ impl Integrity {
                 )
             });
         }
-        self.right.insert((node, torrent, piece), bytes);
     }
 
     fn piece_verified(&mut self, account: &Account, who: &NodeId, piece: u32) {
         let About { who: node, torrent, .. } = account.about();
         self.verified += 1;
-        self.right.remove(&(node, torrent, piece));
-        let received = self.received.remove(&(node, torrent, piece)).unwrap_or(0);
+        let Part { received, .. } = self.coming.take(node, torrent, piece);
         let needed = account.layout(torrent).map_or(0, |layout| layout.piece_len(piece).into());
         if received < needed && account.detail() == Detail::Blocks {
             self.findings.add(account, Some(who), || {

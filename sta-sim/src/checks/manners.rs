@@ -5,7 +5,6 @@
 //! restart of its peer, so what it asks is held against its own session, and a choke against it after [`CHOKE_NEWS`] on
 //! an undisturbed network. Who chokes may still send the blocks that its connection was handed before, [`AHEAD_MAX`] of them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sta_core::engine::uploads::AHEAD_MAX;
@@ -34,13 +33,17 @@ pub struct Manners {
     asked: u64,
 }
 
-/// By asker: whom it asks for which torrent, in the order in which they met.
+/// By asker's number: whom it asks for which torrent, in the order in which they met.
 #[derive(Default)]
-struct Ways(BTreeMap<Number, Vec<(Asked, State)>>);
+struct Ways(Vec<Vec<(Asked, State)>>);
 
 impl Ways {
     fn of(&mut self, (asker, asked, torrent): Way) -> &mut State {
-        let met = self.0.entry(asker).or_default();
+        let asker = asker as usize;
+        if asker >= self.0.len() {
+            self.0.resize_with(asker + 1, Vec::new);
+        }
+        let met = &mut self.0[asker];
         let known = met.iter().position(|(way, _)| *way == (asked, torrent));
         let place = known.unwrap_or_else(|| {
             met.push(((asked, torrent), State::default()));

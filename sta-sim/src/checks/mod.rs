@@ -45,6 +45,12 @@ pub trait Rule: Send {
     fn needs(&self) -> Detail {
         Detail::Milestones
     }
+
+    /// With how much detail it looks at what happens. Of entries that logs of this detail leave out it need not be told: they are
+    /// nearly all.
+    fn sees(&self) -> Detail {
+        self.needs()
+    }
 }
 
 /// What `rule` says at the end, if the log was such that it can say something.

@@ -56,7 +56,6 @@ pub struct Cluster {
     machines: Vec<Machine>,
     plans: Vec<HostPlan>,
     contents: Vec<Content>,
-    by_hash: BTreeMap<InfoHash, ContentIx>,
     /// What each end of a connection is to its process.
     labels: Vec<[Label; 2]>,
     wakes: Timers,
@@ -79,8 +78,8 @@ pub struct Cluster {
     progress: Vec<[u64; 2]>,
     /// By host: the contents that it has said to be complete.
     finished: Vec<BTreeSet<ContentIx>>,
-    /// Nodes that have not said so of everything they take part in.
-    incomplete: BTreeSet<HostIx>,
+    /// Nodes that have not said so of everything they take part in, ascending.
+    incomplete: Vec<HostIx>,
     /// Whose process was told something last.
     active: HostIx,
     /// The queue that every process speaks through, and what the disk answers at once. Empty between two events.
@@ -115,7 +114,6 @@ impl Cluster {
             .enumerate()
             .map(|(ix, content)| Content { info_hash: info_hash(ix), layout: content.layout })
             .collect();
-        let by_hash = contents.iter().zip(0..).map(|(c, ix)| (c.info_hash, ix)).collect();
         let hosts = plan.hosts.len();
         let tally = Tally {
             payload: vec![[0; 3]; hosts],
@@ -129,7 +127,6 @@ impl Cluster {
             machines: Vec::with_capacity(hosts),
             plans: plan.hosts.clone(),
             contents,
-            by_hash,
             labels: Vec::new(),
             wakes: Timers::default(),
             later: BinaryHeap::new(),
@@ -145,7 +142,7 @@ impl Cluster {
             tally,
             progress: vec![[0; 2]; hosts],
             finished: vec![BTreeSet::new(); hosts],
-            incomplete: BTreeSet::new(),
+            incomplete: Vec::new(),
             active: 0,
             outputs: VecDeque::new(),
             answers: VecDeque::new(),
@@ -285,6 +282,12 @@ impl Cluster {
         self.machines[host as usize].disk.kept(content).map(|kept| &kept.have)
     }
 
+    /// The content that is known by this hash.
+    fn content(&self, torrent: &InfoHash) -> Option<ContentIx> {
+        // There are few, and nearly always it is the first.
+        self.contents.iter().position(|content| content.info_hash == *torrent)
+    }
+
     fn wake(&mut self, host: HostIx) {
         self.wake_at(host, Time::FAR_FUTURE);
         match self.machines[host as usize].role {
@@ -412,7 +415,7 @@ impl Cluster {
                 }
             }
             Output::Keep { torrent, block } => {
-                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                let Some(content) = self.content(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, result) = disk.write(content, block, disk.incoming, self.now);
                 if let Err(why) = result {
@@ -421,19 +424,19 @@ impl Cluster {
                 }
             }
             Output::Check { torrent, piece } => {
-                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                let Some(content) = self.content(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, right) = disk.check(content, piece, self.now);
                 let result = Ok(right);
                 self.answer(host, at, Input::Checked { torrent, piece, result });
             }
             Output::KeepLeaves { torrent, piece, .. } => {
-                if let Some(&content) = self.by_hash.get(&torrent) {
+                if let Some(content) = self.content(&torrent) {
                     self.machines[host as usize].disk.keep_leaves(content, piece);
                 }
             }
             Output::CheckLeaves { torrent, piece, bytes } => {
-                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                let Some(content) = self.content(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
                 let (at, right) = disk.check_leaves(content, piece, bytes, self.now);
                 self.answer(host, at, Input::LeavesChecked { torrent, piece, right });
@@ -444,7 +447,7 @@ impl Cluster {
                 }
             }
             Output::Finish { torrent } => {
-                let Some(&content) = self.by_hash.get(&torrent) else { return };
+                let Some(content) = self.content(&torrent) else { return };
                 self.machines[host as usize].disk.settle(content);
                 let input = Input::Finished { torrent, result: Ok(()) };
                 self.answer(host, self.now, input);

@@ -111,6 +111,8 @@ impl io::Write for Counter {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::{LeafHashes, Letter, PeerMessage, PieceRange};
     use sta_core::model::layout::Block;
     use sta_core::wire::frame::encode;
@@ -127,9 +129,9 @@ mod tests {
             let h = LeafHashes::new(vec![7; id as usize % 999]);
             let messages = [
                 PeerMessage::Get { id, block: block.into() },
-                PeerMessage::Have { p: vec![PieceRange::one(piece)] },
-                PeerMessage::Have { p: vec![PieceRange(0, piece)] },
-                PeerMessage::Have { p: vec![PieceRange::one(piece), PieceRange(0, 4)] },
+                PeerMessage::Have { p: smallvec![PieceRange::one(piece)] },
+                PeerMessage::Have { p: smallvec![PieceRange(0, piece)] },
+                PeerMessage::Have { p: smallvec![PieceRange::one(piece), PieceRange(0, 4)] },
                 PeerMessage::Coming { i: piece },
                 PeerMessage::Leaves { i: piece, h },
                 PeerMessage::Cancel { id },

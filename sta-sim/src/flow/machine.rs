@@ -93,10 +93,10 @@ pub(super) struct NodeProcess {
 impl NodeProcess {
     /// The connection that the node knows as `conn`, and which end of it is here.
     pub(super) fn conn(&self, conn: ConnId) -> Option<(ConnIx, Side)> {
-        match conn {
-            ConnId::Dialled(number) => Some(((*self.dialled.get(number as usize)?)?, 0)),
-            ConnId::Accepted(ix) => Some((ix, 1)),
+        if conn.is_accepted() {
+            return Some((conn.number(), 1));
         }
+        Some(((*self.dialled.get(conn.number() as usize)?)?, 0))
     }
 }
 

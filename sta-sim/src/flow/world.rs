@@ -4,16 +4,14 @@
 //! A run always ends: at the plan's deadline, when nothing is left to happen, or when the watchdog finds that time
 //! stands still. What the flow world cannot honour is refused before it begins.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sta_core::io::observer::Observer;
 use sta_core::model::bitfield::{Bitfield, collect_ranges};
-use sta_core::model::event::Record;
 use sta_core::model::time::Time;
 
 use super::cluster::Cluster;
-use crate::runlog::{Counts, Detail, Ended, Note, Recorder, RunLog, event_kind};
+use crate::runlog::{Detail, Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role, Verb};
 use crate::scenario::view::{Progress, View};
@@ -161,7 +159,6 @@ struct World {
     cluster: Cluster,
     recorder: Recorder,
     detail: Detail,
-    kinds: Kinds,
     heard: Vec<u64>,
     next_heard: Time,
     healed: bool,
@@ -171,32 +168,8 @@ struct World {
     decided: Option<Time>,
 }
 
-/// Counts events by kind, for conditions, and passes them on.
-#[derive(Clone)]
-struct Kinds {
-    recorder: Recorder,
-    counts: Arc<Mutex<Counts>>,
-}
-
-impl Observer for Kinds {
-    fn observe(&self, record: &Record) {
-        self.take(record.clone());
-    }
-
-    fn take(&self, record: Record) {
-        self.lock().add(event_kind(&record.event));
-        self.recorder.take(record);
-    }
-}
-
-impl Kinds {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What the driver sees.
-struct Sight<'a>(&'a Cluster, &'a Kinds);
+struct Sight<'a>(&'a Cluster, &'a Recorder);
 
 impl View for Sight<'_> {
     fn progress(&self, host: HostIx) -> Progress {
@@ -209,20 +182,18 @@ impl View for Sight<'_> {
     }
 
     fn happened(&self, kind: &str) -> u64 {
-        self.1.lock().of(kind)
+        self.1.happened(kind)
     }
 }
 
 impl World {
     fn new(plan: Arc<Plan>, recorder: Recorder, chosen: Option<Detail>) -> Self {
-        let kinds = Kinds { recorder: recorder.clone(), counts: Arc::default() };
         let detail = chosen.unwrap_or_else(|| detail(&plan));
         Self {
             driver: Driver::new(Arc::clone(&plan)),
-            cluster: Cluster::new(&plan, Box::new(kinds.clone()), detail),
+            cluster: Cluster::new(&plan, Box::new(recorder.clone()), detail),
             recorder,
             detail,
-            kinds,
             heard: vec![0; plan.hosts.len()],
             next_heard: Time::ZERO + HEARD_EVERY,
             healed: false,
@@ -275,7 +246,7 @@ impl World {
         if now < self.driver.deadline() && now != Time::ZERO {
             return;
         }
-        let actions = self.driver.poll(now, &Sight(&self.cluster, &self.kinds));
+        let actions = self.driver.poll(now, &Sight(&self.cluster, &self.recorder));
         self.recorder.note_faults(now, &self.plan, self.driver.log());
         if !self.healed && self.plan.healed < self.plan.deadline && now >= self.plan.healed {
             self.healed = true;

@@ -101,7 +101,7 @@ fn line(number: usize, entry: &Entry) -> String {
         Entry::Said(Record { who, event, .. }) => (who.as_str(), said(event)),
         Entry::Noted(Noted { note, .. }) => ("(world)", noted(note)),
     };
-    let kind = entry.kind().replace('-', " ");
+    let kind = entry.kind().name().replace('-', " ");
     format!("{number:>7}  {:>9}  {who:<12} {kind}{what}", entry.at().to_string())
 }
 

@@ -3,7 +3,7 @@
 
 use sta_core::model::event::{Event, Record};
 
-use super::event_kind;
+use super::Kind;
 
 /// Appends the line of what happened to a single block or piece, without the line feed. False, and nothing is written,
 /// for anything else.
@@ -20,7 +20,7 @@ pub(super) fn write(Record { at, who, event }: &Record, out: &mut Vec<u8>) -> bo
     number(out, "{\"at\":", at.as_nanos());
     // No name and no tag has a character that JSON escapes.
     text(out, ",\"who\":\"", who.as_str());
-    text(out, "\",\"event\":\"", event_kind(event));
+    text(out, "\",\"event\":\"", Kind::of_event(event).name());
     text(out, "\",\"torrent\":\"", torrent.hex().as_str());
     match what {
         Ok((peer, block)) => {

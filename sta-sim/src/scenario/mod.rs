@@ -15,7 +15,6 @@ pub mod condition;
 pub mod dist;
 pub mod driver;
 pub mod explain;
-pub mod kinds;
 pub mod knobs;
 pub mod load;
 pub mod matrix;

@@ -10,13 +10,13 @@ use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
 use super::bound;
-use super::kinds::kinds;
 use super::mistake::{Mistake, Place};
 use super::plan::{Check, Plan, World};
 use super::schema::{File, SCHEMA, WorldName};
 use super::selector::Selector;
 use super::selector::parse::Roster;
 use super::units;
+use crate::runlog::Kind;
 
 mod contents;
 mod expect;
@@ -66,7 +66,6 @@ pub fn resolve(file: &File, about: &str, run: &Run) -> Result<Plan, Vec<Mistake>
         deadline: Time::ZERO,
         healed: Time::ZERO,
         healed_is_wrong: false,
-        kinds: kinds(),
         mistakes: Vec::new(),
     };
     let plan = resolver.plan(about, run);
@@ -82,7 +81,6 @@ struct Resolver<'a> {
     healed: Time,
     /// What depends on `healed` is then not looked at: it would be told of the same mistake.
     healed_is_wrong: bool,
-    kinds: Vec<String>,
     mistakes: Vec<Mistake>,
 }
 
@@ -157,8 +155,7 @@ impl Resolver<'_> {
     fn cover(&mut self) {
         for (ix, kind) in self.file.cover.iter().enumerate() {
             let place = Place::top("cover").index(ix);
-            let known = self.kinds.clone();
-            let known = known.iter().map(String::as_str);
+            let known = Kind::EVENTS.iter().copied();
             let named = super::condition::named("kind of event in the log", kind, known);
             self.check(named, &place);
         }

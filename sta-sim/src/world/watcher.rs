@@ -8,7 +8,7 @@ use sta_core::model::bitfield::Bitfield;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
 
-use crate::runlog::{Counts, Recorder, event_kind};
+use crate::runlog::Recorder;
 use crate::scenario::plan::{ContentIx, HostIx, Plan};
 use crate::scenario::view::{Progress, View};
 
@@ -21,12 +21,12 @@ pub struct Watcher {
 
 /// What has been seen.
 pub struct Seen {
+    recorder: Recorder,
     /// By host and content: the pieces that are there, verified.
     holds: Vec<BTreeMap<ContentIx, Bitfield>>,
     totals: Vec<Progress>,
     /// Bytes of each content's pieces.
     layouts: Vec<sta_core::model::layout::Layout>,
-    happened: Counts,
     hosts: BTreeMap<NodeId, HostIx>,
     contents: BTreeMap<InfoHash, ContentIx>,
     /// By host: the contents that are complete, and said to be.
@@ -46,10 +46,10 @@ impl Watcher {
             host.takes.iter().map(part).collect()
         };
         let mut seen = Seen {
+            recorder: recorder.clone(),
             holds: plan.hosts.iter().map(empty).collect(),
             totals: vec![Progress::default(); plan.hosts.len()],
             layouts: plan.contents.iter().map(|content| content.layout).collect(),
-            happened: Counts::default(),
             hosts: plan.hosts.iter().enumerate().map(|(ix, h)| (h.id.clone(), ix)).collect(),
             contents: torrents.iter().enumerate().map(|(ix, torrent)| (*torrent, ix)).collect(),
             finished: vec![BTreeSet::new(); plan.hosts.len()],
@@ -92,7 +92,6 @@ impl Seen {
     }
 
     fn see(&mut self, Record { who, event, .. }: &Record) {
-        self.happened.add(event_kind(event));
         if !matches!(event, Event::PieceVerified { .. } | Event::TorrentComplete { .. }) {
             return;
         }
@@ -135,6 +134,6 @@ impl View for Seen {
     }
 
     fn happened(&self, kind: &str) -> u64 {
-        self.happened.of(kind)
+        self.recorder.happened(kind)
     }
 }

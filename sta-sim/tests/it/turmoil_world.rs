@@ -23,7 +23,7 @@ fn count(log: &RunLog, kind: &str, who: Option<&str>) -> usize {
             Entry::Said(record) => Some(record.who.as_str()),
             Entry::Noted(_) => None,
         };
-        entry.kind() == kind && who.is_none_or(|who| said_by == Some(who))
+        entry.kind().name() == kind && who.is_none_or(|who| said_by == Some(who))
     };
     log.entries.iter().filter(matches).count()
 }
@@ -121,7 +121,7 @@ fn a_slow_disk_holds_up_its_node_alone() {
     let end = |who: &str| {
         let complete = |entry: &&Entry| {
             matches!(entry, Entry::Said(record) if record.who.as_str() == who)
-                && entry.kind() == "torrent-complete"
+                && entry.kind().name() == "torrent-complete"
         };
         log.entries.iter().find(complete).map(|entry| entry.at().as_secs_f64())
     };

@@ -1,5 +1,3 @@
-use smallvec::smallvec;
-
 use super::{Arrival, Assembly, nearest};
 use crate::engine::interface::ConnId;
 use crate::model::bitfield::Bitfield;
@@ -7,8 +5,8 @@ use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 
 const K: u32 = 1 << 10;
-const A: ConnId = ConnId::Dialled(1);
-const B: ConnId = ConnId::Dialled(2);
+const A: ConnId = ConnId::dialled(1);
+const B: ConnId = ConnId::dialled(2);
 
 fn node(name: &str) -> NodeId {
     name.parse().expect("a plain name")
@@ -26,7 +24,7 @@ fn started() -> Assembly {
 fn owned_by(assembly: &Assembly, owner: Option<ConnId>) -> Option<u32> {
     let has = Bitfield::full(2);
     match owner {
-        Some(owner) => assembly.own(owner, &has),
+        Some(owner) => assembly.unfinished(owner, &has).own,
         None => nearest(&assembly.unfinished(B, &has).orphans, |_| true),
     }
 }
@@ -53,7 +51,7 @@ fn the_last_block_completes_the_piece() {
     for (index, b) in blocks.into_iter().enumerate() {
         assembly.asked(b, A);
         let arrival = assembly.received(b, A, &node("a"));
-        assert_eq!(arrival, Arrival::Useful { others: smallvec![], complete: index == 2 });
+        assert_eq!(arrival, Arrival::Useful { other: None, complete: index == 2 });
     }
     assert!(assembly.check_answered(1));
     assert!(!assembly.check_answered(1), "it was asked once");
@@ -62,13 +60,15 @@ fn the_last_block_completes_the_piece() {
 }
 
 #[test]
-fn a_second_copy_is_useless_and_the_other_asker_is_named() {
+fn a_second_copy_is_useless_and_who_was_asked_for_it_is_named() {
     let mut assembly = started();
-    assembly.asked(block(0, 16 * K), A);
     assembly.asked(block(0, 16 * K), B);
-    assert_eq!(assembly.askers(block(0, 16 * K)), [A, B]);
+    assembly.returned(block(0, 16 * K), B);
+    assembly.asked(block(0, 16 * K), A);
+    assert_eq!(assembly.asker(block(0, 16 * K)), Some(A));
     let first = assembly.received(block(0, 16 * K), B, &node("b"));
-    assert_eq!(first, Arrival::Useful { others: smallvec![A], complete: false });
+    assert_eq!(first, Arrival::Useful { other: Some(A), complete: false });
+    assert_eq!(assembly.asker(block(0, 16 * K)), None);
     assert_eq!(assembly.received(block(0, 16 * K), A, &node("a")), Arrival::Useless);
 }
 
@@ -84,10 +84,9 @@ fn what_is_no_block_of_ours_is_useless() {
 fn a_returned_block_is_missing_again_and_its_piece_an_orphan() {
     let mut assembly = started();
     assert_eq!(owned_by(&assembly, Some(A)), Some(1));
-    assembly.asked(block(0, 16 * K), A);
     assembly.asked(block(0, 16 * K), B);
     assembly.returned(block(0, 16 * K), A);
-    assert_eq!(assembly.next_missing(1), Some(block(16 * K, 16 * K)), "B still has block 0");
+    assert_eq!(assembly.next_missing(1), Some(block(16 * K, 16 * K)), "B was asked for block 0");
     assembly.returned(block(0, 16 * K), B);
     assert_eq!(assembly.next_missing(1), Some(block(0, 16 * K)));
     assembly.asked(block(0, 16 * K), A);
@@ -114,17 +113,19 @@ fn what_a_lost_peer_had_not_even_been_asked_for_is_anybodys_too() {
 fn pieces_are_told_apart_by_who_sends_them_and_who_has_them() {
     let mut assembly = started();
     let (none, all) = (Bitfield::empty(2), Bitfield::full(2));
-    assert_eq!((assembly.own(A, &none), assembly.early(A, &none)), (None, Some(1)));
-    assert_eq!((assembly.own(A, &all), assembly.early(A, &all)), (Some(1), None));
-    assert!(assembly.unfinished(A, &all).others.is_empty(), "it is its own");
+    let found = assembly.unfinished(A, &none);
+    assert_eq!((found.own, found.early), (None, Some(1)));
+    let found = assembly.unfinished(A, &all);
+    assert_eq!((found.own, found.early), (Some(1), None));
+    assert!(found.others.is_empty(), "it is its own");
     let found = assembly.unfinished(B, &all);
     assert_eq!(found.others[..], [(3, 1)]);
-    assert_eq!(assembly.own(B, &all), None);
+    assert_eq!((found.own, found.early), (None, None));
     assert_eq!(nearest(&found.others, |piece| piece != 1), None);
     for at in 0..3 {
         assembly.asked(block(at * 16 * K, if at < 2 { 16 * K } else { 12_768 }), A);
     }
-    assert_eq!(assembly.own(A, &all), None, "nothing is missing");
+    assert_eq!(assembly.unfinished(A, &all).own, None, "nothing is missing");
 }
 
 #[test]

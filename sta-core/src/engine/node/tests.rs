@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::Node;
 use crate::engine::interface::{ConnId, Input, Output};
 use crate::model::bitfield::{Bitfield, PieceRange};
@@ -136,7 +138,7 @@ fn hello(node: &str) -> PeerMessage {
     PeerMessage::Hello { v: VERSION, node, torrent: TORRENT }
 }
 
-const CONN: ConnId = ConnId::Accepted(1);
+const CONN: ConnId = ConnId::accepted(1);
 
 /// What a node does with a connection on which `messages` come.
 fn outcome(messages: Vec<PeerMessage>) -> Vec<Output> {
@@ -167,7 +169,7 @@ fn who_connects_later_is_told_what_is_coming() {
     };
     let remote = ([192, 0, 2, 7], 5000).into();
     tell(Input::Accepted { conn: CONN, remote });
-    let third = PeerMessage::Have { p: vec![PieceRange(2, 2)] };
+    let third = PeerMessage::Have { p: smallvec![PieceRange(2, 2)] };
     let asked: Vec<Output> = [hello("p"), third, PeerMessage::Unchoke]
         .into_iter()
         .flat_map(|message| tell(Input::Message { conn: CONN, message }))
@@ -185,7 +187,7 @@ fn who_connects_later_is_told_what_is_coming() {
     let (torrent, piece, right) = question.expect("whole leaves are here");
     tell(Input::LeavesChecked { torrent, piece, right });
 
-    let late = ConnId::Accepted(2);
+    let late = ConnId::accepted(2);
     tell(Input::Accepted { conn: late, remote });
     let told = tell(Input::Message { conn: late, message: hello("late") });
     let says_so = |output: &Output| matches!(output, Output::Send { conn, message: PeerMessage::Coming { i: 2 } } if *conn == late);
@@ -212,7 +214,7 @@ fn strangers_must_say_a_proper_hello() {
             Some("it asked for what is no block of this torrent"),
         ),
         (
-            vec![hello("p"), PeerMessage::Have { p: vec![range] }],
+            vec![hello("p"), PeerMessage::Have { p: smallvec![range] }],
             Some("it claims a piece that does not exist"),
         ),
     ];

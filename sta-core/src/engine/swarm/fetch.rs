@@ -197,10 +197,10 @@ impl Swarm {
     /// A block of a piece that the peer has and that nobody else was asked for.
     fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
         let session = self.sessions.get_mut(conn)?;
-        if let Some(piece) = self.assembly.own(conn, &session.have) {
+        let unfinished = self.assembly.unfinished(conn, &session.have);
+        if let Some(piece) = unfinished.own {
             return self.assembly.next_missing(piece);
         }
-        let unfinished = self.assembly.unfinished(conn, &session.have);
         let avoided = session.avoided(now);
         let may = |piece| !avoided.contains(&piece);
         if let Some(piece) = nearest(&unfinished.orphans, may) {
@@ -219,7 +219,7 @@ impl Swarm {
     /// A block of what is coming to the peer, or one that another would take long to send.
     fn other_block(&mut self, conn: ConnId, window: u64, now: Time) -> Option<Block> {
         let session = self.sessions.get_mut(conn)?;
-        let begun = self.assembly.early(conn, &session.have);
+        let begun = self.assembly.unfinished(conn, &session.have).early;
         let avoided = session.avoided(now);
         self.early_block(conn, begun, &avoided, window, now).or_else(|| self.steal(conn, now))
     }
@@ -274,7 +274,7 @@ impl Swarm {
             let suits = |block: &Block| {
                 session.have.contains(block.piece)
                     && !self.from_one_peer.contains(&block.piece)
-                    && self.assembly.askers(*block) == [other]
+                    && self.assembly.asker(*block) == Some(other)
             };
             if let Some((_, asked)) = holder.asked().rev().find(|(_, asked)| suits(&asked.block)) {
                 best = Some((waits, other, asked.block));
@@ -305,20 +305,12 @@ impl Swarm {
     }
 
     /// `holder` need not send `block` any more.
-    fn move_away(&mut self, holder: ConnId, block: Block, now: Time) {
+    pub(super) fn move_away(&mut self, holder: ConnId, block: Block, now: Time) {
         let Some(session) = self.sessions.get_mut(holder) else { return };
         if let Some(id) = session.id_of(block) {
             session.give_up(id);
             self.assembly.returned(block, holder);
             self.send(holder, PeerMessage::Cancel { id }, now);
-        }
-    }
-
-    /// Others were asked for `block` too, which has come: they need not send it.
-    pub(super) fn cancel_others(&mut self, block: Block, others: &[ConnId], now: Time) {
-        for &other in others {
-            self.move_away(other, block, now);
-            self.fill(other, now);
         }
     }
 }

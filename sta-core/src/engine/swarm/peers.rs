@@ -46,8 +46,7 @@ impl Swarm {
 
     fn dialable(&self, now: Time) -> Option<Address> {
         let dialling = self.neighbours.engaged();
-        let accepted =
-            self.sessions.keys().iter().filter(|c| matches!(c, ConnId::Accepted(_))).count();
+        let accepted = self.sessions.keys().iter().filter(|conn| conn.is_accepted()).count();
         if dialling + accepted >= self.config.peers_wanted as usize + self.extra {
             return None;
         }
@@ -83,11 +82,10 @@ impl Swarm {
     /// come to the same answer: the dial of the smaller id stays. A second one from the same end
     /// means that the first was lost there.
     fn replaces(&self, new: ConnId, standing: ConnId, node: &NodeId) -> bool {
-        match (new, standing) {
-            (ConnId::Dialled(_), ConnId::Accepted(_)) => self.own_node < *node,
-            (ConnId::Accepted(_), ConnId::Dialled(_)) => *node < self.own_node,
-            (ConnId::Accepted(_), ConnId::Accepted(_)) => true,
-            (ConnId::Dialled(_), ConnId::Dialled(_)) => false,
+        match (new.is_accepted(), standing.is_accepted()) {
+            (false, true) => self.own_node < *node,
+            (true, false) => *node < self.own_node,
+            (same, _) => same,
         }
     }
 

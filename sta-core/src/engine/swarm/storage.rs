@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::{News, Phase, Swarm};
 use crate::engine::assembly::Arrival;
 use crate::engine::interface::{ConnId, Output};
@@ -34,14 +36,17 @@ impl Swarm {
         let useful = arrival != Arrival::Useless;
         self.event(Event::BlockReceived { torrent, peer, block, useful });
         match arrival {
-            Arrival::Useful { others, complete } => {
+            Arrival::Useful { other, complete } => {
                 self.outputs.push_back(Output::Keep { torrent, block });
                 if complete {
                     self.outputs.push_back(Output::Check { torrent, piece: block.piece });
                 } else if self.assembly.is_of_use_early(block.piece) {
                     self.check_leaves(block.piece);
                 }
-                self.cancel_others(block, &others, now);
+                if let Some(other) = other {
+                    self.move_away(other, block, now);
+                    self.fill(other, now);
+                }
             }
             Arrival::Useless => self.wasted += u64::from(block.len),
         }
@@ -130,7 +135,7 @@ impl Swarm {
         self.event(Event::PieceVerified { torrent, piece });
         let conns = self.sessions.keys().to_vec();
         for conn in conns {
-            self.send(conn, PeerMessage::Have { p: vec![PieceRange::one(piece)] }, now);
+            self.send(conn, PeerMessage::Have { p: smallvec![PieceRange::one(piece)] }, now);
         }
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));

@@ -12,7 +12,7 @@ const PIECES: u32 = 8;
 type Sessions = ByConn<Session>;
 
 fn conn(number: u32) -> ConnId {
-    ConnId::Accepted(number)
+    ConnId::accepted(number)
 }
 
 /// Peers 0, 1, … of whom peer `n` has `n` pieces and asks for both blocks of the pieces named.
@@ -44,7 +44,8 @@ fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
     while let Some(Service { conn, wish, .. }) =
         uploads.next(sessions, None, false, |_| true, &|_| true)
     {
-        let ConnId::Accepted(number) = conn else { panic!("a peer that connected") };
+        assert!(conn.is_accepted(), "a peer that connected");
+        let number = conn.number();
         sessions.get_mut(conn).expect("it is there").handed(wish.block);
         served.push((number, wish.block.piece));
     }

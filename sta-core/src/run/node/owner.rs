@@ -178,7 +178,7 @@ impl Owner {
         match inbox {
             Inbox::Command(command) => self.command(command),
             Inbox::Accepted(connection) => {
-                let conn = ConnId::Accepted(self.accepted);
+                let conn = ConnId::accepted(self.accepted);
                 self.accepted = self.accepted.wrapping_add(1);
                 let remote = connection.remote;
                 self.open(conn, connection);

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::{PeerMessage, RejectReason, WireBlock};
 use crate::model::bitfield::PieceRange;
@@ -45,7 +46,7 @@ struct Hello {
 
 #[derive(serde::Deserialize)]
 struct Have {
-    p: Vec<PieceRange>,
+    p: SmallVec<[PieceRange; 2]>,
 }
 
 #[derive(serde::Deserialize)]
@@ -172,6 +173,8 @@ fn said<E: Error>(error: serde_json::Error) -> E {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::PeerMessage;
     use crate::model::bitfield::PieceRange;
     use crate::model::leaves::LeafHashes;
@@ -190,7 +193,7 @@ mod tests {
                 node: "a".parse().expect("a name"),
                 torrent: "00ff".repeat(10).parse().expect("digits"),
             },
-            PeerMessage::Have { p: vec![PieceRange(0, 3), PieceRange::one(7)] },
+            PeerMessage::Have { p: smallvec![PieceRange(0, 3), PieceRange::one(7)] },
             PeerMessage::Coming { i: 7 },
             PeerMessage::Leaves { i: 7, h: LeafHashes::new(vec![0xFE; 64]) },
             PeerMessage::Choke,

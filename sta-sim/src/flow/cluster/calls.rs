@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
 use sta_core::engine::interface::{ConnId, Input};
 use sta_core::engine::registry;
 use sta_core::model::address::Address;
@@ -33,11 +34,10 @@ impl Cluster {
     /// How long a message sent now from `from` is on its way to `to`, once it has left.
     pub(super) fn delay(&mut self, from: HostIx, to: HostIx) -> u64 {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        let fixed = (near.latency + far.latency + self.core_latency).as_nanos() as u64;
-        let clog = self.link(from, to).clog;
+        let fixed = nanos(near.latency) + nanos(far.latency) + nanos(self.core_latency);
+        let clog = self.network.as_ref().and_then(|it| it.link(from as usize, to as usize).clog);
         let rng = &mut self.machines[from as usize].rng;
-        let jitter = self.edges[from as usize].jitter;
-        let jitter = jitter.constant().unwrap_or_else(|| jitter.draw(rng));
+        let jitter = near.jitter.constant().unwrap_or_else(|| near.jitter.draw(rng));
         fixed + jitter + clog.map_or(0, |clog| clog.draw(rng))
     }
 
@@ -75,7 +75,7 @@ impl Cluster {
         let label = &mut self.labels[conn as usize][1];
         let told = match &mut self.machines[to as usize].process {
             Some(Process::Node(_)) => {
-                let id = ConnId::Accepted(conn);
+                let id = ConnId::accepted(conn);
                 *label = Label::Peer(id);
                 Told::Node(Input::Accepted { conn: id, remote })
             }
@@ -119,7 +119,7 @@ impl Cluster {
                 Told::Node(Input::Message { conn, message })
             }
             (&Label::Peer(conn), Letter::Have(piece)) => {
-                let message = PeerMessage::Have { p: vec![PieceRange::one(piece)] };
+                let message = PeerMessage::Have { p: smallvec![PieceRange::one(piece)] };
                 Told::Node(Input::Message { conn, message })
             }
             (&Label::Peer(conn), Letter::Coming(i)) => {
@@ -230,7 +230,7 @@ impl Cluster {
         torrent: InfoHash,
         piece: u32,
     ) {
-        let Some(&content) = self.by_hash.get(&torrent) else { return };
+        let Some(content) = self.content(&torrent) else { return };
         let kept = self.machines[host as usize].disk.kept(content);
         if kept.is_some_and(|kept| kept.knows_leaves(piece)) {
             let leaves = self.contents[content].layout.leaves(piece);
@@ -254,8 +254,9 @@ impl Cluster {
         torrent: InfoHash,
         block: Block,
     ) {
+        let content = self.content(&torrent);
         let machine = &mut self.machines[host as usize];
-        let kept = self.by_hash.get(&torrent).and_then(|&content| machine.disk.kept(content));
+        let kept = content.and_then(|content| machine.disk.kept(content));
         let mut wrong = kept.is_some_and(|kept| !kept.is_block_right(block));
         if let Behaviour::Corrupt(share) = machine.behaviour {
             wrong |= below_million(&mut machine.rng) < share.0;
@@ -272,9 +273,11 @@ impl Cluster {
     pub(super) fn post(&mut self, conn: ConnIx, side: Side, letter: Letter) {
         let ends = self.net.ends(conn);
         let (from, to) = (ends[side], ends[1 - side]);
-        let link = self.link(from, to);
-        if !link.passes() || link.clog.is_some() {
-            self.touched(link.cause);
+        if let Some(network) = &self.network {
+            let link = network.link(from as usize, to as usize);
+            if !link.passes() || link.clog.is_some() {
+                self.touched(link.cause);
+            }
         }
         self.touched(self.edges[from as usize].cause);
         self.touched(self.edges[to as usize].cause);
@@ -287,6 +290,10 @@ impl Cluster {
     pub(super) fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
         usize::from(self.net.ends(conn)[0] != host)
     }
+}
+
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
 }
 
 pub(super) const fn passage(link: Link) -> Passage {

@@ -4,9 +4,9 @@ use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::InfoHash;
 use sta_core::model::time::Time;
 
-use super::{Cluster, Detail};
+use super::Cluster;
 use crate::flow::net::HostIx;
-use crate::runlog::event_kind;
+use crate::runlog::Kind;
 use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::ContentIx;
 
@@ -36,23 +36,28 @@ impl Cluster {
         let progress = takes.fold([0, 0], |[a, b], [have, of]: [u64; 2]| [a + have, b + of]);
         self.progress[host as usize] = progress;
         self.finished[host as usize].clear();
-        if !self.plans[host as usize].takes.is_empty() {
-            self.incomplete.insert(host);
+        if !self.plans[host as usize].takes.is_empty()
+            && let Err(place) = self.incomplete.binary_search(&host)
+        {
+            self.incomplete.insert(place, host);
         }
     }
 
     /// The node has said that a torrent is complete.
     pub(super) fn finish(&mut self, host: HostIx, torrent: InfoHash) {
+        let content = self.content(&torrent);
         let finished = &mut self.finished[host as usize];
-        finished.extend(self.by_hash.get(&torrent));
-        if finished.len() == self.plans[host as usize].takes.len() {
-            self.incomplete.remove(&host);
+        finished.extend(content);
+        if finished.len() == self.plans[host as usize].takes.len()
+            && let Ok(place) = self.incomplete.binary_search(&host)
+        {
+            self.incomplete.remove(place);
         }
     }
 
     /// A piece was verified.
     pub(super) fn keep(&mut self, host: HostIx, torrent: InfoHash, piece: u32) {
-        let Some(&content) = self.by_hash.get(&torrent) else { return };
+        let Some(content) = self.content(&torrent) else { return };
         if self.machines[host as usize].disk.keep(content, piece) {
             let length = self.contents[content].layout.piece_len(piece);
             self.progress[host as usize][0] += u64::from(length);
@@ -61,7 +66,7 @@ impl Cluster {
 
     pub(super) fn observe(&mut self, host: HostIx, event: Event) {
         self.count(host, &event);
-        if Detail::of(event_kind(&event)) <= self.detail {
+        if Kind::of_event(&event).detail() <= self.detail {
             let who = self.machines[host as usize].id.clone();
             self.observer.take(Record { at: self.now, who, event });
         }

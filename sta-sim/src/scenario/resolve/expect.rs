@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Resolver;
 use super::timeline::word;
+use crate::runlog::Kind;
 use crate::scenario::condition::named;
 use crate::scenario::mistake::Place;
 use crate::scenario::plan::{
@@ -211,8 +212,7 @@ impl Resolver<'_> {
 
     fn happens(&mut self, expect: &Expect, place: &Place) -> Option<Check> {
         let event = expect.event.clone()?;
-        let kinds = self.kinds.clone();
-        let known = kinds.iter().map(String::as_str);
+        let known = Kind::EVENTS.iter().copied();
         self.check(named("kind of event in the log", &event, known), &place.key("event"))?;
         let mut times = |text: &Option<String>, key: &str, usual: u64| match text {
             None => Some(usual),

@@ -7,6 +7,7 @@ use sta_core::model::time::Time;
 
 use super::Resolver;
 use super::hosts::role_of;
+use crate::runlog::Kind;
 use crate::scenario::condition::{Condition, Known};
 use crate::scenario::dist::{Dist, below_million};
 use crate::scenario::mistake::Place;
@@ -137,12 +138,10 @@ impl Resolver<'_> {
                 Some(Start::At(at))
             }
             (None, Some(when)) => {
-                let kinds = self.kinds.clone();
-                let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
                 let is_node = |group: &&Group| role_of(group) != Some(RoleName::Tracker);
                 let nodes = self.file.group.iter().filter(is_node);
                 let nodes = nodes.map(|group| group.count as usize).sum();
-                let known = Known { roster: &self.roster, events: ids, kinds: &kinds, nodes };
+                let known = Known { roster: &self.roster, events: ids, kinds: Kind::EVENTS, nodes };
                 let read = Condition::parse(when, known);
                 let condition = self.check(read, &place.key("when"))?;
                 if condition.event() == Some(own) {
