@@ -427,7 +427,9 @@ impl World {
                 let range = |(a, b): &(u8, u8)| PieceRange((*a % 9).into(), (*b % 9).into());
                 PeerMessage::Have { p: ranges.iter().map(range).collect() }
             }
-            Said::HaveBeyond(a, b) => PeerMessage::Have { p: [PieceRange(a, b)].into_iter().collect() },
+            Said::HaveBeyond(a, b) => {
+                PeerMessage::Have { p: [PieceRange(a, b)].into_iter().collect() }
+            }
             Said::Coming(i) => PeerMessage::Coming { i: if i > 255 { i } else { i % 9 } },
             Said::Leaves { piece, hashes } => {
                 let h = LeafHashes::new(vec![piece; 32 * usize::from(hashes % 20)]);

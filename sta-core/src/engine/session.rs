@@ -14,11 +14,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::pipeline::Pipeline;
 use super::rate::Rate;
-use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::bitfield::{Bitfield, PieceRange, collect_ranges};
 use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 use crate::model::limits;
@@ -122,6 +122,8 @@ pub struct Session {
     waiting: VecDeque<Wish>,
     ahead: VecDeque<Block>,
     avoided: Vec<(u32, Time)>,
+    /// Pieces that are here and that the peer was not told of, since it has them.
+    untold: Vec<u32>,
 }
 
 impl Session {
@@ -152,6 +154,7 @@ impl Session {
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
             avoided: Vec::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -170,6 +173,25 @@ impl Session {
             self.have.insert_range(range, |piece| new.push((piece, offered.insert(piece))));
         }
         Ok(new)
+    }
+
+    /// A piece is here: what the peer is to be told of now. It can wait while the peer has the piece and lacks others, and is told
+    /// with the next that it lacks, or with the last: half of what would be said otherwise. Who has everything is told at once, since a
+    /// source goes by it.
+    pub fn tell(&mut self, piece: u32, last: bool) -> Option<SmallVec<[PieceRange; 2]>> {
+        let waits = self.have.contains(piece) && !self.have.is_full() && !last;
+        let waits = waits && self.untold.len() + 1 < limits::HAVE_RANGES_MAX;
+        if waits {
+            self.untold.push(piece);
+            return None;
+        }
+        if self.untold.is_empty() {
+            return Some(smallvec![PieceRange::one(piece)]);
+        }
+        self.untold.push(piece);
+        self.untold.sort_unstable();
+        let told = collect_ranges(self.untold.drain(..));
+        Some(told.into())
     }
 
     /// A piece is coming to the peer: whether that is new.

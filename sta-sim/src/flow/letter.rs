@@ -52,7 +52,7 @@ impl Letter {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Get { id, block } => about_block("get", *id, (*block).into()),
-            Self::Have(piece) => text_bytes(r#"{"t":"have","p":[[,]]}"#, &[*piece, *piece]),
+            Self::Have(piece) => about_have(&[PieceRange::one(*piece)]),
             Self::Coming(piece) => text_bytes(r#"{"t":"coming","i":}"#, &[*piece]),
             Self::Block { id, block, .. } => {
                 about_block("data", *id, (*block).into()) + u64::from(block.len)
@@ -60,6 +60,7 @@ impl Letter {
             Self::Peer(message) => match &**message {
                 hello @ PeerMessage::Hello { .. } => PREAMBLE.len() as u64 + frame(hello),
                 PeerMessage::Leaves { i, h } => about_leaves(*i, h),
+                PeerMessage::Have { p } => about_have(p),
                 message => frame(message),
             },
             Self::ToTracker(message) => frame(message),
@@ -80,6 +81,15 @@ fn text_bytes(text: &str, numbers: &[impl Into<u64> + Copy]) -> u64 {
 fn about_block(kind: &str, id: u64, WireBlock { i, o, n }: WireBlock) -> u64 {
     let text = r#"{"t":"","id":,"i":,"o":,"n":}"#;
     kind.len() as u64 + text_bytes(text, &[id, i.into(), o.into(), n.into()])
+}
+
+/// The same for ranges of pieces.
+fn about_have(ranges: &[PieceRange]) -> u64 {
+    let range = |&PieceRange(first, last): &_| text_bytes("[,]", &[first, last]);
+    let commas = ranges.len().saturating_sub(1) as u64;
+    let head = HEAD_BYTES as u64;
+    let inside = ranges.iter().map(|r| range(r) - head).sum::<u64>() + commas;
+    text_bytes(r#"{"t":"have","p":[]}"#, &[0_u32; 0]) + inside
 }
 
 /// The same for the hashes of leaves.

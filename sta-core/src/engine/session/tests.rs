@@ -21,6 +21,23 @@ fn block(piece: u32) -> Block {
 }
 
 #[test]
+fn what_a_peer_has_it_is_told_with_the_next_that_it_lacks() {
+    let mut session = session();
+    let tell = |session: &mut Session, piece, last| session.tell(piece, last).map(|p| p.into_vec());
+    session.gained(&[PieceRange(2, 4)]).expect("they exist");
+    assert_eq!(tell(&mut session, 0, false), Some(vec![PieceRange::one(0)]), "it lacks it");
+    assert_eq!(tell(&mut session, 3, false), None);
+    assert_eq!(tell(&mut session, 2, false), None);
+    assert_eq!(tell(&mut session, 9, false), Some(vec![PieceRange(2, 3), PieceRange::one(9)]));
+    assert_eq!(tell(&mut session, 4, true), Some(vec![PieceRange::one(4)]), "nothing follows");
+    session.gained(&[PieceRange(0, 8)]).expect("they exist");
+    assert_eq!(tell(&mut session, 5, false), None);
+    session.gained(&[PieceRange::one(9)]).expect("it exists");
+    let both = vec![PieceRange(5, 6)];
+    assert_eq!(tell(&mut session, 6, false), Some(both), "a source is told everything at once");
+}
+
+#[test]
 fn data_must_have_been_asked_for() {
     let mut session = session();
     session.gained(&[PieceRange(0, 9)]).expect("they exist");

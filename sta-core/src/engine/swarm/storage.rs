@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use smallvec::smallvec;
-
 use super::{News, Phase, Swarm};
 use crate::engine::assembly::Arrival;
 use crate::engine::interface::{ConnId, Output};
-use crate::model::bitfield::PieceRange;
 use crate::model::event::Event;
 use crate::model::ids::NodeId;
 use crate::model::layout::Block;
@@ -133,9 +130,12 @@ impl Swarm {
         self.behind = self.arrears();
         self.failed = None;
         self.event(Event::PieceVerified { torrent, piece });
-        let conns = self.sessions.keys().to_vec();
-        for conn in conns {
-            self.send(conn, PeerMessage::Have { p: smallvec![PieceRange::one(piece)] }, now);
+        let complete = self.have.is_full();
+        for (conn, session) in self.sessions.iter_mut() {
+            if let Some(p) = session.tell(piece, complete) {
+                session.said = now;
+                self.outputs.push_back(Output::Send { conn, message: PeerMessage::Have { p } });
+            }
         }
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));
