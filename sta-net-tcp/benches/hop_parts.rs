@@ -244,7 +244,9 @@ async fn receive(content: &Content, way: Way) -> Duration {
                 checked += 1;
             }
             DiskDone::NotWritten { why, .. } => panic!("{why}"),
-            DiskDone::LeavesChecked { .. } | DiskDone::Finished { .. } => {}
+            DiskDone::LeavesChecked { .. }
+            | DiskDone::Forgotten { .. }
+            | DiskDone::Finished { .. } => {}
         }
     }
     store.finish().expect("nothing is in the way");

@@ -53,6 +53,11 @@ pub enum DiskDone {
         /// Of the bytes that were asked about so many, from its start, are right.
         right: u32,
     },
+    /// One of the workers that [`Disk::forget_torrent`] has counted has done all that it was given before.
+    Forgotten {
+        /// Of which torrent.
+        torrent: InfoHash,
+    },
     /// The content is durable and has its final name, or not.
     Finished {
         /// Which torrent.
@@ -169,12 +174,16 @@ impl Disk {
         self.give(piece, torrent, store, Task::Forget { piece, keep });
     }
 
-    /// Starts every piece of a torrent anew, and lets go of its store. Nothing is reported.
-    pub fn forget_torrent(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>) {
-        for inbox in &self.pieces {
+    /// Starts every piece of a torrent anew, and lets go of its store. So many times [`DiskDone::Forgotten`] follows; what is still
+    /// reported before the last of them is about what was, and until then nothing may be done with the same files.
+    pub fn forget_torrent(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>) -> usize {
+        let threads = matches!(self.finish.jobs, Jobs::ToThread(_)).then_some(&self.finish);
+        let all = self.pieces.iter().chain(threads);
+        let send = |inbox: &Inbox| {
             inbox.send(Job { torrent, store: Arc::clone(store), task: Task::ForgetAll });
-        }
+        };
         self.assigned().remove(&torrent);
+        all.map(send).count()
     }
 
     /// Makes a torrent durable and gives it its name. Every piece must have been reported as good before.

@@ -170,7 +170,7 @@ impl Worker {
             }
             Task::ForgetAll => {
                 self.pieces.retain(|(other, _), _| *other != torrent);
-                (None, 0, 0)
+                (Some(DiskDone::Forgotten { torrent }), 0, 0)
             }
             Task::Finish => (Some(DiskDone::Finished { torrent, result: store.finish() }), 0, 0),
         };

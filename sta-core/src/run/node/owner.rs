@@ -60,6 +60,14 @@ impl Deliver for ToOwner {
 
 type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
+/// A torrent that was left.
+struct Leaving {
+    /// How many workers of the disk have not said that they are done.
+    workers: usize,
+    /// What is to be added then: the same torrent again.
+    next: Option<TorrentSpec>,
+}
+
 /// The state of a running node.
 pub(super) struct Owner {
     env: NodeEnv,
@@ -71,6 +79,8 @@ pub(super) struct Owner {
     links_made: u64,
     accepted: u32,
     stores: BTreeMap<InfoHash, Arc<dyn PieceStore>>,
+    /// Torrents that were left, with whose files the disk is not done.
+    leaving: BTreeMap<InfoHash, Leaving>,
     waiters: BTreeMap<InfoHash, Vec<Waiter>>,
     disk: Disk,
     pool: BufferPool,
@@ -101,6 +111,7 @@ impl Owner {
             links_made: 0,
             accepted: 0,
             stores: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             waiters: BTreeMap::new(),
             disk,
             pool: BufferPool::new(),
@@ -206,16 +217,25 @@ impl Owner {
             Inbox::Disk(DiskDone::Finished { torrent, result }) => {
                 self.feed(Input::Finished { torrent, result });
             }
+            Inbox::Disk(DiskDone::Forgotten { torrent }) => self.forgotten(torrent),
         }
     }
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Add(torrent) => self.add(&torrent),
+            Command::Add(torrent) => match self.leaving.get_mut(&torrent.info_hash) {
+                // What the disk has still to do would mix with what it is given from now on.
+                Some(leaving) => _ = leaving.next.get_or_insert(torrent),
+                None => self.add(&torrent),
+            },
             Command::Remove(torrent) => {
                 self.feed(Input::Remove(torrent));
                 if let Some(store) = self.stores.remove(&torrent) {
-                    self.disk.forget_torrent(torrent, &store);
+                    let workers = self.disk.forget_torrent(torrent, &store);
+                    self.leaving.insert(torrent, Leaving { workers, next: None });
+                } else if let Some(leaving) = self.leaving.get_mut(&torrent) {
+                    leaving.next = None;
+                    self.answer_waiters(torrent);
                 }
             }
             Command::Status(answer) => {
@@ -239,9 +259,21 @@ impl Owner {
         self.feed(torrent.for_engine());
     }
 
+    /// One more worker of the disk is done with a torrent that was left.
+    fn forgotten(&mut self, torrent: InfoHash) {
+        let Some(leaving) = self.leaving.get_mut(&torrent) else { return };
+        leaving.workers -= 1;
+        if leaving.workers == 0
+            && let Some(Leaving { next: Some(next), .. }) = self.leaving.remove(&torrent)
+        {
+            self.add(&next);
+        }
+    }
+
     /// Tells those who wait for a torrent how it ended, if it did.
     fn answer_waiters(&mut self, torrent: InfoHash) {
-        if !self.waiters.contains_key(&torrent) {
+        let comes = self.leaving.get(&torrent).is_some_and(|leaving| leaving.next.is_some());
+        if comes || !self.waiters.contains_key(&torrent) {
             return;
         }
         let status = self.engine.status(self.now());
