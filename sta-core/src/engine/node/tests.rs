@@ -195,6 +195,29 @@ fn who_connects_later_is_told_what_is_coming() {
 }
 
 #[test]
+fn the_last_blocks_are_asked_of_an_idle_peer_too_when_the_first_has_not_answered() {
+    let mesh = mesh(&["0000"]);
+    let mut node = Node::new("me".parse().expect("a name"), 6881, EngineConfig::default(), Seed(1));
+    let mut have = Bitfield::full(4);
+    have.remove(2);
+    node.handle(Input::Add(mesh.torrent(have, Vec::new())), Time::ZERO);
+    let remote = ([192, 0, 2, 7], 5000).into();
+    let mut asked_of = |number: u32, after: Duration| {
+        let (conn, now) = (ConnId::accepted(number), Time::ZERO + after);
+        node.handle(Input::Accepted { conn, remote }, now);
+        let all = PeerMessage::Have { p: smallvec![PieceRange(0, 3)] };
+        for message in [hello(&format!("p{number}")), all, PeerMessage::Unchoke] {
+            node.handle(Input::Message { conn, message }, now);
+        }
+        let asks = |output: &Output| matches!(output, Output::Send { conn: of, message: PeerMessage::Get { .. } } if *of == conn);
+        std::iter::from_fn(|| node.poll_output()).filter(asks).count()
+    };
+    let blocks = (64 << 10) / limits::BLOCK_BYTES_MIN as usize;
+    assert_eq!(asked_of(1, Duration::ZERO), blocks, "all of the only piece that lacks");
+    assert!(asked_of(2, Duration::from_millis(100)) > 0, "a tenth of a second later");
+}
+
+#[test]
 fn strangers_must_say_a_proper_hello() {
     let other = PeerMessage::Hello {
         v: VERSION,

@@ -42,7 +42,7 @@ impl Swarm {
     /// A peer has pieces that it had not.
     pub(super) fn gained(&mut self, conn: ConnId, new: &Gained, now: Time) {
         for &(piece, _) in new.iter().filter(|(_, offered)| *offered) {
-            self.offered(piece);
+            self.offered(conn, piece);
         }
         let both_complete =
             self.have.is_full() && self.sessions.get(conn).is_some_and(|s| s.have.is_full());
@@ -55,7 +55,7 @@ impl Swarm {
 
     /// A piece that it had not offered is coming to a peer.
     pub(super) fn coming(&mut self, conn: ConnId, piece: u32, now: Time) {
-        self.offered(piece);
+        self.offered(conn, piece);
         if self.is_ending() || self.picker.open().contains(piece) {
             self.fill(conn, now);
         }
@@ -67,9 +67,9 @@ impl Swarm {
         self.picker.open().is_empty()
     }
 
-    fn offered(&mut self, piece: u32) {
+    fn offered(&mut self, conn: ConnId, piece: u32) {
         self.picker.gained(piece);
-        self.uploads.seen(piece);
+        self.uploads.seen(piece, conn);
     }
 
     /// Asks a peer for as much as its window takes.
@@ -259,8 +259,10 @@ impl Swarm {
         let mut best: Option<(Duration, ConnId, Block)> = None;
         let mut any_waits = false;
         for (other, holder) in self.sessions.iter() {
-            // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block.
-            if holder.pipeline.last_answer().is_none()
+            // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block. Not at
+            // the end: the last blocks may all wait behind what slow peers send to others.
+            if !few
+                && holder.pipeline.last_answer().is_none()
                 && holder.silence(self.patience, now).is_none()
             {
                 continue;

@@ -7,7 +7,7 @@ use crate::model::layout::{Block, Layout};
 use crate::model::time::Time;
 
 const K: u32 = 1 << 10;
-const PIECES: u32 = 8;
+const PIECES: u32 = 16;
 
 type Sessions = ByConn<Session>;
 
@@ -40,9 +40,14 @@ fn sessions(wishes: &[&[u32]]) -> Sessions {
 
 /// Serves until nothing is left or every slot waits for its connection: who got which piece.
 fn serve(uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
+    serve_as(false, uploads, sessions)
+}
+
+/// The same by a node that is, or is not, the only source.
+fn serve_as(source: bool, uploads: &mut Uploads, sessions: &mut Sessions) -> Vec<(u32, u32)> {
     let mut served = Vec::new();
     while let Some(Service { conn, wish, .. }) =
-        uploads.next(sessions, None, false, |_| true, &|_| true)
+        uploads.next(sessions, None, source, |_| true, &|_| true)
     {
         assert!(conn.is_accepted(), "a peer that connected");
         let number = conn.number();
@@ -181,8 +186,58 @@ fn what_was_on_its_way_to_a_peer_that_is_lost_is_sent_again() {
     sessions.remove(conn(0));
     uploads.forget(conn(0));
     assert!(!uploads.redirects(conn(1), 0), "and never will");
-    uploads.seen(0);
+    uploads.seen(0, conn(1));
     assert!(uploads.redirects(conn(1), 0), "somebody has it");
+}
+
+/// A source of whose four peers the first two were given six pieces each, the others one each. The first two now ask for another.
+fn two_of_four_keep_six() -> (Uploads, Sessions) {
+    let given: [&[u32]; 4] = [&[0, 1, 2, 3, 4, 5], &[6, 7, 8, 9, 10, 11], &[12], &[13]];
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 16), sessions(&given));
+    while !serve_as(true, &mut uploads, &mut sessions).is_empty() {
+        all_sent(&mut sessions);
+    }
+    for (number, piece) in [(0, 14), (1, 15)] {
+        let session = sessions.get_mut(conn(number)).expect("it is there");
+        for half in 0..2 {
+            let block = Block { piece, offset: half * 32 * K, len: 32 * K };
+            let wish = Wish { id: 100 + u64::from(half), block };
+            assert_eq!(session.wish(wish, true, false), Ok(None));
+        }
+    }
+    (uploads, sessions)
+}
+
+#[test]
+fn who_does_not_pass_on_what_a_source_gave_shares_a_slot_with_others_of_that_kind() {
+    let (mut uploads, mut sessions) = two_of_four_keep_six();
+    let mut turn = || {
+        let served = serve_as(true, &mut uploads, &mut sessions);
+        all_sent(&mut sessions);
+        served
+    };
+    assert_eq!([turn(), turn()], [[(0, 14)], [(0, 14)]], "the other waits");
+    assert_eq!([turn(), turn()], [[(1, 15)], [(1, 15)]], "until that one's piece is sent");
+}
+
+#[test]
+fn who_passes_on_enough_of_what_a_source_gave_has_a_slot_of_its_own_again() {
+    let (mut uploads, mut sessions) = two_of_four_keep_six();
+    uploads.seen(6, conn(1));
+    assert_eq!(uploads.keepers().to_vec(), [conn(0), conn(1)], "it has it, and nobody else");
+    uploads.seen(6, conn(2));
+    assert_eq!(uploads.keepers().to_vec(), [conn(0)]);
+    assert_eq!(serve_as(true, &mut uploads, &mut sessions), [(0, 14), (1, 15)]);
+}
+
+#[test]
+fn when_nearly_everybody_keeps_much_nobody_has_to_wait() {
+    let given: [&[u32]; 2] = [&[0, 1, 2, 3, 4, 5], &[6, 7, 8, 9, 10, 11]];
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 16), sessions(&given));
+    while !serve_as(true, &mut uploads, &mut sessions).is_empty() {
+        all_sent(&mut sessions);
+    }
+    assert!(uploads.keepers().is_empty());
 }
 
 #[test]
