@@ -33,7 +33,7 @@ pub struct Node {
     port: u16,
     config: EngineConfig,
     seed: Seed,
-    swarms: BTreeMap<InfoHash, Member>,
+    swarms: BTreeMap<InfoHash, Box<Member>>,
     trackers: BTreeMap<Address, Announcer>,
     /// When the first tracker is due, as of the last word with one.
     trackers_due: Time,
@@ -174,7 +174,8 @@ impl Node {
             self.trackers.entry(tracker.clone()).or_insert_with(new);
         }
         self.due = self.due.min(swarm.deadline());
-        self.swarms.insert(info_hash, Member { swarm, trackers: trackers.clone() });
+        let member = Member { swarm, trackers: trackers.clone() };
+        self.swarms.insert(info_hash, Box::new(member));
         for tracker in trackers {
             self.join(&tracker, info_hash, now);
         }
@@ -184,11 +185,11 @@ impl Node {
     /// Tells a tracker what there is of a torrent, or that there is nothing any more.
     fn join(&mut self, tracker: &Address, torrent: InfoHash, now: Time) {
         let input = match self.swarms.get(&torrent) {
-            Some(Member { swarm, .. }) => announcer::Input::Joined {
+            Some(member) => announcer::Input::Joined {
                 torrent,
-                pieces: swarm.have().len(),
-                have: swarm.have().ranges(),
-                want: swarm.peers_wanted(),
+                pieces: member.swarm.have().len(),
+                have: member.swarm.have().ranges(),
+                want: member.swarm.peers_wanted(),
             },
             None => announcer::Input::Left { torrent },
         };
@@ -374,7 +375,8 @@ impl Node {
 
     /// Does something with a swarm, and what the swarm then wants done.
     fn with(&mut self, torrent: InfoHash, now: Time, act: impl FnOnce(&mut Swarm)) {
-        if let Some(Member { swarm, .. }) = self.swarms.get_mut(&torrent) {
+        if let Some(member) = self.swarms.get_mut(&torrent) {
+            let swarm = &mut member.swarm;
             let before = self.outputs.len();
             // It speaks through the node's own queue.
             swarm.swap_outputs(&mut self.outputs);

@@ -12,15 +12,15 @@ const SLICES: usize = 10;
 /// A window of 2 s follows a change within a second and bridges the pauses between pieces.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// Bytes per second over the last 2 s.
+/// Bytes per second over the last 2 s; no more than 21 GB/s. Small, since there are two for every session.
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
-    slices: [u64; SLICES],
-    sum: u64,
+    slices: [u32; SLICES],
     /// The slice, counted from [`Time::ZERO`], that bytes are added to now.
-    current: u64,
+    current: u32,
     /// The slice in which the first byte ever came.
-    first: Option<u64>,
+    first: Option<u32>,
+    sum: u64,
     total: u64,
 }
 
@@ -29,8 +29,10 @@ impl Rate {
     pub fn add(&mut self, bytes: u64, now: Time) {
         self.slide(now);
         self.first.get_or_insert(self.current);
-        self.slices[self.current as usize % SLICES] += bytes;
-        self.sum += bytes;
+        let slice = &mut self.slices[self.current as usize % SLICES];
+        let room = u64::from(u32::MAX - *slice);
+        *slice += bytes.min(room) as u32;
+        self.sum += bytes.min(room);
         self.total += bytes;
     }
 
@@ -39,8 +41,8 @@ impl Rate {
     pub fn per_second(&self, now: Time) -> u64 {
         let Some(first) = self.first else { return 0 };
         let (current, steps) = self.ahead(now);
-        let past: u64 = (1..=steps).map(|step| self.slices[self.slot(step)]).sum();
-        let slices = (current - first + 1).min(SLICES as u64);
+        let past: u64 = (1..=steps).map(|step| u64::from(self.slices[self.slot(step)])).sum();
+        let slices = u64::from(current - first).min(SLICES as u64 - 1) + 1;
         (self.sum - past) * 1_000 / (slices * SLICE.as_millis() as u64)
     }
 
@@ -54,20 +56,21 @@ impl Rate {
         let (current, steps) = self.ahead(now);
         for step in 1..=steps {
             let slot = self.slot(step);
-            self.sum -= std::mem::take(&mut self.slices[slot]);
+            self.sum -= u64::from(std::mem::take(&mut self.slices[slot]));
         }
         self.current = current;
     }
 
     /// The slice that `now` is in, and how many of those that are counted are over by then.
-    fn ahead(&self, now: Time) -> (u64, u64) {
-        let current = (now.as_nanos() / SLICE.as_nanos() as u64).max(self.current);
-        (current, (current - self.current).min(SLICES as u64))
+    fn ahead(&self, now: Time) -> (u32, u32) {
+        let slice = u32::try_from(now.as_nanos() / SLICE.as_nanos() as u64).unwrap_or(u32::MAX);
+        let current = slice.max(self.current);
+        (current, (current - self.current).min(SLICES as u32))
     }
 
     /// Where the slice `step` after the current one lies, and until then the one that it takes the place of.
-    const fn slot(&self, step: u64) -> usize {
-        (self.current + step) as usize % SLICES
+    const fn slot(&self, step: u32) -> usize {
+        (self.current as usize + step as usize) % SLICES
     }
 }
 
@@ -101,6 +104,14 @@ mod tests {
         assert_eq!(rate.per_second(at(2_000)), 0);
         rate.add(400, at(60_000));
         assert_eq!(rate.per_second(at(60_100)), 200);
+    }
+
+    #[test]
+    fn more_than_can_be_counted_is_the_most_that_can() {
+        let mut rate = Rate::default();
+        (0..3).for_each(|_| rate.add(3 << 30, at(0)));
+        assert_eq!((rate.per_second(at(0)), rate.total()), (u64::from(u32::MAX) * 5, 9 << 30));
+        assert_eq!(rate.per_second(Time::FAR_FUTURE), 0);
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(super) struct Disk {
     busy_until: Time,
     /// Whether the bytes of the block that has just come are wrong.
     pub incoming: bool,
-    kept: BTreeMap<ContentIx, Kept>,
+    /// By content; `None` of one that it takes no part in.
+    kept: Vec<Option<Kept>>,
 }
 
 /// A content on a disk.
@@ -74,11 +75,19 @@ impl Disk {
     pub(super) fn hold(&mut self, content: ContentIx, layout: Layout, have: Bitfield) {
         let (rotten, wrong, right) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let not_durable = NotDurable::default();
-        self.kept.insert(content, Kept { have, rotten, wrong, right, layout, not_durable });
+        if content >= self.kept.len() {
+            self.kept.resize_with(content + 1, || None);
+        }
+        let kept = Kept { have, rotten, wrong, right, layout, not_durable };
+        self.kept[content] = Some(kept);
     }
 
     pub(super) fn kept(&self, content: ContentIx) -> Option<&Kept> {
-        self.kept.get(&content)
+        self.kept.get(content)?.as_ref()
+    }
+
+    fn kept_mut(&mut self, content: ContentIx) -> Option<&mut Kept> {
+        self.kept.get_mut(content)?.as_mut()
     }
 
     /// When a request made now for `bytes` at `rate` is done.
@@ -114,7 +123,7 @@ impl Disk {
             return (done, Err(StoreError { path: "disk".to_owned(), reason, passing: true }));
         }
         self.written += u64::from(block.len);
-        if let Some(kept) = self.kept.get_mut(&content) {
+        if let Some(kept) = self.kept_mut(content) {
             let right = kept.right.get(&block.piece).copied().unwrap_or(0);
             if wrong && block.offset + block.len > right {
                 kept.wrong.entry(block.piece).or_default().insert(block.offset);
@@ -132,13 +141,13 @@ impl Disk {
 
     /// Whether the bytes of a piece that has been written are right, and when that is known.
     pub(super) fn check(&mut self, content: ContentIx, piece: u32, now: Time) -> (Time, bool) {
-        let right = self.kept.get(&content).is_some_and(|kept| !kept.wrong.contains_key(&piece));
+        let right = self.kept(content).is_some_and(|kept| !kept.wrong.contains_key(&piece));
         (now.max(self.busy_until), right)
     }
 
     /// It is known what the leaves of a piece hash to.
     pub(super) fn keep_leaves(&mut self, content: ContentIx, piece: u32) {
-        if let Some(kept) = self.kept.get_mut(&content)
+        if let Some(kept) = self.kept_mut(content)
             && !kept.have.contains(piece)
         {
             kept.right.entry(piece).or_default();
@@ -155,7 +164,7 @@ impl Disk {
         now: Time,
     ) -> (Time, u32) {
         let at = now.max(self.busy_until);
-        let Some(kept) = self.kept.get_mut(&content) else { return (at, 0) };
+        let Some(kept) = self.kept_mut(content) else { return (at, 0) };
         let Some(right) = kept.right.get_mut(&piece) else { return (at, 0) };
         let wrong = kept.wrong.get(&piece).and_then(|blocks| blocks.first().copied());
         let leaf = kept.layout.leaf_bytes();
@@ -167,7 +176,7 @@ impl Disk {
 
     /// A piece was verified. Returns whether it is new.
     pub(super) fn keep(&mut self, content: ContentIx, piece: u32) -> bool {
-        let Some(kept) = self.kept.get_mut(&content) else { return false };
+        let Some(kept) = self.kept_mut(content) else { return false };
         kept.rotten.remove(&piece);
         kept.right.remove(&piece);
         kept.have.insert(piece)
@@ -175,7 +184,7 @@ impl Disk {
 
     /// All that was written of a content is durable.
     pub(super) fn settle(&mut self, content: ContentIx) {
-        if let Some(kept) = self.kept.get_mut(&content) {
+        if let Some(kept) = self.kept_mut(content) {
             kept.not_durable.settle();
         }
     }
@@ -183,7 +192,7 @@ impl Disk {
     /// The power fails. Says how many bytes are lost.
     pub(super) fn lose_power(&mut self) -> u64 {
         let mut lost = 0;
-        for kept in self.kept.values_mut() {
+        for kept in self.kept.iter_mut().flatten() {
             for range in kept.not_durable.lose(false) {
                 lost += range.end - range.start;
                 let piece = (range.start / u64::from(kept.layout.piece_bytes())) as u32;
@@ -197,7 +206,7 @@ impl Disk {
 
     /// These pieces have other bytes from now on.
     pub(super) fn rot(&mut self, content: ContentIx, piece: u32) {
-        if let Some(kept) = self.kept.get_mut(&content) {
+        if let Some(kept) = self.kept_mut(content) {
             kept.rotten.insert(piece);
         }
     }
@@ -205,7 +214,7 @@ impl Disk {
     /// What a process finds when it starts: pieces that are verified anew and right.
     pub(super) fn restart(&mut self, now: Time) {
         self.busy_until = now;
-        for kept in self.kept.values_mut() {
+        for kept in self.kept.iter_mut().flatten() {
             kept.wrong.clear();
             kept.right.clear();
             for piece in std::mem::take(&mut kept.rotten) {
@@ -217,7 +226,7 @@ impl Disk {
     /// Nothing is on the disk.
     pub(super) fn empty(&mut self) {
         self.written = 0;
-        for kept in self.kept.values_mut() {
+        for kept in self.kept.iter_mut().flatten() {
             kept.have = Bitfield::empty(kept.have.len());
             kept.rotten.clear();
             kept.wrong.clear();
