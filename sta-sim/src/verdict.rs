@@ -23,12 +23,11 @@ use crate::scenario::units::Ppm;
 pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
     let mut account = Account::new(Arc::clone(plan));
     let mut kinds = Kinds::default();
-    let sees = |rule: &dyn Rule| rule.sees();
+    // Each with the detail that it looks at.
     let expected = plan.expectations.iter().map(checks::for_expectation);
-    let mut expected: Vec<_> = expected.map(|rule| (sees(&*rule), rule)).collect();
-    let watched = checks::watched().into_iter();
-    let (names, watched): (Vec<&str>, Vec<_>) = watched.unzip();
-    let mut watched: Vec<_> = watched.into_iter().map(|rule| (sees(&*rule), rule)).collect();
+    let mut expected: Vec<_> = expected.map(|rule| (rule.sees(), rule)).collect();
+    let (names, watched): (Vec<&str>, Vec<_>) = checks::watched().into_iter().unzip();
+    let mut watched: Vec<_> = watched.into_iter().map(|rule| (rule.sees(), rule)).collect();
     let mut gauges = Gauges::new(&account);
     let mut panics = Vec::new();
     for entry in &log.entries {
