@@ -278,6 +278,31 @@ fn who_speaks_garbage_is_dropped_and_the_others_do_not_notice() {
 }
 
 #[test]
+fn a_client_may_speak_byte_by_byte() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let mut slow = Client::connect(at).await;
+        let node = "slow".parse().expect("a name");
+        let messages = [
+            ToTracker::Hello { v: 1, node, port: 7000 },
+            ToTracker::Join { torrent: A, pieces: 9, have: ALL.to_vec(), want: 10 },
+            ToTracker::Ping,
+        ];
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| encode(message, 0, &mut bytes));
+        for byte in bytes {
+            slow.send(&[byte]).await;
+            // So that the tracker reads it alone.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(slow.hear().await, FromTracker::Welcome { v: 1, lease: 60 });
+        assert_eq!(slow.hear().await, FromTracker::Pong);
+        assert_eq!(rows(at).await[0].have, 9);
+    });
+}
+
+#[test]
 fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
     run(async {
         let tracker = tracker(None).await;

@@ -71,7 +71,17 @@ impl Scenario {
         let name = path.display().to_string();
         let source =
             Source::read(&name, &text).map_err(|located| LoadError::Wrong(vec![*located]))?;
-        let file: File = source.decode().map_err(LoadError::Wrong)?;
+        let file: File = match source.decode() {
+            Ok(file) => file,
+            Err(misshapen) => {
+                let mended = misshapen.mended.clone();
+                let more = mended.map(|mended| Self::read(path, mended).and_then(|it| it.check()));
+                let Some(Err(LoadError::Wrong(more))) = more else {
+                    return Err(LoadError::Wrong(misshapen.found));
+                };
+                return Err(LoadError::Wrong(misshapen.with(more, &text)));
+            }
+        };
         let wrong = |mistake: &Mistake| LoadError::Wrong(vec![source.locate(mistake)]);
         let cells = matrix::cells(&file.matrix)
             .map_err(|(key, why)| wrong(&Mistake::new(&Place::top("matrix").key(&key), why)))?;

@@ -107,6 +107,37 @@ pub struct Located {
     pub excerpt: String,
 }
 
+impl Located {
+    /// The same, its line shown as it stands in `text`, where everything is in the same place.
+    fn shown_in(mut self, text: &str) -> Self {
+        let written = text.lines().nth(self.line - 1).unwrap_or_default();
+        let marks = self.excerpt.lines().nth(1).unwrap_or_default();
+        self.excerpt = format!("{} | {written}\n{marks}", self.line);
+        self
+    }
+}
+
+/// What is wrong with the shape of a file: keys that nobody knows, values of the wrong kind.
+#[derive(Debug)]
+pub struct Misshapen {
+    /// Each of them, from top to bottom; never empty.
+    pub found: Vec<Located>,
+    /// The text with what was meant in place of each, everything else where it was. `None` if that is not known of all
+    /// of them: what is missing then would be taken for more mistakes.
+    pub mended: Option<String>,
+}
+
+impl Misshapen {
+    /// What was found, and `more` that is wrong with the values of [`Self::mended`], of which `text` is the original.
+    #[must_use]
+    pub fn with(self, more: Vec<Located>, text: &str) -> Vec<Located> {
+        let mut all = self.found;
+        all.extend(more.into_iter().map(|located| located.shown_in(text)));
+        all.sort_by_key(|located| (located.line, located.column));
+        all
+    }
+}
+
 /// The text of a file, and where its keys stand.
 pub struct Source<'a> {
     file: &'a str,
@@ -148,15 +179,19 @@ impl<'a> Source<'a> {
     /// The file as a `T`.
     ///
     /// # Errors
-    /// Every key that is unknown or has a value of the wrong kind, from top to bottom: each is mended or taken out, and
-    /// the rest is looked at again.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Vec<Located>> {
+    /// Every key that is unknown or has a value of the wrong kind: each is mended or taken out, and the rest is looked at
+    /// again.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Misshapen> {
         let mut text = self.text.to_owned();
         let mut found: Vec<(usize, Located)> = Vec::new();
+        let (mut understood, mut whole) = (true, false);
         while found.len() < SHOWN_MAX {
             let error = match toml::from_str(&text) {
                 Ok(file) if found.is_empty() => return Ok(file),
-                Ok(_) => break,
+                Ok(_) => {
+                    whole = true;
+                    break;
+                }
                 Err(error) => error,
             };
             // What is missing now may have been taken out before.
@@ -165,33 +200,19 @@ impl<'a> Source<'a> {
             }
             let span = error.span().unwrap_or(0..0);
             found.push((span.start, self.explain(&error)));
-            let Some(rest) = self.without(&text, &span, error.message()) else { break };
-            text = rest;
+            let Some(entry) = self.entry_at(&span) else { break };
+            if let Some(rest) = mended(&text, &entry, error.message()) {
+                text = rest;
+            } else if let Some(rest) = blanked(&text, &entry) {
+                text = rest;
+                understood = false;
+            } else {
+                break;
+            }
         }
         found.sort_by_key(|(start, _)| *start);
-        Err(found.into_iter().map(|(_, located)| located).collect())
-    }
-
-    /// `text` without the mistake at `span`, everything else in its place; `None` if it cannot be taken out so.
-    fn without(&self, text: &str, span: &Range<usize>, message: &str) -> Option<String> {
-        let range = self.entry_at(span)?;
-        let entry = &text[range.clone()];
-        let meant =
-            unknown(message).and_then(|(typed, known)| Some((typed, nearest(typed, known)?)));
-        // What was meant, if it fits where the other stands.
-        let mended = meant.and_then(|(typed, near)| {
-            let (from, to) = if message.starts_with("unknown field") {
-                (entry[..entry.find('=')?].to_owned(), near.to_owned())
-            } else {
-                (format!("\"{typed}\""), format!("\"{near}\""))
-            };
-            let width = from.len();
-            (to.len() <= width).then(|| entry.replacen(&from, &format!("{to:width$}"), 1))
-        });
-        let blank = " ".repeat(entry.len());
-        let with = |entry: String| [&text[..range.start], &entry, &text[range.end..]].concat();
-        let mut texts = mended.into_iter().chain([blank]).map(with);
-        texts.find(|rest| rest != text && DeTable::parse(rest).is_ok())
+        let found = found.into_iter().map(|(_, located)| located).collect();
+        Err(Misshapen { found, mended: (whole && understood).then_some(text) })
     }
 
     /// The key and its value, on one line, that hold the span.
@@ -230,6 +251,32 @@ impl<'a> Source<'a> {
         }
         place
     }
+}
+
+/// `text` with what was meant by the entry that `message` complains of, if it fits where the other stands.
+fn mended(text: &str, entry: &Range<usize>, message: &str) -> Option<String> {
+    let written = &text[entry.clone()];
+    let (typed, known) = unknown(message)?;
+    let near = nearest(typed, known)?;
+    let (from, to) = if message.starts_with("unknown field") {
+        (written[..written.find('=')?].to_owned(), near.to_owned())
+    } else {
+        (format!("\"{typed}\""), format!("\"{near}\""))
+    };
+    let width = from.len();
+    let new = (to.len() <= width).then(|| written.replacen(&from, &format!("{to:width$}"), 1))?;
+    with(text, entry, &new)
+}
+
+/// `text` without the entry.
+fn blanked(text: &str, entry: &Range<usize>) -> Option<String> {
+    with(text, entry, &" ".repeat(entry.len()))
+}
+
+/// `text` with another `entry`, as long as the one before; `None` if that is the same, or no TOML.
+fn with(text: &str, entry: &Range<usize>, new: &str) -> Option<String> {
+    let rest = [&text[..entry.start], new, &text[entry.end..]].concat();
+    (rest != text && DeTable::parse(&rest).is_ok()).then_some(rest)
 }
 
 /// A node of the tree of keys.

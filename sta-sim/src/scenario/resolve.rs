@@ -24,6 +24,9 @@ mod hosts;
 mod timeline;
 mod vain;
 
+/// Nanoseconds, a century: the deadline of a file that gives none that can be read. Nothing is told that it comes too late.
+const UNKNOWN_DEADLINE: u64 = 100 * 365 * 86_400 * 1_000_000_000;
+
 /// What a file becomes a plan with.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -135,12 +138,16 @@ impl Resolver<'_> {
 
     fn clock(&mut self) {
         let place = Place::top("clock");
-        let deadline = self.duration(&self.file.clock.deadline, &place.key("deadline"));
+        let read = units::duration(&self.file.clock.deadline);
+        let deadline = self.check(read, &place.key("deadline")).unwrap_or(UNKNOWN_DEADLINE);
         if deadline == 0 {
             self.wrong(&place.key("deadline"), "a run that ends at once proves nothing");
         }
+        let deadline = if deadline == 0 { UNKNOWN_DEADLINE } else { deadline };
         let healed = self.file.clock.healed.as_ref();
-        let healed = healed.map_or(deadline, |text| self.duration(text, &place.key("healed")));
+        let healed = healed.map(|text| self.check(units::duration(text), &place.key("healed")));
+        self.healed_is_wrong = healed == Some(None);
+        let healed = healed.flatten().unwrap_or(deadline);
         if healed > deadline {
             self.healed_is_wrong = true;
             self.wrong(

@@ -149,6 +149,24 @@ fn every_unknown_key_is_shown_from_top_to_bottom() {
 }
 
 #[test]
+fn an_unknown_key_hides_no_wrong_value() {
+    let wrong_unit = with("deadline = \"60s\"", "deadlin  = \"60\"");
+    let said = said_of(&wrong_unit.replace("within = \"20s\"", "within = \"20 MiB\""));
+    let mistakes =
+        ["unknown key \"deadlin\"", "clock.deadline: \"60\" has no unit", "\"MiB\" is not a unit"];
+    let places: Vec<Option<usize>> = mistakes.iter().map(|mistake| said.find(mistake)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {said}");
+    assert_eq!(
+        said.matches("6 | deadlin  = \"60\"").count(),
+        2,
+        "lines as they are written: {said}"
+    );
+    // What had to be taken out may be missed elsewhere: nothing more is said.
+    let said = said_of(&with("count = 6", "count = \"6\"").replace("60s", "60"));
+    assert!(!said.contains("has no unit"), "{said}");
+}
+
+#[test]
 fn a_mistake_is_shown_with_its_line() {
     let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
     assert!(said.starts_with("test.toml:6:12: clock.deadline: "), "{said}");
@@ -222,6 +240,9 @@ fn one_mistake_is_told_once() {
         with("on = \"leech[0..2]\"", "on = \"leach[0..2]\"")
             .replace("since = \"healed\"", "since = \"event(cut)\""),
         with("healed = \"30s\"", "healed = \"90s\""),
+        with("healed = \"30s\"", "healed = \"30\""),
+        with("deadline = \"60s\"", "deadline = \"60\""),
+        with("deadline = \"60s\"", "deadline = \"0s\""),
         with("[[expect]]", "[matrix]\n\"group.leech.cuont\" = [3, 4]\n[[expect]]"),
         with("name = \"right\"", "name = \"right\"\nmust-fail = \"complete\"")
             .replace("within = \"20s\"", "within = \"20\""),
