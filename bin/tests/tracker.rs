@@ -20,8 +20,9 @@ use sta_core::model::ids::InfoHash;
 use sta_core::model::limits;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
+use sta_core::run::ask::AskError;
 use sta_core::run::frames::{ReadError, read_messages};
-use sta_core::run::status::{StatusError, status};
+use sta_core::run::status::status;
 use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle, start};
 use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
 use sta_core::wire::tracker::{FromTracker, PeerAddress, StatusRow, ToTracker};
@@ -391,11 +392,11 @@ fn what_is_no_tracker_is_told_from_one() {
         };
         let (answer, _kept) = tokio::join!(status(&transport, &at, None), impostor);
         let error = answer.expect_err("no tracker");
-        assert!(matches!(error, StatusError::Lost { .. }), "{error}");
+        assert!(matches!(error, AskError::Lost { .. }), "{error}");
         assert!(error.to_string().ends_with("it does not speak STA/1"), "{error}");
         drop(listener);
         let error = status(&transport, &at, None).await.expect_err("nobody");
-        assert!(matches!(error, StatusError::Connect { .. }), "{error}");
+        assert!(matches!(error, AskError::Connect { .. }), "{error}");
     });
 }
 

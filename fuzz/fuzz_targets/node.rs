@@ -84,6 +84,10 @@ enum Step {
     Sent {
         conn: u8,
     },
+    /// The oldest block that a connection is to send cannot be read.
+    Unreadable {
+        conn: u8,
+    },
     HangsUp {
         conn: u8,
     },
@@ -165,7 +169,9 @@ struct World {
     accepted: u32,
     dials: VecDeque<ConnId>,
     requests: Vec<(ConnId, u64, Block)>,
-    sending: BTreeMap<ConnId, usize>,
+    sending: BTreeMap<ConnId, VecDeque<(u64, u32)>>,
+    /// Pieces that could not be read: nothing of them is sent any more.
+    unreadable: BTreeSet<u32>,
     disk: VecDeque<Errand>,
     /// The pieces that the engine says it has.
     held: BTreeSet<u32>,
@@ -215,6 +221,7 @@ impl World {
             dials: VecDeque::new(),
             requests: Vec::new(),
             sending: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             disk: VecDeque::new(),
             held: BTreeSet::new(),
             sound: (0..layout.pieces()).filter(|piece| story.have >> piece & 1 == 1).collect(),
@@ -264,12 +271,13 @@ impl World {
                     self.requests.push((conn, id, block));
                 }
             }
-            Output::SendBlock { conn, block, .. } => {
+            Output::SendBlock { conn, id, block, .. } => {
                 assert!(self.layout.contains(block), "{block:?}");
+                assert!(!self.unreadable.contains(&block.piece), "{block:?} cannot be read");
                 let right = self.right.get(&block.piece).copied().unwrap_or_default();
                 let whole = self.held.contains(&block.piece);
                 assert!(whole || block.offset + block.len <= right, "{block:?} is not verified");
-                *self.sending.entry(conn).or_default() += 1;
+                self.sending.entry(conn).or_default().push_back((id, block.piece));
             }
             Output::Close { conn, .. } => self.forget(conn),
             Output::Keep { block, .. } => {
@@ -294,6 +302,7 @@ impl World {
                     |errand: &Errand| matches!(errand, Errand::Keep(block) if block.piece == piece);
                 assert!(self.sound.contains(&piece) && !self.disk.iter().any(to_be_written));
                 self.held.insert(piece);
+                self.unreadable.remove(&piece);
             }
             Output::Finish { .. } => {
                 assert_eq!(self.held.len(), self.layout.pieces() as usize);
@@ -385,9 +394,18 @@ impl World {
             }
             Step::Sent { conn } => {
                 let Some(conn) = self.conn(*conn) else { return };
-                if let Some(count) = self.sending.get_mut(&conn).filter(|count| **count > 0) {
-                    *count -= 1;
+                if self.sending.get_mut(&conn).and_then(VecDeque::pop_front).is_some() {
                     self.give(Input::Sent { conn });
+                }
+            }
+            Step::Unreadable { conn } => {
+                let Some(conn) = self.conn(*conn) else { return };
+                if let Some((id, piece)) = self.sending.get_mut(&conn).and_then(VecDeque::pop_front)
+                {
+                    self.unreadable.insert(piece);
+                    let (path, reason) = ("disk".to_owned(), "gone".to_owned());
+                    let why = StoreError { path, reason, passing: false };
+                    self.give(Input::Unreadable { conn, id, why });
                 }
             }
             Step::HangsUp { conn } => {
@@ -410,6 +428,7 @@ impl World {
                 self.disk.clear();
                 self.held.clear();
                 self.right.clear();
+                self.unreadable.clear();
             }
             Step::AddAgain { fetch } => self.add(story, *fetch),
             Step::Stop => self.give(Input::Stop),

@@ -196,11 +196,6 @@ impl Outcome {
             .map(|what| format!("{what}: it proved nothing"))
     }
 
-    /// The kinds of events to cover that did not happen.
-    pub fn uncovered<'a>(&self, cover: &'a [String]) -> impl Iterator<Item = &'a String> {
-        cover.iter().filter(|kind| !self.happened.contains_key(*kind))
-    }
-
     /// One line that is the same for all runs that failed for the same reason: check, and what was found with its
     /// numbers taken out. `None` if the run did not fail.
     #[must_use]

@@ -29,6 +29,8 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     /// The pieces that are there.
     pub(super) have: Bitfield,
+    /// The files that are not whole and right, and why.
+    pub(super) wrong: Vec<String>,
     store: Arc<FileStore>,
     fetch: bool,
 }
@@ -141,13 +143,12 @@ impl Place {
         })?;
         let place = Self::checked(torrent, dir, store, false, ctx).await?;
         let (right, all) = (place.have.count(), place.have.len());
-        if right < all {
-            return Err(in_the_way(format!(
-                "is there already and does not match: {} of {all} pieces are wrong or missing",
-                all - right
-            )));
-        }
-        Ok(place)
+        let wrong = match place.wrong.as_slice() {
+            _ if right < all => format!("{} of {all} pieces are wrong or missing", all - right),
+            [file, ..] => file.clone(),
+            [] => return Ok(place),
+        };
+        Err(in_the_way(format!("is there already and does not match: {wrong}")))
     }
 
     async fn checked(
@@ -161,9 +162,11 @@ impl Place {
         for (piece, leaves) in &verified.leaves {
             store.keep_leaf_hashes(*piece, leaves);
         }
-        let have = verified.good;
+        let bad = verified.bad_files(&torrent).into_iter();
+        let wrong = bad.map(|file| format!("{}: {}", file.path, file.why)).collect();
+        let have = if fetch { verified.good } else { verified.servable(&torrent) };
         let path = dir.join(torrent.name());
-        Ok(Self { torrent, path, have, store: Arc::new(store), fetch })
+        Ok(Self { torrent, path, have, wrong, store: Arc::new(store), fetch })
     }
 
     /// Better to say now that the disk is too small than at 90 %.

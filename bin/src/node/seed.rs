@@ -8,6 +8,9 @@ use super::torrents;
 use super::watch::Watch;
 use crate::exit::{Exit, Failure};
 
+/// Files that are not right and are named; `verify` names them all.
+const FILES_NAMED: usize = 5;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -41,6 +44,11 @@ pub(super) fn announce(place: &Place, member: &Member, ctx: &Context) {
         member.handle.local_addr(),
         torrent.info_hash(),
     ));
+    place.wrong.iter().take(FILES_NAMED).for_each(|file| ctx.output.note(file));
+    if place.wrong.len() > FILES_NAMED {
+        let more = place.wrong.len() - FILES_NAMED;
+        ctx.output.note(format_args!("and {more} more files; sta-node verify names them"));
+    }
 }
 
 /// Serves until the program is asked to leave, then leaves in order.

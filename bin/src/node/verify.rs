@@ -8,7 +8,7 @@ use super::args::Verify;
 use super::context::Context;
 use super::{place, report, torrents};
 use crate::exit::{Exit, Failure};
-use crate::torrent::verify::{FileState, Verified};
+use crate::torrent::verify::{BadFile, Verified};
 use crate::units;
 
 /// Files named on the screen; JSON names them all.
@@ -28,13 +28,6 @@ struct Answer<'a> {
     complete: bool,
 }
 
-/// A file that is not whole and right.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct BadFile<'a> {
-    path: &'a str,
-    why: String,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -44,7 +37,7 @@ pub(super) async fn run(args: &Verify, ctx: &mut Context) -> Result<Exit, Failur
     let dir = args.data.as_deref().unwrap_or_else(|| place::folder_of(&args.torrent));
     let verified = place::verify(&torrent, dir, ctx).await?;
     let complete = verified.is_complete();
-    let bad = bad_files(&torrent, &verified);
+    let bad = verified.bad_files(&torrent);
     if ctx.output.json() {
         ctx.output.json_line(&answer(&torrent, &verified, bad));
     } else {
@@ -81,33 +74,4 @@ fn print(torrent: &Metainfo, verified: &Verified, bad: &[BadFile<'_>], ctx: &Con
         lines.push(format!("  and {} more files; --json names them all", bad.len() - FILES_SHOWN));
     }
     ctx.output.result(lines.join("\n"));
-}
-
-/// The files that are not whole and right, and why.
-fn bad_files<'a>(torrent: &'a Metainfo, verified: &Verified) -> Vec<BadFile<'a>> {
-    let layout = torrent.layout();
-    let files = torrent.files().as_slice().iter().zip(&verified.files);
-    let bad = files.filter_map(|(file, state)| {
-        let pieces = if file.len == 0 {
-            0..0
-        } else {
-            let piece = |byte: u64| (byte / u64::from(layout.piece_bytes())) as u32;
-            piece(file.offset)..piece(file.offset + file.len - 1) + 1
-        };
-        let all = pieces.len();
-        let bad = pieces.filter(|&piece| !verified.good.contains(piece)).count();
-        let of_pieces = || format!("{bad} of its {all} pieces are missing or wrong");
-        let why = match *state {
-            FileState::Padding => return None,
-            FileState::Whole if bad == 0 => return None,
-            FileState::Whole => of_pieces(),
-            FileState::Part => format!("incomplete, {}", of_pieces()),
-            FileState::Missing => "missing".to_owned(),
-            FileState::Short(len) => format!("too short: {len} bytes of {}", file.len),
-            FileState::Long(len) => format!("too long: {len} bytes, it should have {}", file.len),
-            FileState::NotAFile => "not a file".to_owned(),
-        };
-        Some(BadFile { path: &file.path, why })
-    });
-    bad.collect()
 }

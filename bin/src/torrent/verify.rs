@@ -9,14 +9,17 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
+use serde::Serialize;
 use sta_core::io::hash::{PieceHash, PieceHasher, update_all};
 use sta_core::io::store::PieceVerifier;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::files::{File, PART_SUFFIX};
+use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::Metainfo;
 
@@ -48,8 +51,19 @@ pub enum FileState {
     Long(u64),
     /// Something that is not a file.
     NotAFile,
+    /// A link, or something below one. Inside a torrent's folder links are not followed: content is not served through them.
+    Link,
     /// Nothing, and nothing should be there.
     Padding,
+}
+
+/// A file that is not whole and right.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct BadFile<'a> {
+    /// Its path in the torrent.
+    pub path: &'a str,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// Why data cannot be verified. That it is not there, or wrong, is no such reason.
@@ -69,6 +83,52 @@ impl Verified {
         let whole = |state: &FileState| matches!(state, FileState::Whole | FileState::Padding);
         self.good.is_full() && self.files.iter().all(whole)
     }
+
+    /// The good pieces that can be served from where they lie: a file with more bytes than it should have is somebody else's.
+    #[must_use]
+    pub fn servable(&self, torrent: &Metainfo) -> Bitfield {
+        let layout = torrent.layout();
+        let mut servable = self.good.clone();
+        let files = torrent.files().as_slice().iter().zip(&self.files);
+        for (file, _) in files.filter(|(_, state)| matches!(state, FileState::Long(_))) {
+            pieces_of(file, layout).for_each(|piece| {
+                servable.remove(piece);
+            });
+        }
+        servable
+    }
+
+    /// The files that are not whole and right, and why.
+    #[must_use]
+    pub fn bad_files<'a>(&self, torrent: &'a Metainfo) -> Vec<BadFile<'a>> {
+        let files = torrent.files().as_slice().iter().zip(&self.files);
+        let bad = files.filter_map(|(file, state)| {
+            let pieces = pieces_of(file, torrent.layout());
+            let all = pieces.len();
+            let bad = pieces.filter(|&piece| !self.good.contains(piece)).count();
+            let of_pieces = || format!("{bad} of its {all} pieces are missing or wrong");
+            let len = file.len;
+            let why = match *state {
+                FileState::Padding => return None,
+                FileState::Whole if bad == 0 => return None,
+                FileState::Whole => of_pieces(),
+                FileState::Part => format!("incomplete, {}", of_pieces()),
+                FileState::Missing => "missing".to_owned(),
+                FileState::Short(there) => format!("too short: {there} bytes of {len}"),
+                FileState::Long(there) => format!("too long: {there} bytes, it should have {len}"),
+                FileState::NotAFile => "not a file".to_owned(),
+                FileState::Link => "a link, and links in a folder are not followed".to_owned(),
+            };
+            Some(BadFile { path: &file.path, why })
+        });
+        bad.collect()
+    }
+}
+
+/// The pieces that `file` has a part in.
+fn pieces_of(file: &File, layout: Layout) -> Range<u32> {
+    let piece = |byte: u64| (byte / u64::from(layout.piece_bytes())) as u32;
+    if file.len == 0 { 0..0 } else { piece(file.offset)..piece(file.offset + file.len - 1) + 1 }
 }
 
 /// Verifies what lies in the folder `data`, which is the one that holds the torrent's file or folder.
@@ -195,7 +255,7 @@ impl Job<'_> {
     /// Whether no file of the piece is known to be missing or too short for it.
     fn may_be_there(&self, offset: u64, len: u64) -> bool {
         self.torrent.files().spans(offset, len).all(|span| match self.files[span.file] {
-            FileState::Missing | FileState::NotAFile => false,
+            FileState::Missing | FileState::NotAFile | FileState::Link => false,
             FileState::Short(len) => span.offset + span.len <= len,
             FileState::Whole | FileState::Part | FileState::Long(_) | FileState::Padding => true,
         })
@@ -221,8 +281,22 @@ impl Job<'_> {
 
 /// Looks at every file without reading it.
 fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError> {
+    // Files of one folder follow each other.
+    let mut folder = (PathBuf::new(), false);
+    let mut below_link = |path: &Path| {
+        let parent = path.parent().unwrap_or_else(|| Path::new(""));
+        if folder.0 != parent {
+            let inside = parent.ancestors().take_while(|outer| **outer != root.path);
+            folder = (parent.to_owned(), inside.into_iter().any(is_link));
+        }
+        folder.1
+    };
     let state = |(index, file): (usize, &File)| {
-        Ok(match At::look(root.path(torrent, index))? {
+        let path = root.path(torrent, index);
+        if torrent.files().is_folder() && !file.padding && (below_link(&path) || is_link(&path)) {
+            return Ok(FileState::Link);
+        }
+        Ok(match At::look(path)? {
             _ if file.padding => FileState::Padding,
             At::File(_) if root.part => FileState::Part,
             At::File(len) if len == file.len => FileState::Whole,
@@ -282,6 +356,10 @@ impl At {
             },
         }
     }
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|at| at.is_symlink())
 }
 
 fn part_path(path: PathBuf) -> PathBuf {

@@ -42,6 +42,30 @@ fn a_folder_arrives_with_empty_files_and_foreign_names() {
     }
     assert_eq!(names(&dir.path("out/a b/many")).len(), 300);
     assert_eq!(names(&dir.path("out")), ["a b"], "nothing else is left");
+    dir.run(&["download", &link, "-o", "out"]).expect(0, &["a b: complete already"], &[]);
+    fs::remove_file(dir.path("out/a b/пустой")).expect("it was there");
+    let again = dir.run(&["download", &link, "-o", "out"]);
+    again.expect(2, &[], &["does not match: пустой: missing"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_not_offered_and_is_named() {
+    let dir = Dir::new();
+    for name in ["two/a", "two/b", "two/c"] {
+        dir.write(name, 65_536);
+    }
+    dir.run(&["maketorrent", "two"]).expect(0, &[], &[]);
+    fs::rename(dir.path("two/a"), dir.path("elsewhere")).expect("moved");
+    std::os::unix::fs::symlink(dir.path("elsewhere"), dir.path("two/a")).expect("a link");
+    let longer = File::options().append(true).open(dir.path("two/b"));
+    longer.and_then(|mut file| file.write_all(b"more")).expect("written");
+    dir.run(&["verify", "two.torrent"]).expect(1, &["a: a link", "b: too long"], &[]);
+    let mut seed =
+        dir.start(&["seed", "two.torrent", "--listen", "127.0.0.1:0", "--peer", "127.0.0.1:9"]);
+    seed.wait_for("seeding 1 of 3 pieces of two");
+    seed.wait_for("a: a link");
+    seed.wait_for("b: too long");
+    seed.signal(Signal::TERM);
 }
 
 #[test]

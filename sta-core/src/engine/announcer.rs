@@ -18,6 +18,7 @@ use crate::model::config::EngineConfig;
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::rng::Rng;
+use crate::model::text::printable;
 use crate::model::time::Time;
 use crate::wire::peer::VERSION;
 use crate::wire::tracker::{FromTracker, PeerAddress, ToTracker, TransferEvent};
@@ -255,9 +256,9 @@ impl Announcer {
             }
             FromTracker::Error { why } if !link.welcomed => {
                 self.outputs.push_back(Output::Close);
-                self.lost(format!("it refuses: {why}"), now);
+                self.lost(format!("it refuses: {}", printable(&why)), now);
             }
-            FromTracker::Error { why } => link.refused = Some(why),
+            FromTracker::Error { why } => link.refused = Some(printable(&why)),
             FromTracker::Peers { torrent, peers } => {
                 let peers = believable(peers, link.tracker, &self.speaker.node);
                 if self.torrents.contains_key(&torrent) && !peers.is_empty() {

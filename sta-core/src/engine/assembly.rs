@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
+use super::identity::Identity;
 use super::interface::ConnId;
 use crate::model::bitfield::Bitfield;
-use crate::model::ids::NodeId;
 use crate::model::layout::{Block, Layout};
 
 /// Who has asked for blocks of a piece, in the order in which they did.
@@ -52,7 +52,7 @@ struct Piece {
     announced: bool,
     /// Peers that have asked for a block of it, each once.
     wishers: Wishers,
-    senders: SmallVec<[NodeId; 2]>,
+    senders: SmallVec<[Identity; 2]>,
     checking: bool,
 }
 
@@ -262,8 +262,8 @@ impl Assembly {
         place.is_some_and(|at| self.lacks[at].missing as usize == self.pieces[at].states.len())
     }
 
-    /// `block` has come from `conn`, which is `node`.
-    pub fn received(&mut self, block: Block, conn: ConnId, node: &NodeId) -> Arrival {
+    /// `block` has come from `conn`, which is `from`.
+    pub fn received(&mut self, block: Block, conn: ConnId, from: &Identity) -> Arrival {
         let layout = self.layout;
         let Some((lack, piece)) = self.parts_mut(block.piece) else { return Arrival::Useless };
         if layout.block_at(block.piece, block.offset, piece.block_bytes) != block
@@ -283,8 +283,8 @@ impl Assembly {
             State::Asked(asker) => (asker != conn).then_some(asker),
         };
         piece.here += 1;
-        if !piece.senders.contains(node) {
-            piece.senders.push(node.clone());
+        if !piece.senders.contains(from) {
+            piece.senders.push(from.clone());
         }
         while piece.states.get(piece.front as usize) == Some(&State::Here) {
             piece.front += 1;
@@ -410,7 +410,7 @@ impl Assembly {
     }
 
     /// `piece` is no longer under way, and all of it is to be fetched again. Says who sent its blocks.
-    pub fn begin_anew(&mut self, piece: u32) -> SmallVec<[NodeId; 2]> {
+    pub fn begin_anew(&mut self, piece: u32) -> SmallVec<[Identity; 2]> {
         let Some(state) = self.take(piece) else { return SmallVec::new() };
         if state.checking || state.leaves_awaited > 0 {
             let late = self.late.entry(piece).or_default();
@@ -424,12 +424,6 @@ impl Assembly {
     #[must_use]
     pub fn contains(&self, piece: u32) -> bool {
         self.place(piece).is_some()
-    }
-
-    /// Whether no piece is under way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
     }
 }
 

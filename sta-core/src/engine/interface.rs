@@ -116,6 +116,16 @@ pub enum Input {
         /// To where.
         conn: ConnId,
     },
+    /// The block of the oldest unfinished [`Output::SendBlock`] cannot be read: the file has gone, or is shorter than it was.
+    /// [`Self::Sent`] does not follow.
+    Unreadable {
+        /// To where it should go.
+        conn: ConnId,
+        /// The id of the request it answers.
+        id: u64,
+        /// Why it cannot be read.
+        why: StoreError,
+    },
     /// A connection has ended, or a dial has failed.
     Closed {
         /// Which.

@@ -11,19 +11,23 @@
 //! | [`slots`] | how many peers to serve at the same time |
 //! | [`choker`] | whose requests may wait at all |
 //! | [`neighbours`] | whom to connect with, and when to try again |
+//! | [`identity`] | (a value: who a peer is, as far as a node can tell) |
 //! | [`by_conn`] | (a map: what is kept for each connection) |
 //! | [`rate`] | how fast something moves, of late |
 //! | [`swarm`] | composes the above for one torrent |
+//! | [`accounts`] | (a record: what moved between this node and others) |
 //! | [`announcer`] | what to tell one tracker, and which of the peers it names to believe |
 //! | [`backoff`] | when to try again |
 //! | [`registry`] | the tracker's mind: leases, and which peers to name to whom |
 //! | [`node`] | composes swarms and announcers for one process |
 
+pub mod accounts;
 pub mod announcer;
 pub mod assembly;
 pub mod backoff;
 pub mod by_conn;
 pub mod choker;
+pub mod identity;
 pub mod interface;
 pub mod neighbours;
 pub mod node;

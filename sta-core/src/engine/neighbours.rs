@@ -4,9 +4,11 @@
 //! dial or connection per address, none to a banned node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::identity::Identity;
 use super::interface::ConnId;
 use crate::model::address::Address;
 use crate::model::ids::NodeId;
@@ -24,7 +26,7 @@ const RETRY_CAP: Duration = Duration::from_secs(15);
 pub struct Neighbours {
     seed: Seed,
     known: BTreeMap<Address, Known>,
-    banned: BTreeSet<NodeId>,
+    banned: BTreeSet<Identity>,
 }
 
 #[derive(Debug)]
@@ -65,24 +67,15 @@ impl Neighbours {
     /// The next address to dial, if one is due. `connected` tells of nodes that a session stands with.
     #[must_use]
     pub fn due(&self, now: Time, connected: impl Fn(&NodeId) -> bool) -> Option<Address> {
-        let due = |known: &Known| {
+        let due = |addr: &Address, known: &Known| {
+            let wanted = |node| !connected(node) && !self.is_banned_at(node, addr);
             known.conn.is_none()
                 && !known.useless
                 && known.retry_at <= now
-                && known.node.as_ref().is_none_or(|n| !self.banned.contains(n) && !connected(n))
+                && known.node.as_ref().is_none_or(wanted)
         };
-        let ready = self.known.iter().filter(|(_, known)| due(known));
+        let ready = self.known.iter().filter(|(addr, known)| due(addr, known));
         ready.min_by_key(|(_, known)| known.retry_at).map(|(addr, _)| addr.clone())
-    }
-
-    /// Whether anybody might still be dialled, now or later.
-    #[must_use]
-    pub fn has_candidates(&self, connected: impl Fn(&NodeId) -> bool) -> bool {
-        self.known.values().any(|known| {
-            known.conn.is_none()
-                && !known.useless
-                && known.node.as_ref().is_none_or(|n| !self.banned.contains(n) && !connected(n))
-        })
     }
 
     /// `addr` is being dialled as `conn`.
@@ -92,18 +85,28 @@ impl Neighbours {
         }
     }
 
-    /// Behind `conn`, which was dialled, is `node`.
+    /// Behind `conn`, which was dialled, is `node`, and a session begins.
     pub fn identified(&mut self, conn: ConnId, node: &NodeId) {
-        if let Some(known) = self.known.values_mut().find(|known| known.conn == Some(conn)) {
+        if let Some(known) = self.by_conn(conn) {
             known.node = Some(node.clone());
             known.backoff.reset();
         }
     }
 
-    /// `conn` has ended, or its dial has failed. `useless` says that there is no sense in coming back: we
-    /// reached ourselves, or both have everything.
+    /// Behind `conn`, if it was dialled, is `node`.
+    pub fn named(&mut self, conn: ConnId, node: &NodeId) {
+        if let Some(known) = self.by_conn(conn) {
+            known.node = Some(node.clone());
+        }
+    }
+
+    fn by_conn(&mut self, conn: ConnId) -> Option<&mut Known> {
+        self.known.values_mut().find(|known| known.conn == Some(conn))
+    }
+
+    /// `conn` has ended, or its dial has failed. `useless` says that there is no sense in coming back: both have everything.
     pub fn lost(&mut self, conn: ConnId, useless: bool, now: Time) -> Option<&NodeId> {
-        let known = self.known.values_mut().find(|known| known.conn == Some(conn))?;
+        let known = self.by_conn(conn)?;
         known.conn = None;
         known.useless = useless;
         known.retry_at = now + known.backoff.wait();
@@ -116,15 +119,23 @@ impl Neighbours {
         self.known.values().filter(|known| known.conn.is_some()).count()
     }
 
-    /// Never connect with `node` again.
-    pub fn ban(&mut self, node: NodeId) {
-        self.banned.insert(node);
+    /// Never connect with this peer again.
+    pub fn ban(&mut self, peer: Identity) {
+        self.banned.insert(peer);
     }
 
-    /// Whether `node` is banned.
+    /// Whether `node` at `host` is banned.
     #[must_use]
-    pub fn is_banned(&self, node: &NodeId) -> bool {
-        self.banned.contains(node)
+    pub fn is_banned(&self, node: &NodeId, host: IpAddr) -> bool {
+        self.banned.iter().any(|banned| banned.node == *node && banned.host == host)
+    }
+
+    /// Whether `node` is banned at `addr`; a name may stand for any host.
+    fn is_banned_at(&self, node: &NodeId, addr: &Address) -> bool {
+        match addr.socket_addr() {
+            Some(addr) => self.is_banned(node, addr.ip()),
+            None => self.banned.iter().any(|banned| banned.node == *node),
+        }
     }
 
     /// When the next address becomes due after `now`; [`Time::FAR_FUTURE`] if none does.
@@ -148,8 +159,10 @@ mod tests {
     use std::time::Duration;
 
     use super::{Neighbours, RETRY_CAP, RETRY_FIRST};
+    use crate::engine::identity::Identity;
     use crate::engine::interface::ConnId;
     use crate::model::address::Address;
+    use crate::model::ids::NodeId;
     use crate::model::limits;
     use crate::model::rng::Seed;
     use crate::model::time::Time;
@@ -192,11 +205,15 @@ mod tests {
 
     #[test]
     fn the_banned_the_useless_and_the_connected_are_left_alone() {
-        let (mut neighbours, liar) = (knowing(1..2), "liar".parse().expect("a plain name"));
-        neighbours.learn(addr(1), Some("liar".parse().expect("a plain name")), Time::ZERO);
+        let mut neighbours = knowing(1..2);
+        let liar: NodeId = "liar".parse().expect("a plain name");
+        neighbours.learn(addr(1), Some(liar.clone()), Time::ZERO);
         assert!(neighbours.due(Time::ZERO, |node| node.as_str() == "liar").is_none());
         assert!(neighbours.due(Time::ZERO, |_| false).is_some());
-        neighbours.ban(liar);
+        let liar = |host: u8| Identity { node: liar.clone(), host: [192, 0, 2, host].into() };
+        neighbours.ban(liar(8));
+        assert!(neighbours.due(Time::ZERO, |_| false).is_some(), "that was somebody else");
+        neighbours.ban(liar(7));
         assert!(neighbours.due(Time::ZERO, |_| false).is_none());
         let (mut neighbours, conn) = (knowing(1..2), ConnId::dialled(1));
         neighbours.dialling(&addr(1), conn);

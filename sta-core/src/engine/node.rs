@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use super::announcer::{self, Announcer, Speaker};
 use super::by_conn::ByConn;
 use super::interface::{ConnId, Input, Output, Torrent};
-use super::swarm::{News, Swarm, printable};
+use super::swarm::{News, Swarm};
 use crate::model::address::Address;
 use crate::model::config::EngineConfig;
 use crate::model::event::Event;
@@ -22,6 +22,7 @@ use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::rng::Seed;
 use crate::model::status::NodeStatus;
+use crate::model::text::printable;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, VERSION};
 use crate::wire::tracker::FromTracker;
@@ -132,6 +133,9 @@ impl Node {
                 self.with_route(conn, now, |swarm| swarm.block(conn, id, block, now));
             }
             Input::Sent { conn } => self.with_route(conn, now, |swarm| swarm.sent(conn, now)),
+            Input::Unreadable { conn, id, why } => {
+                self.with_route(conn, now, |swarm| swarm.unreadable(conn, id, &why, now));
+            }
             Input::Closed { conn, why } => self.closed(conn, &why, now),
             Input::NotWritten { torrent, block, why } => {
                 self.with(torrent, now, |swarm| swarm.not_written(block, why, now));
@@ -197,12 +201,21 @@ impl Node {
     }
 
     fn remove(&mut self, torrent: InfoHash, now: Time) {
-        self.with(torrent, now, |swarm| swarm.leave(now));
-        let Some(member) = self.swarms.remove(&torrent) else { return };
+        let Some(mut member) = self.swarms.remove(&torrent) else { return };
+        member.swarm.leave(now);
+        self.outputs.extend(std::iter::from_fn(|| member.swarm.poll_output()));
         for tracker in member.trackers {
             self.announce(&tracker, announcer::Input::Left { torrent }, now);
         }
         self.routes.retain(|_, route| *route != torrent);
+        self.strangers.retain(|&conn, stranger| {
+            let stays = stranger.dialled_for != Some(torrent);
+            if !stays {
+                let why = "the torrent it was dialled for was left".into();
+                self.outputs.push_back(Output::Close { conn, why });
+            }
+            stays
+        });
     }
 
     fn stop(&mut self, now: Time) {
@@ -221,7 +234,8 @@ impl Node {
     }
 
     fn accepted(&mut self, conn: ConnId, remote: SocketAddr, now: Time) {
-        if self.strangers.len() >= limits::HANDSHAKES_PENDING_MAX {
+        let accepted = self.strangers.keys().filter(|conn| conn.is_accepted()).count();
+        if accepted >= limits::HANDSHAKES_PENDING_MAX {
             let why = "too many connections that have not said hello".into();
             self.outputs.push_back(Output::Close { conn, why });
             return;
@@ -277,8 +291,11 @@ impl Node {
         if stranger.dialled_for.is_some_and(|expected| expected != torrent) {
             return Err("it speaks of another torrent".into());
         }
-        let member = self.swarms.get(&torrent).ok_or("this torrent is not known here")?;
-        member.swarm.admits(conn, &node)?;
+        let member = self.swarms.get_mut(&torrent).ok_or("this torrent is not known here")?;
+        if let Err(why) = member.swarm.admits(conn, &node, remote.ip()) {
+            member.swarm.refused(conn, &node);
+            return Err(why.into());
+        }
         if stranger.dialled_for.is_none() {
             self.say_hello(conn, torrent);
         }

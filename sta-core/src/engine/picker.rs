@@ -8,7 +8,7 @@
 
 use rand::Rng as _;
 
-use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::bitfield::Bitfield;
 use crate::model::rng::Rng;
 
 /// Open pieces and their rarity.
@@ -72,12 +72,6 @@ impl Picker {
     pub fn pick(&self, offered: &Bitfield, avoid: &[u32]) -> Option<u32> {
         let rarity = |&piece: &u32| (self.availability(piece), self.salt[piece as usize]);
         self.open.common(offered).filter(|piece| !avoid.contains(piece)).min_by_key(rarity)
-    }
-
-    /// Ranges of the open pieces, for a person who wonders what is missing.
-    #[must_use]
-    pub fn open_ranges(&self) -> Vec<PieceRange> {
-        self.open.ranges()
     }
 }
 

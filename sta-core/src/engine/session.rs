@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::identity::Identity;
 use super::pipeline::Pipeline;
 use super::rate::Rate;
 use crate::model::bitfield::{Bitfield, PieceRange, collect_ranges};
@@ -85,7 +86,7 @@ pub struct Wish {
 #[derive(Debug)]
 pub struct Session {
     /// Who it is.
-    pub node: NodeId,
+    pub peer: Identity,
     /// Its address, as observed.
     pub remote: SocketAddr,
     /// What it says it has.
@@ -118,6 +119,9 @@ pub struct Session {
     early_since: Time,
     /// Until then the peer is not asked early.
     early_from: Time,
+    /// Requests that the peer's last choke made void. One that was under way then is answered if the peer had unchoked us again
+    /// when it came.
+    voided: Vec<(u64, Block)>,
     next_id: u64,
     waiting: VecDeque<Wish>,
     ahead: VecDeque<Block>,
@@ -131,7 +135,7 @@ impl Session {
     #[must_use]
     pub fn new(node: NodeId, remote: SocketAddr, layout: Layout, now: Time) -> Self {
         Self {
-            node,
+            peer: Identity { node, host: remote.ip() },
             remote,
             have: Bitfield::empty(layout.pieces()),
             offered: Bitfield::empty(layout.pieces()),
@@ -150,6 +154,7 @@ impl Session {
             given_up_bytes: 0,
             early_since: now,
             early_from: Time::ZERO,
+            voided: Vec::new(),
             next_id: 0,
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
@@ -192,6 +197,13 @@ impl Session {
         self.untold.sort_unstable();
         let told = collect_ranges(self.untold.drain(..));
         Some(told.into())
+    }
+
+    /// The peer has everything by now: what it was not told, since it had it, if anything.
+    pub fn tell_rest(&mut self) -> Option<SmallVec<[PieceRange; 2]>> {
+        self.untold.sort_unstable();
+        let told = collect_ranges(self.untold.drain(..));
+        (!told.is_empty()).then(|| told.into())
     }
 
     /// A piece is coming to the peer: whether that is new.
@@ -246,11 +258,11 @@ impl Session {
         self.asked.iter().filter(|(_, asked)| !asked.cancelled).copied()
     }
 
-    /// `data` has come for request `id`. Says when it was asked, and whether it was given up since.
+    /// `data` has come for request `id`.
     ///
     /// # Errors
     /// If no such block was asked for under this id.
-    pub fn answered(&mut self, id: u64, block: Block, now: Time) -> Result<Asked, Misbehaviour> {
+    pub fn answered(&mut self, id: u64, block: Block, now: Time) -> Result<(), Misbehaviour> {
         self.heard = now;
         match self.take_asked(id) {
             Some(asked) if asked.block == block => {
@@ -259,9 +271,14 @@ impl Session {
                     self.early_since = now;
                 }
                 self.uncount(asked);
-                Ok(asked)
+                Ok(())
             }
-            _ => Err(Misbehaviour::Unasked),
+            None => {
+                let voided = self.voided.iter().position(|&voided| voided == (id, block));
+                self.voided.swap_remove(voided.ok_or(Misbehaviour::Unasked)?);
+                Ok(())
+            }
+            Some(_) => Err(Misbehaviour::Unasked),
         }
     }
 
@@ -270,7 +287,8 @@ impl Session {
     pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Rejected> {
         let asked = self.take_asked(id)?;
         let mut withdrawn = false;
-        if why == RejectReason::Elsewhere {
+        // Another reason without a cancel before is whimsical: it is not to be asked for the same again and again.
+        if why == RejectReason::Elsewhere || (why != RejectReason::Gone && !asked.cancelled) {
             self.avoided.push((asked.block.piece, avoid_until));
         }
         if why == RejectReason::Gone {
@@ -335,7 +353,8 @@ impl Session {
         self.early_bytes = 0;
         self.given_up_bytes = 0;
         self.asked_early = 0;
-        self.asked.clear();
+        self.voided.clear();
+        self.voided.extend(self.asked.drain(..).map(|(id, asked)| (id, asked.block)));
     }
 
     /// Pieces not to be asked of this peer now: it has just given them to somebody else.
@@ -437,6 +456,11 @@ impl Session {
     #[must_use]
     pub fn ahead(&self) -> usize {
         self.ahead.len()
+    }
+
+    /// The oldest block that the connection held cannot be sent.
+    pub fn unsent(&mut self) -> Option<Block> {
+        self.ahead.pop_front()
     }
 
     /// The connection has sent the oldest block it held.

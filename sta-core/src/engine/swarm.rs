@@ -19,9 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::accounts::Accounts;
 use super::assembly::Assembly;
 use super::by_conn::ByConn;
 use super::choker::Choker;
+use super::identity::Identity;
 use super::interface::{ConnId, Output, Torrent};
 use super::neighbours::Neighbours;
 use super::picker::Picker;
@@ -36,7 +38,8 @@ use crate::model::ids::{InfoHash, NodeId};
 use crate::model::layout::Layout;
 use crate::model::limits;
 use crate::model::rng::Seed;
-use crate::model::status::{PeerStatus, StoreError, TorrentStatus};
+use crate::model::status::{StoreError, TorrentStatus};
+use crate::model::text::printable;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
 use crate::wire::tracker::TransferEvent;
@@ -78,14 +81,6 @@ enum Phase {
     Serving,
 }
 
-/// What moved between this node and another, over all their sessions that have ended.
-#[derive(Clone, Debug)]
-struct Account {
-    addr: SocketAddr,
-    down: u64,
-    up: u64,
-}
-
 /// One torrent.
 #[derive(Debug)]
 pub struct Swarm {
@@ -105,22 +100,27 @@ pub struct Swarm {
     /// Until then nobody is to be dialled, unless a session comes or goes, or somebody is learned of: it is asked after
     /// every input.
     dials_from: Time,
-    accounts: BTreeMap<NodeId, Account>,
-    strikes: BTreeMap<NodeId, u32>,
+    accounts: Accounts,
+    strikes: BTreeMap<Identity, u32>,
     from_one_peer: BTreeSet<u32>,
+    /// Pieces that were verified, and that the store could not read since.
+    unreadable: BTreeSet<u32>,
     down: Rate,
     up: Rate,
     wasted: u64,
     failed: Option<StoreError>,
     paused_until: Time,
+    /// The store is making the content durable.
+    finish_asked: bool,
     end_game: bool,
     next_tick: Time,
     next_choke: Time,
     next_stats: Time,
     next_want: Time,
     want_wait: Duration,
-    /// Neighbours wanted besides those that the configuration names.
+    /// Neighbours wanted besides those that the configuration names: all of them, and those for being behind.
     extra: usize,
+    extra_for_lag: usize,
     /// How many times more to ask of everybody: [`Self::arrears`], as of the last piece or tick.
     behind: u64,
     /// Who owes an answer for so long is silent: [`Self::usual_patience`], as of the last tick.
@@ -161,14 +161,16 @@ impl Swarm {
             choker: Choker::new(slots),
             neighbours: Neighbours::new(seed.child("neighbours")),
             dials_from: Time::ZERO,
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             strikes: BTreeMap::new(),
             from_one_peer: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             down: Rate::default(),
             up: Rate::default(),
             wasted: 0,
             failed: None,
             paused_until: now,
+            finish_asked: false,
             end_game: false,
             next_tick: now + TICK,
             next_choke: now + config.choke_interval,
@@ -176,6 +178,7 @@ impl Swarm {
             next_want: now + peers::WANT_FIRST,
             want_wait: peers::WANT_FIRST,
             extra: 0,
+            extra_for_lag: 0,
             behind: fetch::BEHIND_PIECES,
             patience: fetch::PATIENCE_MIN,
             steal_from: Time::ZERO,
@@ -238,7 +241,8 @@ impl Swarm {
 
     /// Both sides have said hello on `conn`, and [`Self::admits`] had nothing against it.
     pub fn connected(&mut self, conn: ConnId, node: NodeId, remote: SocketAddr, now: Time) {
-        let standing = self.sessions.iter().find(|(_, s)| s.node == node).map(|(conn, _)| conn);
+        let standing =
+            self.sessions.iter().find(|(_, s)| s.peer.node == node).map(|(conn, _)| conn);
         if let Some(standing) = standing {
             self.close(standing, "another connection with this node took its place", now);
         }
@@ -246,9 +250,8 @@ impl Swarm {
         self.dials_from = Time::ZERO;
         let torrent = self.info_hash;
         self.event(Event::PeerConnected { torrent, peer: node.clone() });
-        self.accounts.entry(node.clone()).or_insert(Account { addr: remote, down: 0, up: 0 });
         self.sessions.insert(conn, Session::new(node, remote, self.layout, now));
-        for ranges in self.have.ranges().chunks(limits::HAVE_RANGES_MAX) {
+        for ranges in self.readable().chunks(limits::HAVE_RANGES_MAX) {
             self.send(conn, PeerMessage::Have { p: ranges.into() }, now);
         }
         let coming: Vec<u32> = self.assembly.announced().collect();
@@ -291,8 +294,9 @@ impl Swarm {
                     self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
                 let has_room = session.ahead() < AHEAD_MAX;
                 let piece = wish.block.piece;
-                let whole = self.have.contains(piece);
-                let here = whole || self.assembly.is_announced(piece);
+                let readable = !self.unreadable.contains(&piece);
+                let whole = readable && self.have.contains(piece);
+                let here = whole || readable && self.assembly.is_announced(piece);
                 session.wish(wish, here, elsewhere).map(|refusal| match refusal {
                     Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
                     None => {
@@ -337,7 +341,7 @@ impl Swarm {
     pub fn sent(&mut self, conn: ConnId, now: Time) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(block) = session.sent(now) else { return };
-        let peer = session.node.clone();
+        let peer = session.peer.node.clone();
         self.up.add(block.len.into(), now);
         self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
         self.serve(Some(conn), now);
@@ -356,11 +360,8 @@ impl Swarm {
             }
             return;
         };
-        if let Some(account) = self.accounts.get_mut(&session.node) {
-            account.down += session.pipeline.total();
-            account.up += session.up.total();
-        }
-        self.event(Event::PeerLost { torrent, peer: session.node.clone(), why: why.into() });
+        self.accounts.add(&session);
+        self.event(Event::PeerLost { torrent, peer: session.peer.node.clone(), why: why.into() });
         self.picker.lost(session.offered.iter());
         self.uploads.forget(conn);
         self.abandon(conn, now);
@@ -389,32 +390,22 @@ impl Swarm {
         self.serve(None, now);
     }
 
-    /// Ends every session; the swarm is about to be dropped.
+    /// Ends every session; the swarm is about to be dropped, and nobody is asked or served instead.
     pub fn leave(&mut self, now: Time) {
-        let conns = self.sessions.keys().to_vec();
-        for conn in conns {
-            self.close(conn, "it leaves this torrent", now);
+        let (torrent, why) = (self.info_hash, "it leaves this torrent");
+        for conn in self.sessions.keys().to_vec() {
+            self.say_goodbye(conn, why, now);
+            if let Some(session) = self.sessions.remove(conn) {
+                self.event(Event::PeerLost { torrent, peer: session.peer.node, why: why.into() });
+            }
         }
-        self.event(Event::TorrentRemoved { torrent: self.info_hash });
+        self.event(Event::TorrentRemoved { torrent });
     }
 
     /// A snapshot for a person or a program.
     #[must_use]
     pub fn status(&self, now: Time) -> TorrentStatus {
         let verified = self.have.iter().map(|piece| u64::from(self.layout.piece_len(piece))).sum();
-        let peer = |(node, account): (&NodeId, &Account)| {
-            let session = self.sessions.values().find(|session| session.node == *node);
-            PeerStatus {
-                node: node.clone(),
-                addr: session.map_or(account.addr, |s| s.remote),
-                connected: session.is_some(),
-                have: session.map_or(0, |s| s.have.count()),
-                down: account.down + session.map_or(0, |s| s.pipeline.total()),
-                up: account.up + session.map_or(0, |s| s.up.total()),
-                down_rate: session.map_or(0, |s| s.pipeline.rate(now)),
-                up_rate: session.map_or(0, |s| s.up.per_second(now)),
-            }
-        };
         TorrentStatus {
             info_hash: self.info_hash,
             pieces: self.layout.pieces(),
@@ -428,7 +419,7 @@ impl Swarm {
             down_rate: self.down.per_second(now),
             up_rate: self.up.per_second(now),
             failed: self.failed.clone(),
-            peers: self.accounts.iter().map(peer).collect(),
+            peers: self.accounts.rows(self.sessions.values(), now),
         }
     }
 
@@ -474,13 +465,13 @@ impl Swarm {
         self.news.push_back(News::Stats { up, down, event });
     }
 
-    fn ban(&mut self, node: &NodeId, why: &str, now: Time) {
-        let (torrent, peer) = (self.info_hash, node.clone());
-        self.neighbours.ban(node.clone());
+    fn ban(&mut self, peer: &Identity, why: &str, now: Time) {
+        let (torrent, node) = (self.info_hash, peer.node.clone());
+        self.neighbours.ban(peer.clone());
         self.dials_from = Time::ZERO;
-        self.event(Event::PeerBanned { torrent, peer, why: why.into() });
+        self.event(Event::PeerBanned { torrent, peer: node, why: why.into() });
         let conns: Vec<_> =
-            self.sessions.iter().filter(|(_, s)| s.node == *node).map(|(conn, _)| conn).collect();
+            self.sessions.iter().filter(|(_, s)| s.peer == *peer).map(|(conn, _)| conn).collect();
         for conn in conns {
             self.close(conn, why, now);
         }
@@ -488,9 +479,13 @@ impl Swarm {
 
     /// Ends a session from this side.
     fn close(&mut self, conn: ConnId, why: &str, now: Time) {
+        self.say_goodbye(conn, why, now);
+        self.closed(conn, why, now);
+    }
+
+    fn say_goodbye(&mut self, conn: ConnId, why: &str, now: Time) {
         self.send(conn, PeerMessage::Bye { why: why.into() }, now);
         self.outputs.push_back(Output::Close { conn, why: why.into() });
-        self.closed(conn, why, now);
     }
 
     fn send(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
@@ -505,8 +500,5 @@ impl Swarm {
     }
 }
 
-/// What a stranger wrote, fit for a log line.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(120).collect()
-}
+#[cfg(test)]
+mod tests;

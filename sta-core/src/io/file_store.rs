@@ -209,13 +209,14 @@ impl FileStore {
                 Base::Around(out) => (out, listed.path.as_str()),
             };
             match &self.download {
-                Some(download) => {
+                Some(download) if self.is_part() => {
                     let how = if create { open::How::Create } else { open::How::Write };
                     let file = open::file(base, path, how)?;
                     open::make_length(&file, listed.len, download.allocation)?;
                     Ok(file)
                 }
-                None => {
+                // What is complete is served as it is: a file that lost its end since must not be lengthened with zeros.
+                _ => {
                     let own = matches!(self.base, Base::Around(_));
                     let how = if own { open::How::ReadOwn } else { open::How::Read };
                     let file = open::file(base, path, how)?;

@@ -129,8 +129,8 @@ impl KnownLeaves {
 
     /// Keeps `leaves` if the hash of `piece` is theirs.
     pub fn keep(&self, piece: u32, leaves: &LeafHashes, layout: Layout, hashes: &PieceHashes) {
-        let several = layout.leaves(piece) as usize * BLAKE3_BYTES == leaves.as_bytes().len();
-        let root = root(leaves.as_bytes()).filter(|_| several && hashes.has_blake3());
+        let as_many = layout.leaves(piece) as usize * BLAKE3_BYTES == leaves.as_bytes().len();
+        let root = as_many.then(|| root(leaves.as_bytes())).flatten();
         if root.is_some() && root.as_ref() == hashes.blake3(piece) {
             self.lock().insert(piece, leaves.clone());
         }

@@ -108,6 +108,8 @@ pub const PIECES_PER_NODE_MAX: u64 = 1 << 26;
 pub const LEASES_MAX: usize = 1 << 21;
 /// Peers in one message of the tracker.
 pub const PEERS_PER_MESSAGE_MAX: usize = 200;
+/// Peers of a torrent, beside those connected, of whom is remembered how much moved: more than a rack has machines.
+pub const ACCOUNTS_MAX: usize = 4_096;
 /// Addresses remembered per torrent; a tracker that names more makes the least reachable be forgotten.
 pub const ADDRESSES_PER_TORRENT_MAX: usize = 1_000;
 /// Connections of one tracker: what a system lets a process open, with some to spare.
@@ -152,6 +154,8 @@ pub const GRAPH_AUDIT_DELAY: Duration = Duration::from_secs(5);
 /// How long changes of the registry are gathered before they are written down.
 pub const PERSIST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A wish for more neighbours is not granted sooner after the last one: a node waits twice as long before it asks again.
+pub const WANT_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// The wait before a tracker is dialled again, the first time; then it doubles.
 pub const TRACKER_RETRY_FIRST: Duration = Duration::from_millis(500);
 /// The longest wait before a tracker is dialled again: a restarted one should know its nodes within half a minute.

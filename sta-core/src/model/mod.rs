@@ -13,4 +13,5 @@ pub mod limits;
 pub mod metainfo;
 pub mod rng;
 pub mod status;
+pub mod text;
 pub mod time;

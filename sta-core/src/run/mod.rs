@@ -1,6 +1,8 @@
 //! Async shells: one owner and one inbox per state. A shell takes one input, drains the outputs, and waits for
 //! the next input or the deadline. It decides nothing.
 
+mod accept;
+pub mod ask;
 pub mod buffers;
 pub mod disk;
 pub mod frames;

@@ -33,6 +33,8 @@ pub(super) enum FromPeer {
     Block { id: u64, block: Block, data: Buffer },
     /// The oldest block given to the writer was handed to the network.
     Sent,
+    /// That of request `id`, the oldest given to the writer, cannot be read.
+    Unreadable { id: u64, why: StoreError },
     /// It is over; the reason, for a person.
     Closed(String),
 }
@@ -91,7 +93,7 @@ async fn next(
         PeerMessage::Data { id, block } => {
             let block = Block::from(block);
             if body_len != block.len as usize || body_len > longest {
-                return Err(FrameError::BodyTooLong(body_len, block.len as usize).into());
+                return Err(FrameError::Body(body_len, block.len).into());
             }
             backlog.room().await;
             let mut data = pool.take(body_len);
@@ -144,8 +146,6 @@ enum WriteError {
     Broken(#[from] io::Error),
     #[error("it takes nothing")]
     Stuck(#[from] tokio::time::error::Elapsed),
-    #[error("a block cannot be read: {0}")]
-    Store(#[from] StoreError),
 }
 
 async fn write_all(
@@ -157,27 +157,39 @@ async fn write_all(
     let mut batch = Batch::default();
     batch.heads.extend_from_slice(PREAMBLE);
     while let Some(first) = queue.recv().await {
-        let mut blocks = 0;
+        let mut under_way = None;
         let mut item = Some(first);
         while let Some(what) = item {
             match what {
                 ToPeer::Message(message) => encode(&message, 0, &mut batch.heads),
                 ToPeer::Block { id, block, store } => {
-                    let body = store.body(store.layout().block_offset(block), block.len)?;
-                    let message = PeerMessage::Data { id, block: block.into() };
-                    encode(&message, block.len, &mut batch.heads);
-                    batch.push_body(body);
-                    blocks += 1;
+                    match store.body(store.layout().block_offset(block), block.len) {
+                        Ok(body) => {
+                            let message = PeerMessage::Data { id, block: block.into() };
+                            encode(&message, block.len, &mut batch.heads);
+                            batch.push_body(body);
+                            under_way = Some((id, block));
+                        }
+                        Err(why) => owner.deliver(conn, FromPeer::Unreadable { id, why }, None),
+                    }
                 }
             }
             // A block ends the batch: the owner is to hear soon that it is out.
-            item = if blocks > 0 { None } else { queue.try_recv().ok() };
+            item = if under_way.is_some() { None } else { queue.try_recv().ok() };
         }
-        timeout(limits::PEER_WRITE_TIMEOUT, send.send(&mut batch)).await??;
+        let sent = timeout(limits::PEER_WRITE_TIMEOUT, send.send(&mut batch)).await?;
+        match (sent, under_way) {
+            (Ok(()), Some(_)) => owner.deliver(conn, FromPeer::Sent, None),
+            (Err(error), Some((id, block))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                // The file ended; who sends meets no other end.
+                let path = format!("piece {}", block.piece);
+                let why = StoreError { path, reason: error.to_string(), passing: false };
+                owner.deliver(conn, FromPeer::Unreadable { id, why }, None);
+                return Err(error.into());
+            }
+            (sent, _) => sent?,
+        }
         batch.clear();
-        for _ in 0..blocks {
-            owner.deliver(conn, FromPeer::Sent, None);
-        }
     }
     Ok(())
 }

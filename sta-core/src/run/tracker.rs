@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::sleep;
 
+use super::accept::accept;
 use super::frames::{Outbox, Outgoing, outbox, read_messages};
 use crate::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
 use crate::io::clock::Clock;
 use crate::io::lease_store::{LeaseStore, LeaseStoreError};
 use crate::io::observer::Observer;
-use crate::io::transport::{Connection, Listener, RecvHalf, SendHalf, Transport};
+use crate::io::transport::{Connection, RecvHalf, SendHalf, Transport};
 use crate::model::address::Address;
 use crate::model::config::TrackerConfig;
 use crate::model::event::{Event, Record};
@@ -129,7 +130,12 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
         tasks: JoinSet::new(),
     };
     owner.observe(Event::TrackerStarted { listen: Address::from(local), restored });
-    owner.tasks.spawn(accept(listener, inbox_in.clone()));
+    let accepted = inbox_in.clone();
+    let deliver = move |connection| {
+        let inbox = accepted.clone();
+        async move { inbox.send(ToOwner::Accepted(connection)).await.is_ok() }
+    };
+    owner.tasks.spawn(accept(listener, deliver));
     tokio::spawn(owner.run(inbox, stopping));
     Ok(TrackerHandle { local, stop, inbox: inbox_in })
 }
@@ -198,7 +204,12 @@ impl Owner {
             ToOwner::Accepted(connection) => self.accepted(connection, now),
             ToOwner::Said(conn, messages) => {
                 for message in messages {
+                    if !self.clients.contains_key(&conn) {
+                        break;
+                    }
                     self.registry.handle(Input::Message { conn, message }, now);
+                    // At once: a question of twenty bytes may have an answer of megabytes, and one read holds thousands.
+                    self.drain(now);
                 }
             }
             ToOwner::Publish(torrent, metainfo) => self.registry.publish(torrent, metainfo),
@@ -260,22 +271,6 @@ impl Owner {
 
     fn observe(&self, event: Event) {
         self.observer.observe(&Record { at: self.clock.now(), who: self.id.clone(), event });
-    }
-}
-
-async fn accept(mut listener: Box<dyn Listener>, inbox: mpsc::Sender<ToOwner>) {
-    loop {
-        match listener.accept().await {
-            Ok(connection) => {
-                if inbox.send(ToOwner::Accepted(connection)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(limits::ACCEPT_PAUSE).await;
-            }
-        }
     }
 }
 

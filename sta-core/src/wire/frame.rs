@@ -47,6 +47,9 @@ pub enum FrameError {
     /// A body longer than this connection accepts.
     #[error("a body of {0} bytes, over the limit of {1}")]
     BodyTooLong(usize, usize),
+    /// A body that is not as long as the block it says it is, or longer than any block.
+    #[error("a body of {0} bytes for a block of {1}")]
+    Body(usize, u32),
     /// The header is not a JSON object of a known shape.
     #[error("a header that is no message: {0}")]
     Header(String),
@@ -165,13 +168,15 @@ impl FrameDecoder {
         Some((number(0), number(4)))
     }
 
-    /// How large the buffer must be for the frame that has begun to fit. Lengths over the limit ask for nothing.
+    /// How large the buffer must be for more of the frame that has begun. It grows to twice what has come: a length alone, which
+    /// costs its sender nothing, makes nobody allocate.
     fn wanted(&self) -> usize {
         let header = match self.lengths() {
             Some((header, _)) if self.preamble_seen && header <= self.limits.header => header,
             _ => 0,
         };
-        (HEAD_BYTES + header).max(self.end - self.start + 1)
+        let held = self.end - self.start;
+        (HEAD_BYTES + header).min(2 * held).max(held + 1)
     }
 }
 

@@ -45,17 +45,42 @@ fn code(layer: &str) -> Vec<(String, String)> {
     files.sort();
     assert!(!files.is_empty(), "layer {layer} has no file");
     let mut lines = Vec::new();
-    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+    let test = |file: &Path| file.components().any(|part| part.as_os_str() == "tests");
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs") && !test(file)) {
         let text = fs::read_to_string(file).expect("a readable source");
         let shown = file.strip_prefix(&root).expect("below src").display().to_string();
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for (number, line) in (1..).zip(code.lines()) {
+        for (number, line) in without_tests(&text) {
             if !line.trim_start().starts_with("//") {
                 lines.push((format!("{shown}:{number}"), line.to_owned()));
             }
         }
     }
     lines
+}
+
+/// The numbered lines of a file that `rustfmt` has been over, but for items that are compiled for tests only: each reaches to its
+/// semicolon, or to the brace below its first line.
+fn without_tests(text: &str) -> Vec<(usize, &str)> {
+    let mut numbered = (1..).zip(text.lines());
+    let mut kept = Vec::new();
+    while let Some((number, line)) = numbered.next() {
+        if line.trim() != "#[cfg(test)]" {
+            kept.push((number, line));
+        } else if let Some((_, first)) = numbered.next()
+            && !first.ends_with([';', '}'])
+        {
+            let indent = first.len() - first.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            numbered.find(|(_, line)| *line == end);
+        }
+    }
+    kept
+}
+
+#[test]
+fn tests_alone_are_left_out() {
+    let text = "#[cfg(test)]\nmod tests;\nuse a;\n#[cfg(test)]\nmod more {\n    fn f() {\n    }\n}\nuse b;";
+    assert_eq!(without_tests(text), [(3, "use a;"), (9, "use b;")]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `docs/PROTOCOL.md` is the specification: its golden vectors are read from it and must come out of the code.
 //!
-//! A vector is a table row: kind of message, header as JSON, and the whole frame in hexadecimal digits.
+//! A vector is a fenced block: the header as JSON, and below it the whole frame in hexadecimal digits.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -5,6 +5,7 @@
 //! process died is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::layout::{Block, Layout};
@@ -14,6 +15,7 @@ use sta_core::model::time::Time;
 use crate::scenario::driver::DiskState;
 use crate::scenario::plan::ContentIx;
 use crate::world::durable::NotDurable;
+use crate::world::ranges::Ranges;
 
 /// The disk of one host.
 #[derive(Debug, Default)]
@@ -21,7 +23,8 @@ pub(super) struct Disk {
     pub state: DiskState,
     /// Bytes that fit; `None` is unlimited.
     capacity: Option<u64>,
-    written: u64,
+    /// Bytes that are taken, where capacity is limited.
+    used: u64,
     /// Every request waits for those before it.
     busy_until: Time,
     /// Whether the bytes of the block that has just come are wrong.
@@ -42,11 +45,19 @@ pub(super) struct Kept {
     /// Pieces that are being fetched whose leaves' hashes are known: how many bytes from the start were found right. They stay so:
     /// what comes for them again is not written.
     right: BTreeMap<u32, u32>,
+    /// Bytes that are there, right or wrong, where the disk's capacity is limited.
+    written: Ranges,
     layout: Layout,
     not_durable: NotDurable,
 }
 
 impl Kept {
+    /// Where a piece lies in the content.
+    fn range_of(&self, piece: u32) -> Range<u64> {
+        let start = self.layout.piece_offset(piece);
+        start..start + u64::from(self.layout.piece_len(piece))
+    }
+
     /// Whether a piece is there with the right bytes.
     pub(super) fn is_right(&self, piece: u32) -> bool {
         self.have.contains(piece) && !self.rotten.contains(&piece)
@@ -78,7 +89,14 @@ impl Disk {
         if content >= self.kept.len() {
             self.kept.resize_with(content + 1, || None);
         }
-        let kept = Kept { have, rotten, wrong, right, layout, not_durable };
+        let written = Ranges::default();
+        let mut kept = Kept { have, rotten, wrong, right, written, layout, not_durable };
+        if self.capacity.is_some() {
+            for piece in kept.have.iter() {
+                kept.written.insert(kept.range_of(piece));
+            }
+            self.used += kept.written.bytes();
+        }
         self.kept[content] = Some(kept);
     }
 
@@ -117,12 +135,10 @@ impl Disk {
         now: Time,
     ) -> (Time, Result<(), StoreError>) {
         let done = self.done(block.len.into(), self.state.write, now);
-        let fits = self.capacity.is_none_or(|most| self.written + u64::from(block.len) <= most);
-        if self.state.full || !fits {
+        if self.state.full || !self.takes(content, block) {
             let reason = "no space left on device".to_owned();
             return (done, Err(StoreError { path: "disk".to_owned(), reason, passing: true }));
         }
-        self.written += u64::from(block.len);
         if let Some(kept) = self.kept_mut(content) {
             let right = kept.right.get(&block.piece).copied().unwrap_or(0);
             if wrong && block.offset + block.len > right {
@@ -137,6 +153,22 @@ impl Disk {
             kept.not_durable.remember(start..start + u64::from(block.len));
         }
         (done, Ok(()))
+    }
+
+    /// Whether there is room for a block; it is taken then. What is written again needs none.
+    fn takes(&mut self, content: ContentIx, block: Block) -> bool {
+        let Some(capacity) = self.capacity else { return true };
+        let Some(kept) = self.kept.get_mut(content).and_then(Option::as_mut) else { return true };
+        let start = kept.layout.block_offset(block);
+        let range = start..start + u64::from(block.len);
+        let there: u64 = kept.written.within(range.clone()).map(|part| part.end - part.start).sum();
+        let new = u64::from(block.len) - there;
+        let fits = self.used + new <= capacity;
+        if fits {
+            self.used += new;
+            kept.written.insert(range);
+        }
+        fits
     }
 
     /// Whether the bytes of a piece that has been written are right, and when that is known.
@@ -198,9 +230,10 @@ impl Disk {
                 let piece = (range.start / u64::from(kept.layout.piece_bytes())) as u32;
                 kept.have.remove(piece);
                 kept.rotten.remove(&piece);
+                kept.written.remove(range);
             }
         }
-        self.written = self.written.saturating_sub(lost);
+        self.used = self.kept.iter().flatten().map(|kept| kept.written.bytes()).sum();
         lost
     }
 
@@ -225,12 +258,13 @@ impl Disk {
 
     /// Nothing is on the disk.
     pub(super) fn empty(&mut self) {
-        self.written = 0;
+        self.used = 0;
         for kept in self.kept.iter_mut().flatten() {
             kept.have = Bitfield::empty(kept.have.len());
             kept.rotten.clear();
             kept.wrong.clear();
             kept.right.clear();
+            kept.written = Ranges::default();
             kept.not_durable.settle();
         }
     }
@@ -288,6 +322,27 @@ mod tests {
         assert_eq!(right(&mut disk, 2), 2, "they were not written");
         assert!(disk.kept(0).is_some_and(|kept| kept.is_block_right(leaf(1))));
         assert!(disk.kept(0).is_some_and(|kept| !kept.is_block_right(leaf(2))));
+    }
+
+    #[test]
+    fn what_is_written_again_needs_no_room() {
+        let layout = Layout::new(2 * u64::from(PIECE), PIECE).expect("small");
+        let mut disk = Disk::new(DiskState::default(), Some(u64::from(PIECE)));
+        disk.hold(0, layout, Bitfield::empty(2));
+        let block = |piece, offset| Block { piece, offset, len: PIECE / 2 };
+        for (block, fits) in [
+            (block(0, 0), true),
+            (block(0, 0), true),
+            (block(0, PIECE / 2), true),
+            (block(1, 0), false),
+            (block(0, PIECE / 2), true),
+        ] {
+            assert_eq!(disk.write(0, block, false, Time::ZERO).1.is_ok(), fits, "{block:?}");
+        }
+        disk.restart(Time::ZERO);
+        assert!(disk.write(0, block(0, 0), false, Time::ZERO).1.is_ok(), "it lies there still");
+        disk.empty();
+        assert!(disk.write(0, block(1, 0), false, Time::ZERO).1.is_ok());
     }
 
     #[test]

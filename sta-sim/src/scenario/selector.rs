@@ -54,14 +54,6 @@ pub trait Roll {
 }
 
 impl Selector {
-    /// Exactly these hosts, under this text.
-    #[must_use]
-    pub fn of_hosts(text: &str, mut hosts: Vec<HostIx>) -> Self {
-        hosts.sort_unstable();
-        hosts.dedup();
-        Self { text: text.to_owned(), expr: Expr::Hosts(hosts) }
-    }
-
     /// The hosts, if neither the run nor chance decides who they are.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<HostIx>> {

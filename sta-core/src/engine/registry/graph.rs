@@ -43,9 +43,15 @@ impl Registry {
         }
     }
 
-    /// The node asks for `n` more: others than it has been given, and those again only if there are too few others.
+    /// The node asks for `n` more: others than it has been given, and those again only if there are too few others. All of a
+    /// torrent may have to be looked at for it, so not at any time.
     pub(super) fn more(&mut self, entry: EntryIx, n: usize, now: Time) {
-        let given = self.leases.entry(entry).neighbours.clone();
+        let held = self.leases.entry_mut(entry);
+        if now < held.more_from {
+            return;
+        }
+        held.more_from = now + limits::WANT_INTERVAL_MIN;
+        let given = held.neighbours.clone();
         let mut peers = self.introduce(entry, n, |_| true);
         let again = given.into_iter().filter(|e| self.leases.is_online(*e)).take(n - peers.len());
         peers.extend(again);

@@ -65,6 +65,8 @@ pub(super) struct Entry {
     pub(super) pieces: u32,
     pub(super) have: Have,
     pub(super) want: u32,
+    /// Before this no wish for more neighbours is granted.
+    pub(super) more_from: Time,
     pub(super) up: u64,
     pub(super) down: u64,
     pub(super) event: Option<TransferEvent>,
@@ -180,6 +182,7 @@ impl Leases {
             pieces,
             have,
             want: 0,
+            more_from: Time::ZERO,
             up: 0,
             down: 0,
             event: None,

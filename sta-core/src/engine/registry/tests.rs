@@ -411,7 +411,16 @@ fn a_wish_for_more_is_granted_with_others_then_with_the_same() {
             .collect()
     };
     t.say(asker, ToTracker::Want { torrent: A, n: 2 });
-    for peer in t.told(asker) {
+    assert_eq!(
+        t.told(asker),
+        [""; 0],
+        "all of a torrent may be looked at for a wish: not at any time"
+    );
+    t.now += limits::WANT_INTERVAL_MIN;
+    t.say(asker, ToTracker::Want { torrent: A, n: 2 });
+    let told = t.told(asker);
+    assert_eq!(told.len(), 2);
+    for peer in told {
         assert!(!known.iter().any(|name| peer.starts_with(&format!("{name} "))), "{peer} is known");
     }
 }

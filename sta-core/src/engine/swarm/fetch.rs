@@ -44,8 +44,13 @@ impl Swarm {
         for &(piece, _) in new.iter().filter(|(_, offered)| *offered) {
             self.offered(conn, piece);
         }
-        let both_complete =
-            self.have.is_full() && self.sessions.get(conn).is_some_and(|s| s.have.is_full());
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let complete = session.have.is_full();
+        // A source goes by what it was told of.
+        if complete && let Some(p) = session.tell_rest() {
+            self.send(conn, PeerMessage::Have { p }, now);
+        }
+        let both_complete = complete && self.have.is_full();
         if both_complete && self.phase == Phase::Serving {
             self.close(conn, "both have everything", now);
         } else if self.is_ending() || new.iter().any(|(piece, _)| !self.have.contains(*piece)) {
@@ -187,7 +192,7 @@ impl Swarm {
         self.assembly.asked(block, conn);
         let id = session.ask(block, now);
         session.said = now;
-        let (asked, peer) = (session.asked_bytes(), session.node.clone());
+        let (asked, peer) = (session.asked_bytes(), session.peer.node.clone());
         self.event(Event::BlockAsked { torrent: self.info_hash, peer, block });
         let message = PeerMessage::Get { id, block: block.into() };
         self.outputs.push_back(Output::Send { conn, message });

@@ -1,5 +1,6 @@
 //! With whom to have sessions: whom to dial, whom to admit, and when to ask the tracker for others.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fetch::BEHIND_PIECES;
@@ -51,31 +52,41 @@ impl Swarm {
             return None;
         }
         let sessions = &self.sessions;
-        let connected = |node: &NodeId| sessions.values().any(|session| session.node == *node);
+        let connected = |node: &NodeId| {
+            *node == self.own_node || sessions.values().any(|session| session.peer.node == *node)
+        };
         self.neighbours.due(now, connected)
     }
 
-    /// Whether a session with `node`, which has said hello, may begin on `conn`; else why not.
+    /// Whether a session with `node`, which has said hello from `host`, may begin on `conn`; else why not.
     ///
     /// # Errors
     /// The reason, for the peer's user to read.
-    pub fn admits(&self, conn: ConnId, node: &NodeId) -> Result<(), &'static str> {
+    pub fn admits(&self, conn: ConnId, node: &NodeId, host: IpAddr) -> Result<(), &'static str> {
         if *node == self.own_node {
             return Err("this is myself, or another node with my id");
         }
-        if self.neighbours.is_banned(node) {
+        if self.neighbours.is_banned(node, host) {
             return Err("this node is banned here: it sent wrong data");
         }
-        let other = self.sessions.iter().find(|(_, session)| session.node == *node);
-        if let Some((standing, _)) = other
-            && !self.replaces(conn, standing, node)
-        {
-            return Err("a session with this node stands already");
+        let other = self.sessions.iter().find(|(_, session)| session.peer.node == *node);
+        if let Some((standing, session)) = other {
+            // Anybody can claim an id. Whom we dialled we have chosen.
+            let stranger = conn.is_accepted() && session.remote.ip() != host;
+            if stranger || !self.replaces(conn, standing, node) {
+                return Err("a session with this node stands already");
+            }
         }
         if other.is_none() && self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX {
             return Err("too many peers");
         }
         Ok(())
+    }
+
+    /// `node` has said hello on `conn` and was not admitted. If it was dialled, it is known now who is there, and that nothing is
+    /// to be had there as long as that is so.
+    pub fn refused(&mut self, conn: ConnId, node: &NodeId) {
+        self.neighbours.named(conn, node);
     }
 
     /// Of two connections with one node, the one to keep. When both have dialled at the same time both ends must
@@ -98,8 +109,9 @@ impl Swarm {
         let wanted = self.config.peers_wanted as usize;
         let withholding = self.sessions.values().filter(|session| session.withholds(now)).count();
         let lags = self.behind >= 2 * BEHIND_PIECES;
-        let for_lag = self.extra.saturating_sub(withholding) + if lags { EXTRA_STEP } else { 0 };
-        self.extra = (for_lag + withholding).min(wanted);
+        self.extra_for_lag += if lags { EXTRA_STEP } else { 0 };
+        self.extra_for_lag = self.extra_for_lag.min(wanted);
+        self.extra = (self.extra_for_lag + withholding).min(wanted);
         let few = if lags || withholding > 0 { wanted + self.extra } else { wanted.div_ceil(2) };
         if self.sessions.len() >= few {
             return;

@@ -122,9 +122,13 @@ impl Swarm {
 
     /// `piece` is not coming after all: those who wait for it are told.
     pub(super) fn withdraw(&mut self, piece: u32, now: Time) {
-        if !self.assembly.is_announced(piece) {
-            return;
+        if self.assembly.is_announced(piece) {
+            self.refuse_waiting(piece, now);
         }
+    }
+
+    /// Nobody is sent anything of `piece`.
+    pub(super) fn refuse_waiting(&mut self, piece: u32, now: Time) {
         let conns = self.sessions.keys().to_vec();
         for conn in conns {
             while let Some(wish) =

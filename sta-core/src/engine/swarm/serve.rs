@@ -67,7 +67,7 @@ impl Swarm {
                 continue;
             }
             session.choking = choke;
-            let (torrent, peer) = (self.info_hash, session.node.clone());
+            let (torrent, peer) = (self.info_hash, session.peer.node.clone());
             if choke {
                 session.void_waiting();
                 self.event(Event::Choked { torrent, peer });

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::{News, Phase, Swarm};
 use crate::engine::assembly::Arrival;
+use crate::engine::identity::Identity;
 use crate::engine::interface::{ConnId, Output};
+use crate::engine::session::Session;
+use crate::model::bitfield::{PieceRange, collect_ranges};
 use crate::model::event::Event;
-use crate::model::ids::NodeId;
 use crate::model::layout::Block;
 use crate::model::status::StoreError;
 use crate::model::time::Time;
-use crate::wire::peer::PeerMessage;
+use crate::wire::peer::{PeerMessage, RejectReason};
 use crate::wire::tracker::TransferEvent;
 
 /// How long a full disk, or whatever else may pass, is given before it is tried again.
@@ -27,8 +29,8 @@ impl Swarm {
             return;
         }
         session.stalled = false;
-        let (torrent, peer) = (self.info_hash, session.node.clone());
-        let arrival = self.assembly.received(block, conn, &peer);
+        let (torrent, peer) = (self.info_hash, session.peer.node.clone());
+        let arrival = self.assembly.received(block, conn, &session.peer);
         self.down.add(block.len.into(), now);
         let useful = arrival != Arrival::Useless;
         self.event(Event::BlockReceived { torrent, peer, block, useful });
@@ -50,6 +52,25 @@ impl Swarm {
         self.fill(conn, now);
     }
 
+    /// The store cannot read a block that was to be sent as the answer to request `id`: its piece is not served any more.
+    pub fn unreadable(&mut self, conn: ConnId, id: u64, why: &StoreError, now: Time) {
+        let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
+        let Some(Block { piece, .. }) = unsent else { return };
+        self.send(conn, PeerMessage::Reject { id, why: RejectReason::Gone }, now);
+        if self.unreadable.insert(piece) {
+            let (torrent, why) = (self.info_hash, why.to_string());
+            self.event(Event::StoreFailed { torrent, why, retry: false });
+            self.refuse_waiting(piece, now);
+        }
+        self.serve(Some(conn), now);
+    }
+
+    /// The pieces that are here and can be read, as ranges.
+    pub(super) fn readable(&self) -> Vec<PieceRange> {
+        let readable = self.have.iter().filter(|piece| !self.unreadable.contains(piece));
+        if self.unreadable.is_empty() { self.have.ranges() } else { collect_ranges(readable) }
+    }
+
     /// The store could not write a block.
     pub fn not_written(&mut self, block: Block, why: StoreError, now: Time) {
         if self.assembly.contains(block.piece) {
@@ -69,7 +90,8 @@ impl Swarm {
                 let from = self.begin_anew(piece, now);
                 let torrent = self.info_hash;
                 self.wasted += u64::from(self.layout.piece_len(piece));
-                self.event(Event::PieceFailed { torrent, piece, from: from.clone() });
+                let names = from.iter().map(|peer| peer.node.clone()).collect();
+                self.event(Event::PieceFailed { torrent, piece, from: names });
                 self.blame(piece, &from, now);
                 self.fill_all(now);
             }
@@ -85,6 +107,7 @@ impl Swarm {
         if self.phase != Phase::Finishing {
             return;
         }
+        self.finish_asked = false;
         if let Err(failure) = result {
             self.store_failed(failure, now);
             return;
@@ -95,9 +118,7 @@ impl Swarm {
         let (up, down) = (self.up.total(), self.down.total());
         self.event(Event::TorrentComplete { torrent, down, up, wasted });
         self.tell_stats(Some(TransferEvent::Completed));
-        let complete = |(conn, session): (ConnId, &crate::engine::session::Session)| {
-            session.have.is_full().then_some(conn)
-        };
+        let complete = |(conn, session): (ConnId, &Session)| session.have.is_full().then_some(conn);
         let useless: Vec<_> = self.sessions.iter().filter_map(complete).collect();
         for conn in useless {
             self.close(conn, "both have everything", now);
@@ -108,16 +129,19 @@ impl Swarm {
     pub(super) fn finish_if_complete(&mut self) {
         if self.phase == Phase::Fetching && self.have.is_full() {
             self.phase = Phase::Finishing;
-            self.outputs.push_back(Output::Finish { torrent: self.info_hash });
+            self.ask_to_finish();
         }
+    }
+
+    fn ask_to_finish(&mut self) {
+        self.finish_asked = true;
+        self.outputs.push_back(Output::Finish { torrent: self.info_hash });
     }
 
     /// Tries again to make the content durable, after a failure that may have passed.
     pub(super) fn finish_if_due(&mut self, now: Time) {
-        let failed = self.failed.as_ref().is_some_and(|failure| failure.passing);
-        if self.phase == Phase::Finishing && failed && now >= self.paused_until {
-            self.paused_until = now + STORE_RETRY;
-            self.outputs.push_back(Output::Finish { torrent: self.info_hash });
+        if self.phase == Phase::Finishing && !self.finish_asked && now >= self.paused_until {
+            self.ask_to_finish();
         }
     }
 
@@ -126,9 +150,11 @@ impl Swarm {
         let wishers = self.assembly.wishers(piece);
         self.assembly.remove(piece);
         self.from_one_peer.remove(&piece);
+        self.unreadable.remove(&piece);
         self.have.insert(piece);
         self.behind = self.arrears();
-        self.failed = None;
+        // What failed for good is not mended by what was stored before.
+        self.failed.take_if(|failure| failure.passing);
         self.event(Event::PieceVerified { torrent, piece });
         let complete = self.have.is_full();
         for (conn, session) in self.sessions.iter_mut() {
@@ -144,7 +170,7 @@ impl Swarm {
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.
-    fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<NodeId> {
+    fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<Identity> {
         self.withdraw(piece, now);
         let keep = self.assembly.right(piece);
         let from = self.assembly.begin_anew(piece).into_vec();
@@ -155,17 +181,17 @@ impl Swarm {
 
     /// Who sent a wrong piece alone did it. Of several nobody knows which: each gets a strike, and the piece is
     /// fetched from one peer next time, so that the question does not arise again.
-    fn blame(&mut self, piece: u32, from: &[NodeId], now: Time) {
+    fn blame(&mut self, piece: u32, from: &[Identity], now: Time) {
         if let [culprit] = from {
             self.ban(culprit, "it sent a piece with a wrong hash", now);
             return;
         }
         self.from_one_peer.insert(piece);
-        for node in from {
-            let strikes = self.strikes.entry(node.clone()).or_default();
+        for peer in from {
+            let strikes = self.strikes.entry(peer.clone()).or_default();
             *strikes += 1;
             if *strikes >= STRIKES_MAX {
-                self.ban(node, "it had a part in several pieces with wrong hashes", now);
+                self.ban(peer, "it had a part in several pieces with wrong hashes", now);
             }
         }
     }

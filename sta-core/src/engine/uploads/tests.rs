@@ -117,7 +117,7 @@ fn a_peer_in_need_gets_the_slot_of_one_that_has_more_once_that_has_drained() {
 fn who_has_to_wait_holds_no_slot_and_goes_on_later() {
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 1), sessions(&[&[5], &[6]]));
     assert_eq!(in_turns(1, &mut uploads, &mut sessions), [(0, 5)]);
-    let waits = |session: &Session| session.node.as_str() != "peer-0";
+    let waits = |session: &Session| session.peer.node.as_str() != "peer-0";
     for _ in 0..2 {
         let service =
             uploads.next(&mut sessions, None, false, waits, &|_| true).expect("a wish waits");

@@ -1,6 +1,7 @@
 //! The one task that owns a node.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,13 +23,12 @@ use crate::model::event::{Event, Record};
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::time::Time;
+use crate::run::accept::accept;
 use crate::run::buffers::{Buffer, BufferPool};
 use crate::run::disk::{Disk, DiskDone};
 use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
 use crate::wire::peer::PeerMessage;
 
-/// How long a listener that cannot accept (no file descriptor left, say) is given before it is asked again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long goodbyes may take when a node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -130,7 +130,9 @@ impl Owner {
         listener: Box<dyn Listener>,
         mut received: mpsc::UnboundedReceiver<Inbox>,
     ) {
-        let accepting = self.tasks.spawn(accept(listener, self.inbox.clone()));
+        let inbox = self.inbox.clone();
+        let deliver = move |connection| ready(inbox.send(Inbox::Accepted(connection)).is_ok());
+        let accepting = self.tasks.spawn(accept(listener, deliver));
         // Set anew only when the deadline moves: most of what comes leaves it where it is.
         let mut alarm = pin!(sleep(Duration::ZERO));
         let mut set_for = None;
@@ -304,6 +306,7 @@ impl Owner {
                 self.body = None;
             }
             FromPeer::Sent => self.feed(Input::Sent { conn }),
+            FromPeer::Unreadable { id, why } => self.feed(Input::Unreadable { conn, id, why }),
             FromPeer::Closed(why) => {
                 self.conns.remove(&conn);
                 self.feed(Input::Closed { conn, why });
@@ -458,19 +461,5 @@ impl Owner {
         let link =
             tracker_link::start(number, transport, tracker.clone(), deliver, &mut self.tasks);
         self.links.insert(tracker, link);
-    }
-}
-
-/// Accepts connections until the owner has stopped.
-async fn accept(mut listener: Box<dyn Listener>, inbox: mpsc::UnboundedSender<Inbox>) {
-    loop {
-        match listener.accept().await {
-            Ok(connection) => {
-                if inbox.send(Inbox::Accepted(connection)).is_err() {
-                    return;
-                }
-            }
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-        }
     }
 }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{FrameDecoder, FrameError, PEER_LIMITS, PREAMBLE, TRACKER_LIMITS, encode};
+use super::{
+    FrameDecoder, FrameError, PEER_LIMITS, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode,
+};
 use crate::model::layout::Block;
 use crate::wire::peer::PeerMessage;
 
@@ -81,6 +83,18 @@ fn lengths_are_checked_before_anything_is_held() {
     decoder.space()[..bytes.len()].copy_from_slice(&bytes);
     decoder.filled(bytes.len());
     assert_eq!(decoder.next_message::<PeerMessage>(), Err(FrameError::BodyTooLong(1, 0)));
+}
+
+#[test]
+fn a_length_alone_makes_nobody_allocate() {
+    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut bytes = PREAMBLE.to_vec();
+    bytes.extend((TRACKER_LIMITS.header as u32).to_be_bytes());
+    bytes.extend([0; 4]);
+    decoder.space()[..bytes.len()].copy_from_slice(&bytes);
+    decoder.filled(bytes.len());
+    assert!(matches!(decoder.next_message::<PeerMessage>(), Ok(None)));
+    assert!(decoder.space().len() <= TRACKER_READ_BYTES);
 }
 
 #[test]

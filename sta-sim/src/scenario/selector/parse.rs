@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::{Expr, Selector, union};
+use super::{Expr, Selector};
 use crate::scenario::nearest::nearest;
 use crate::scenario::plan::HostIx;
 use crate::scenario::units::{self, Ppm};
@@ -252,19 +252,4 @@ impl<'a> Parser<'a> {
         let first = hosts.start;
         Ok(Expr::Hosts((first + from as usize..first + to as usize).collect()))
     }
-}
-
-/// Every host of the texts together, ascending.
-///
-/// # Errors
-/// If one is not a selector, or not fixed.
-pub fn parse_all(texts: &[String], roster: &Roster) -> Result<Vec<HostIx>, SelectorError> {
-    let mut all = Vec::new();
-    for text in texts {
-        let fixed = Selector::parse(text, roster)?.fixed().ok_or_else(|| SelectorError {
-            why: format!("{text:?} depends on the run; name groups or hosts"),
-        })?;
-        all = union(&all, &fixed);
-    }
-    Ok(all)
 }

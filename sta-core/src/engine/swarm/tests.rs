@@ -1,0 +1,270 @@
+//! A node among peers that follow a script: what it says to them, step by step.
+
+use std::time::Duration;
+
+use smallvec::smallvec;
+
+use crate::engine::interface::{ConnId, Input, Output, Torrent};
+use crate::engine::node::Node;
+use crate::model::address::Address;
+use crate::model::bitfield::{Bitfield, PieceRange};
+use crate::model::config::EngineConfig;
+use crate::model::event::Event;
+use crate::model::ids::InfoHash;
+use crate::model::layout::{Block, Layout};
+use crate::model::limits;
+use crate::model::rng::Seed;
+use crate::model::status::StoreError;
+use crate::model::time::Time;
+use crate::wire::peer::{PeerMessage, RejectReason, VERSION};
+
+const TORRENT: InfoHash = InfoHash([7; 20]);
+const PIECE: u32 = 16 << 10;
+
+/// A node with one torrent, whose pieces are blocks.
+struct Script {
+    node: Node,
+    now: Time,
+}
+
+impl Script {
+    /// It has the pieces whose digit is 1.
+    fn new(have: &str) -> Self {
+        let id = "me".parse().expect("a plain name");
+        let node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
+        let mut script = Self { node, now: Time::ZERO };
+        script.takes_part(TORRENT, have, &[]);
+        script
+    }
+
+    /// It takes part in `torrent`, and knows the hosts 192.0.2.`peers`.
+    fn takes_part(&mut self, torrent: InfoHash, have: &str, peers: &[u8]) -> Vec<Output> {
+        let layout = Layout::new(have.len() as u64 * u64::from(PIECE), PIECE);
+        let mut pieces = Bitfield::empty(have.len() as u32);
+        for (piece, _) in (0..).zip(have.bytes()).filter(|(_, digit)| *digit == b'1') {
+            pieces.insert(piece);
+        }
+        let address = |&host: &u8| Address { host: format!("192.0.2.{host}"), port: 6881 };
+        self.tell(Input::Add(Torrent {
+            info_hash: torrent,
+            layout: layout.expect("in bounds"),
+            have: pieces,
+            trackers: Vec::new(),
+            peers: peers.iter().map(address).collect(),
+            fetch: true,
+        }))
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        self.node.handle(input, self.now);
+        std::iter::from_fn(|| self.node.poll_output()).collect()
+    }
+
+    /// A peer called `name` connects from the host 192.0.2.`host`.
+    fn meet(&mut self, number: u32, name: &str, host: u8) -> (ConnId, Vec<Output>) {
+        let conn = ConnId::accepted(number);
+        self.tell(Input::Accepted { conn, remote: ([192, 0, 2, host], 5000).into() });
+        let node = name.parse().expect("a plain name");
+        let outputs = self.say(conn, PeerMessage::Hello { v: VERSION, node, torrent: TORRENT });
+        (conn, outputs)
+    }
+
+    fn say(&mut self, conn: ConnId, message: PeerMessage) -> Vec<Output> {
+        self.tell(Input::Message { conn, message })
+    }
+
+    fn has(&mut self, conn: ConnId, first: u32, last: u32) -> Vec<Output> {
+        self.say(conn, PeerMessage::Have { p: smallvec![PieceRange(first, last)] })
+    }
+
+    /// The piece of the request `id`, its only block, comes and is checked.
+    fn sends(&mut self, conn: ConnId, id: u64, block: Block) -> Vec<Output> {
+        let mut outputs = self.tell(Input::Block { conn, id, block });
+        if outputs.iter().any(|output| matches!(output, Output::Check { .. })) {
+            outputs.extend(self.checks(block.piece));
+        }
+        outputs
+    }
+
+    fn checks(&mut self, piece: u32) -> Vec<Output> {
+        self.tell(Input::Checked { torrent: TORRENT, piece, result: Ok(true) })
+    }
+}
+
+/// The requests to `conn`.
+fn gets(outputs: &[Output], conn: ConnId) -> Vec<(u64, Block)> {
+    let get = |output: &Output| match output {
+        Output::Send { conn: to, message: PeerMessage::Get { id, block } } if *to == conn => {
+            Some((*id, (*block).into()))
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(get).collect()
+}
+
+/// The pieces that `conn` is told of.
+fn told(outputs: &[Output], conn: ConnId) -> Vec<PieceRange> {
+    let have = |output: &Output| match output {
+        Output::Send { conn: to, message: PeerMessage::Have { p } } if *to == conn => {
+            Some(p.clone())
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(have).flatten().collect()
+}
+
+fn dials(outputs: &[Output]) -> Vec<ConnId> {
+    let dial = |output: &Output| match output {
+        Output::Dial { conn, .. } => Some(*conn),
+        _ => None,
+    };
+    outputs.iter().filter_map(dial).collect()
+}
+
+fn closed(outputs: &[Output]) -> Vec<ConnId> {
+    let close = |output: &Output| match output {
+        Output::Close { conn, .. } => Some(*conn),
+        _ => None,
+    };
+    outputs.iter().filter_map(close).collect()
+}
+
+#[test]
+fn who_becomes_a_source_is_told_what_it_was_not() {
+    let mut me = Script::new("000");
+    let (becoming, _) = me.meet(1, "becoming", 1);
+    let (other, _) = me.meet(2, "other", 2);
+    me.has(becoming, 0, 0);
+    me.has(other, 0, 0);
+    let asked = me.say(other, PeerMessage::Unchoke);
+    let &[(id, block)] = gets(&asked, other).as_slice() else { panic!("{asked:?}") };
+    let outputs = me.sends(other, id, block);
+    assert_eq!(told(&outputs, becoming), [], "it has that piece, and lacks others");
+    let outputs = me.has(becoming, 1, 2);
+    assert_eq!(told(&outputs, becoming), [PieceRange::one(0)], "sources go by what they know");
+}
+
+#[test]
+fn who_leaves_a_torrent_asks_and_dials_nobody_any_more() {
+    let mut me = Script::new("0000");
+    let (one, _) = me.meet(1, "one", 1);
+    let (two, _) = me.meet(2, "two", 2);
+    for conn in [one, two] {
+        me.has(conn, 0, 3);
+        me.say(conn, PeerMessage::Unchoke);
+    }
+    let mut outputs = me.tell(Input::Remove(TORRENT));
+    me.now = Time::ZERO + Duration::from_secs(60);
+    outputs.extend(me.tell(Input::Tick));
+    assert_eq!(closed(&outputs), [one, two]);
+    let busy = |output: &&Output| {
+        let get = matches!(output, Output::Send { message: PeerMessage::Get { .. }, .. });
+        get || matches!(output, Output::Dial { .. } | Output::Event(Event::BlockAsked { .. }))
+    };
+    assert_eq!(outputs.iter().filter(busy).count(), 0, "{outputs:?}");
+}
+
+#[test]
+fn a_dial_for_a_torrent_that_was_left_is_given_up() {
+    let mut me = Script::new("0000");
+    let other = InfoHash([8; 20]);
+    let dials = dials(&me.takes_part(other, "0", &[9]));
+    assert_eq!(dials.len(), 1);
+    assert_eq!(closed(&me.tell(Input::Remove(other))), dials);
+}
+
+#[test]
+fn who_dials_itself_does_so_once() {
+    let mut me = Script::new("0000");
+    let torrent = InfoHash([8; 20]);
+    let &[conn] = dials(&me.takes_part(torrent, "0", &[9])).as_slice() else { panic!("one dial") };
+    me.tell(Input::Dialled { conn, remote: ([192, 0, 2, 9], 6881).into() });
+    let node = "me".parse().expect("a plain name");
+    let refused = me.say(conn, PeerMessage::Hello { v: VERSION, node, torrent });
+    assert_eq!(closed(&refused), [conn]);
+    for second in 1..60 {
+        me.now = Time::ZERO + Duration::from_secs(second);
+        assert_eq!(dials(&me.tell(Input::Tick)), []);
+    }
+}
+
+#[test]
+fn a_name_that_is_connected_cannot_be_taken_from_another_host() {
+    let mut me = Script::new("1111");
+    let (alice, _) = me.meet(1, "alice", 1);
+    let (thief, outputs) = me.meet(2, "alice", 2);
+    assert_eq!(closed(&outputs), [thief]);
+    let (_, outputs) = me.meet(3, "alice", 1);
+    assert_eq!(closed(&outputs), [alice], "she has lost the first connection");
+}
+
+#[test]
+fn who_is_banned_under_a_name_bans_nobody_of_that_name_elsewhere() {
+    let mut me = Script::new("0");
+    let (thief, _) = me.meet(1, "alice", 2);
+    me.has(thief, 0, 0);
+    let asked = me.say(thief, PeerMessage::Unchoke);
+    let &[(id, block)] = gets(&asked, thief).as_slice() else { panic!("{asked:?}") };
+    me.tell(Input::Block { conn: thief, id, block });
+    let wrong = me.tell(Input::Checked { torrent: TORRENT, piece: 0, result: Ok(false) });
+    assert_eq!(closed(&wrong), [thief]);
+    assert_eq!(closed(&me.meet(2, "alice", 2).1), [ConnId::accepted(2)]);
+    assert_eq!(closed(&me.meet(3, "alice", 1).1), []);
+}
+
+#[test]
+fn a_store_that_failed_for_good_is_not_mended_by_what_was_stored_before() {
+    let mut me = Script::new("0000");
+    let (peer, _) = me.meet(1, "peer", 1);
+    me.has(peer, 0, 3);
+    let asked = gets(&me.say(peer, PeerMessage::Unchoke), peer);
+    for &(id, block) in &asked[..2] {
+        me.tell(Input::Block { conn: peer, id, block });
+    }
+    let why = StoreError { path: "data".into(), reason: "gone".into(), passing: false };
+    me.tell(Input::NotWritten { torrent: TORRENT, block: asked[0].1, why: why.clone() });
+    me.checks(asked[1].1.piece);
+    let status = me.node.status(me.now);
+    assert_eq!(status.torrents[0].failed.as_ref(), Some(&why));
+}
+
+#[test]
+fn dials_under_way_leave_room_for_who_connects() {
+    let mut me = Script::new("0000");
+    let torrents = (100..130).map(|n| InfoHash([n; 20]));
+    let under_way = torrents.map(|torrent| {
+        let peers: Vec<u8> = (1..=10).collect();
+        dials(&me.takes_part(torrent, "0", &peers)).len()
+    });
+    assert!(under_way.sum::<usize>() > limits::HANDSHAKES_PENDING_MAX);
+    let (_, outputs) = me.meet(1, "guest", 251);
+    assert_eq!(closed(&outputs), []);
+}
+
+#[test]
+fn a_piece_that_cannot_be_read_is_not_offered_any_more() {
+    let mut me = Script::new("111");
+    let (peer, _) = me.meet(1, "peer", 1);
+    let block = Block { piece: 1, offset: 0, len: PIECE };
+    let sent = me.say(peer, PeerMessage::Get { id: 7, block: block.into() });
+    assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { id: 7, .. })));
+    let why = StoreError { path: "data".into(), reason: "gone".into(), passing: false };
+    let outputs = me.tell(Input::Unreadable { conn: peer, id: 7, why });
+    let said = |output: &Output| matches!(output, Output::Event(Event::StoreFailed { .. }));
+    assert_eq!(outputs.iter().filter(|output| said(output)).count(), 1, "somebody is told");
+    let refused = |outputs: &[Output], refused: u64| {
+        outputs.iter().any(|output| {
+            let Output::Send { message: PeerMessage::Reject { id, why }, .. } = output else {
+                return false;
+            };
+            (*id, *why) == (refused, RejectReason::Gone)
+        })
+    };
+    assert!(refused(&outputs, 7), "{outputs:?}");
+    assert!(refused(&me.say(peer, PeerMessage::Get { id: 8, block: block.into() }), 8));
+    let (late, outputs) = me.meet(2, "late", 2);
+    assert_eq!(told(&outputs, late), [PieceRange::one(0), PieceRange::one(2)]);
+    let other = Block { piece: 2, ..block };
+    let sent = me.say(peer, PeerMessage::Get { id: 9, block: other.into() });
+    assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { id: 9, .. })));
+}

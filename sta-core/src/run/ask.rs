@@ -1,0 +1,107 @@
+//! Asks a tracker something, once, without taking part in anything.
+
+use std::io;
+
+use tokio::time::timeout;
+
+use super::frames::{ReadError, read_messages};
+use crate::io::transport::{Batch, Connection, Transport};
+use crate::model::address::Address;
+use crate::model::limits;
+use crate::model::text::printable;
+use crate::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode};
+use crate::wire::tracker::{FromTracker, ToTracker};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It cannot be reached.
+    #[error(
+        "cannot reach the tracker {tracker}: {source}; is it running, and is this its address?"
+    )]
+    Connect {
+        /// Which tracker.
+        tracker: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It has been reached, and does not answer as a tracker does.
+    #[error("the tracker {tracker} gives no answer: {source}")]
+    Lost {
+        /// Which tracker.
+        tracker: Address,
+        /// What was wrong.
+        source: ReadError,
+    },
+    /// It has said why not.
+    #[error("the tracker {tracker} refuses: {why}")]
+    Refused {
+        /// Which tracker.
+        tracker: Address,
+        /// The reason it gave.
+        why: String,
+    },
+}
+
+/// What a message of the tracker means to who asked.
+pub(super) enum Heard<T> {
+    /// There is more to come.
+    More,
+    /// This is to be asked next.
+    Next(ToTracker),
+    /// The answer is whole.
+    Whole(T),
+    /// There will be no answer of use.
+    Useless(String),
+}
+
+/// Asks `tracker` the `first` question; `hear` puts the answer together from its messages.
+///
+/// # Errors
+/// If the tracker cannot be reached, falls silent, speaks something else or refuses.
+pub(super) async fn ask<T>(
+    transport: &dyn Transport,
+    tracker: &Address,
+    first: &ToTracker,
+    hear: impl FnMut(FromTracker) -> Heard<T>,
+) -> Result<T, AskError> {
+    let dialed = timeout(limits::DIAL_TIMEOUT, transport.connect(tracker)).await;
+    let connection = dialed.map_err(io::Error::from).and_then(|dialed| dialed);
+    let mut connection =
+        connection.map_err(|source| AskError::Connect { tracker: tracker.clone(), source })?;
+    let answer = converse(&mut connection, first, hear).await;
+    let answer = answer.map_err(|source| AskError::Lost { tracker: tracker.clone(), source })?;
+    answer.map_err(|why| AskError::Refused { tracker: tracker.clone(), why: printable(&why) })
+}
+
+async fn converse<T>(
+    connection: &mut Connection,
+    first: &ToTracker,
+    mut hear: impl FnMut(FromTracker) -> Heard<T>,
+) -> Result<Result<T, String>, ReadError> {
+    let mut batch = Batch::default();
+    batch.heads.extend_from_slice(PREAMBLE);
+    encode(first, 0, &mut batch.heads);
+    connection.send.send(&mut batch).await?;
+    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    loop {
+        let read = read_messages(connection.recv.as_mut(), &mut decoder);
+        let messages = timeout(limits::TRACKER_ANSWER_TIMEOUT, read).await;
+        for message in messages.map_err(io::Error::from)?? {
+            let heard = match message {
+                FromTracker::Error { why } => Heard::Useless(why),
+                message => hear(message),
+            };
+            match heard {
+                Heard::More => {}
+                Heard::Next(question) => {
+                    batch.clear();
+                    encode(&question, 0, &mut batch.heads);
+                    connection.send.send(&mut batch).await?;
+                }
+                Heard::Whole(answer) => return Ok(Ok(answer)),
+                Heard::Useless(why) => return Ok(Err(why)),
+            }
+        }
+    }
+}
