@@ -241,6 +241,7 @@ fn plan(knob: &dyn Fn(&str) -> u64) -> Plan {
         cell: Vec::new(),
         deadline: Time::FAR_FUTURE,
         healed: Time::ZERO,
+        lasts: Time::ZERO,
         core_latency: Duration::ZERO,
         hosts,
         contents: vec![ContentPlan {

@@ -313,7 +313,7 @@ mod tests {
             against: vec![],
             began: Time::ZERO,
             ended: None,
-            lasts: true,
+            until: None,
             touched,
         };
         let log = vec![
@@ -348,7 +348,7 @@ mod tests {
             against: vec![],
             began: Time::ZERO,
             ended: None,
-            lasts: true,
+            until: None,
             touched: 0,
         };
         let both = vec![began(Origin::Event(0)), began(Origin::Fault(0))];

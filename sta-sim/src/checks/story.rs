@@ -200,6 +200,7 @@ pub(crate) fn plan(pieces: u32) -> Plan {
         cell: vec![],
         deadline: Time::from_nanos(60_000_000_000),
         healed: Time::from_nanos(10_000_000_000),
+        lasts: Time::ZERO,
         core_latency: Duration::from_millis(1),
         hosts,
         contents: vec![ContentPlan {

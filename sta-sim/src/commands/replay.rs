@@ -8,6 +8,7 @@ use crate::commands::deliver;
 use crate::commands::tell::note;
 use crate::execute::{Done, Job, exit_of};
 use crate::exit::Exit;
+use crate::scenario::capsule::is_edited;
 use crate::scenario::load::Scenario;
 use crate::scenario::plan::World;
 use crate::scenario::schema::{Capsule, WorldName};
@@ -25,19 +26,34 @@ pub fn main(args: &ReplayArgs) -> Exit {
 }
 
 fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
-    let job = job(Scenario::open(&args.capsule)?)?;
+    let mut job = job(Scenario::open(&args.capsule)?)?;
+    let own = job.world;
+    job.world = args.output.world.map_or(own, World::from);
     let done = job.execute_alone()?;
     let out =
         args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT).join("replays"));
     let delivered = deliver::write(&job, &done, &out)?;
     deliver::print(&done, &delivered, args.output.json)?;
+    let verdict = exit_of(done.outcome.verdict);
     if !done.outcome.repeats {
         note!("the tcp world runs in real time: this was a run of its own, with the same faults");
-        return Ok(exit_of(done.outcome.verdict));
+        return Ok(verdict);
+    }
+    if job.world != own {
+        note!(
+            "the capsule was written in the {own} world: this was a run of its own, with the same faults"
+        );
+        return Ok(verdict);
     }
     if came_to_the_same(&job, &done) {
         note!("the same as when the capsule was written: every event of every node and tracker");
-        return Ok(exit_of(done.outcome.verdict));
+        return Ok(verdict);
+    }
+    if is_edited(job.scenario.file()) {
+        note!(
+            "the capsule was edited: this was a run of its own, and not the same as when it was written"
+        );
+        return Ok(verdict);
     }
     let Capsule { version, failed, evidence, .. } = capsule(&job.scenario)?;
     note!("NOT the same as when the capsule was written, by {version}:");

@@ -238,7 +238,7 @@ impl World {
         let gone = |host: u32| self.driver.is_gone(host as usize);
         let done = self.cluster.incomplete().all(gone) && !self.driver.has_plans();
         self.decided = done.then_some(self.decided.unwrap_or(now));
-        self.decided.is_some_and(|since| next > since + self.linger)
+        self.decided.is_some_and(|since| next > (since + self.linger).max(self.plan.lasts))
     }
 
     /// Does what the driver wants done now.

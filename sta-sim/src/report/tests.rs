@@ -191,7 +191,7 @@ fn made(leeches: u32) -> Made {
         against: vec![],
         began: Time::from_nanos(began * 1_000_000),
         ended: Some(Time::from_nanos(ended * 1_000_000)),
-        lasts: true,
+        until: None,
         touched,
     };
     maker.finish(vec![fault("lights-out", 4, 6_000, 11_000), fault("too-late", 0, 27_000, 28_000)])

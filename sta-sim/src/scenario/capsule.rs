@@ -8,8 +8,8 @@
 use sta_core::model::time::Time;
 
 use super::dist::Dist;
-use super::driver::{Occurrence, Origin};
-use super::plan::{Behaviour, HostIx, Plan, Verb, World};
+use super::driver::{Occurrence, Origin, everybody_else};
+use super::plan::{Behaviour, HostIx, LeavePlan, Plan, Verb, World};
 use super::schema::{Capsule, Event, File, HostTable, VerbName, WorldName};
 use super::text;
 use super::units::{self, show_duration, show_rate};
@@ -24,6 +24,8 @@ pub struct Failure<'a> {
     pub evidence: &'a str,
     /// The hash of what the run's nodes and trackers said ([`crate::runlog::Hashes::said`]).
     pub log_hash: &'a str,
+    /// When the run ended.
+    pub end: Time,
 }
 
 /// The capsule of a run of `plan`, which came from `file` (its matrix resolved), and had `log`.
@@ -36,10 +38,13 @@ pub fn write(file: &File, plan: &Plan, log: &[Occurrence], failure: Failure<'_>)
     capsule.matrix.clear();
     capsule.cover.clear();
     capsule.fault.clear();
-    capsule.host = hosts(file, plan);
+    capsule.host = hosts(file, plan, log);
     for group in &mut capsule.group {
         if is_churner(group.behaviour.as_ref()) {
             group.behaviour = None;
+        }
+        if leaves_when_done(group.leave.as_ref()) {
+            group.leave = None;
         }
     }
     capsule.event = events(file, plan, log);
@@ -51,6 +56,8 @@ pub fn write(file: &File, plan: &Plan, log: &[Occurrence], failure: Failure<'_>)
             None => since,
         });
     }
+    capsule.capsule = None;
+    let file_hash = Some(file_hash(&capsule));
     capsule.capsule = Some(Capsule {
         version: format!("sta-sim {}", env!("CARGO_PKG_VERSION")),
         scenario: file.name.clone(),
@@ -59,12 +66,27 @@ pub fn write(file: &File, plan: &Plan, log: &[Occurrence], failure: Failure<'_>)
         failed: failure.check.to_owned(),
         evidence: failure.evidence.to_owned(),
         log_hash: failure.log_hash.to_owned(),
+        lasted: Some(show_duration(failure.end.as_nanos())),
+        file_hash,
     });
     let text = toml::to_string(&capsule).expect("a scenario is written as it was read");
     format!(
         "# Capsule: {} failed with seed {}. Replay it with: sta-sim replay THIS_FILE\n{text}",
         failure.check, plan.seed
     )
+}
+
+/// Whether a capsule's scenario is no longer what the run was that wrote it.
+#[must_use]
+pub fn is_edited(file: &File) -> bool {
+    let written = file.capsule.as_ref().and_then(|capsule| capsule.file_hash.as_ref());
+    written.is_some_and(|hash| *hash != file_hash(&File { capsule: None, ..file.clone() }))
+}
+
+/// A hash of what a scenario says; comments and spelling do not count.
+fn file_hash(file: &File) -> String {
+    let text = toml::to_string(file).expect("a scenario is written as it was read");
+    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 const fn world(world: World) -> WorldName {
@@ -80,9 +102,9 @@ fn is_churner(text: Option<&String>) -> bool {
 }
 
 /// Hosts of groups that draw, with what was drawn, and those that the file writes out itself.
-fn hosts(file: &File, plan: &Plan) -> Vec<HostTable> {
+fn hosts(file: &File, plan: &Plan, log: &[Occurrence]) -> Vec<HostTable> {
     let mut tables = Vec::new();
-    for host in &plan.hosts {
+    for (ix, host) in plan.hosts.iter().enumerate() {
         let Some(group) = file.group.iter().find(|group| group.name == host.group) else {
             continue;
         };
@@ -91,10 +113,12 @@ fn hosts(file: &File, plan: &Plan) -> Vec<HostTable> {
         let join_draws = joins.is_some_and(|join| join.wait.constant().is_none());
         let own = file.host.iter().find(|table| table.name == host.name);
         let latency_draws = draws(group.latency.as_ref(), units::duration);
-        if own.is_none() && !rate(&group.up) && !rate(&group.down) && !join_draws && !latency_draws
-        {
+        let leaves = matches!(host.leave, LeavePlan::AfterComplete(_));
+        let draws = rate(&group.up) || rate(&group.down) || join_draws || latency_draws;
+        if own.is_none() && !draws && !leaves {
             continue;
         }
+        let own_leave = own.and_then(|table| table.leave.clone());
         let own_behaviour = own.and_then(|table| table.behaviour.as_ref());
         let behaviour = own_behaviour.filter(|text| !is_churner(Some(text)));
         tables.push(HostTable {
@@ -103,10 +127,25 @@ fn hosts(file: &File, plan: &Plan) -> Vec<HostTable> {
             down: host.down.map(show_rate),
             latency: Some(show_duration(nanos(host.latency))),
             join: Some(show_duration(host.join.as_nanos())),
+            leave: if leaves { Some(left(log, ix)) } else { own_leave },
             behaviour: behaviour.cloned(),
         });
     }
     tables
+}
+
+fn leaves_when_done(text: Option<&String>) -> bool {
+    text.is_some_and(|text| matches!(text::leave(text), Ok(LeavePlan::AfterComplete(_))))
+}
+
+/// When `host`, which was to leave once it was done, did so. When it was done may hang upon what a condition has begun, in the same
+/// moment even; the moment it left does not.
+fn left(log: &[Occurrence], host: HostIx) -> String {
+    let own = |entry: &&Occurrence| {
+        entry.origin == Origin::Host && entry.verb == Verb::Leave && entry.on == [host]
+    };
+    let left = log.iter().find(own);
+    left.map_or("stay".to_owned(), |e| format!("at {}", show_duration(e.began.as_nanos())))
 }
 
 fn draws(text: Option<&String>, quantity: text::Quantity) -> bool {
@@ -122,9 +161,7 @@ fn nanos(duration: std::time::Duration) -> u64 {
 fn events(file: &File, plan: &Plan, log: &[Occurrence]) -> Vec<Event> {
     let mut events: Vec<Event> =
         (0..log.len()).filter_map(|ix| event(file, plan, log, ix)).collect();
-    let began = |ix: usize| {
-        log.iter().any(|entry| entry.origin == Origin::Event(ix) && !entry.on.is_empty())
-    };
+    let began = |ix: usize| log.iter().any(|entry| entry.origin == Origin::Event(ix));
     for (ix, planned) in plan.timeline.iter().enumerate() {
         if !began(ix)
             && let Some(own) = file.event.get(ix)
@@ -146,17 +183,15 @@ fn event(file: &File, plan: &Plan, log: &[Occurrence], ix: usize) -> Option<Even
         Origin::Host | Origin::Healed => return None,
     };
     if entry.on.is_empty() {
-        return None;
+        return upon_nobody(file, entry);
     }
-    let everybody_else: Vec<HostIx> =
-        (0..plan.hosts.len()).filter(|host| entry.on.binary_search(host).is_err()).collect();
     let usual =
-        entry.against.is_empty() || entry.against == everybody_else || everybody_else.is_empty();
+        entry.against.is_empty() || entry.against == everybody_else(plan.hosts.len(), &entry.on);
     let end = match entry.origin {
-        // A churner that is away comes back: one event in a capsule.
-        Origin::Churn if entry.verb == Verb::Join => return None,
-        Origin::Churn => comes_back(&log[ix..]),
-        _ => entry.lasts.then(|| entry.ended.unwrap_or(plan.deadline)),
+        // A churner that is away when the faults are over comes back then, as what lasts does: an event could not be so late.
+        Origin::Churn if entry.verb == Verb::Join && entry.began >= plan.healed => return None,
+        Origin::Churn => comes_back(&log[ix..]).filter(|back| *back >= plan.healed),
+        _ => entry.until,
     };
     let lasts = end.map(|end| show_duration(nanos(end.since(entry.began)).max(1)));
     Some(Event {
@@ -171,13 +206,28 @@ fn event(file: &File, plan: &Plan, log: &[Occurrence], ix: usize) -> Option<Even
     })
 }
 
+/// An event that found nobody, as it was written: at its moment it finds nobody again.
+fn upon_nobody(file: &File, entry: &Occurrence) -> Option<Event> {
+    let Origin::Event(ix) = entry.origin else { return None };
+    let written = file.event.get(ix)?.clone();
+    Some(Event {
+        id: Some(entry.id.clone()),
+        at: Some(show_duration(entry.began.as_nanos())),
+        lasts: entry.until.map(|until| show_duration(nanos(until.since(entry.began)).max(1))),
+        when: None,
+        every: None,
+        times: None,
+        ..written
+    })
+}
+
 /// When the churner that `log` begins with is back.
 fn comes_back(log: &[Occurrence]) -> Option<Time> {
-    let gone = log.first()?;
-    let back = |entry: &&Occurrence| {
-        entry.origin == Origin::Churn && entry.verb == Verb::Join && entry.on == gone.on
-    };
-    log.iter().find(back).map(|entry| entry.began)
+    let (gone, later) = log.split_first()?;
+    let of_host = |entry: &&Occurrence| gone.on.iter().any(|host| entry.on.contains(host));
+    let moves = |entry: &&Occurrence| matches!(entry.verb, Verb::Join | Verb::Leave);
+    let next = later.iter().filter(of_host).find(moves)?;
+    (next.origin == Origin::Churn && next.verb == Verb::Join).then_some(next.began)
 }
 
 /// The verb as a file has it. Both sides are spelt alike.

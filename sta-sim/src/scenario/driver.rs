@@ -23,10 +23,10 @@ use super::network::{Network, OccurrenceIx};
 use super::plan::{Behaviour, ContentIx, HostIx, LeavePlan, Plan, Start, Verb};
 use super::view::View;
 use agenda::{Agenda, Task};
-use host::HostState;
+use host::{HostState, Process};
 use sight::Sight;
 
-pub(super) use begin::{is_over_at_once, network_kind};
+pub(super) use begin::{everybody_else, is_over_at_once, network_kind};
 
 mod agenda;
 mod begin;
@@ -132,8 +132,8 @@ pub struct Occurrence {
     pub began: Time,
     /// When it was undone, if it was.
     pub ended: Option<Time>,
-    /// Whether it is undone by itself.
-    pub lasts: bool,
+    /// When it is undone by itself, if nothing undoes it before.
+    pub until: Option<Time>,
     /// What it touched: processes stopped, links cut, messages delayed, streams broken. 0 has proved nothing.
     pub touched: u64,
 }
@@ -261,10 +261,15 @@ impl Driver {
         let state = &self.hosts[host];
         let starts =
             |&event: &usize| matches!(self.plan.timeline[event].verb, Verb::Restart | Verb::Join);
+        // At the end of the faults' phase churners that are away come back.
+        let stays = || (0..self.log.len()).any(|ix| self.churner_away_by(ix) == Some(host));
         let comes_back = |task: &Task| match task {
-            Task::Join(other) | Task::Churn(other) => *other == host,
-            Task::End(cause) => self.log[*cause].on.contains(&host),
+            Task::Join(other) => *other == host,
+            // A churner that something else has stopped waits for that to be undone.
+            Task::Churn(other) => *other == host && state.process == Process::Away,
+            Task::End(cause) => self.is_under_way(*cause) && self.log[*cause].on.contains(&host),
             Task::Begin(event) => starts(event),
+            Task::Healed => stays(),
             _ => false,
         };
         !state.runs() && !self.waiting.iter().any(starts) && !self.agenda.any(comes_back)
@@ -274,10 +279,17 @@ impl Driver {
     /// faults, churn and healing are not waited for.
     #[must_use]
     pub fn has_plans(&self) -> bool {
-        let awaited = |task: &Task| {
-            matches!(task, Task::Join(_) | Task::Leave(_) | Task::Begin(_) | Task::End(_))
+        let awaited = |task: &Task| match task {
+            Task::Join(_) | Task::Leave(_) | Task::Begin(_) => true,
+            Task::End(cause) => self.is_under_way(*cause),
+            Task::Toggle(_) | Task::Fault(_) | Task::Churn(_) | Task::Healed => false,
         };
         !self.waiting.is_empty() || self.agenda.any(awaited)
+    }
+
+    /// Whether nothing has undone `cause` yet.
+    fn is_under_way(&self, cause: OccurrenceIx) -> bool {
+        self.log[cause].ended.is_none()
     }
 
     /// Everything that was done so far, in order: the resolved timeline.
@@ -361,6 +373,7 @@ impl Driver {
         let nth = self.events[ix].begun;
         if let Some((interval, times)) = event.every
             && nth < times
+            && !self.is_past(at + interval)
         {
             self.agenda.put(at + interval, Task::Begin(ix));
         }

@@ -4,6 +4,7 @@
 //! here, from a stream of its own name; what is drawn later is the [`super::driver::Driver`]'s business. A world adds
 //! nothing of its own.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,6 +38,16 @@ pub enum World {
     Tcp,
 }
 
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Turmoil => "turmoil",
+            Self::Flow => "flow",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -54,6 +65,8 @@ pub struct Plan {
     pub deadline: Time,
     /// Until here faults happen; from here on the network is whole again. Never after `deadline`.
     pub healed: Time,
+    /// The run goes on so long at least, unless the deadline is before: as long as the one that its capsule was written by.
+    pub lasts: Time,
     /// One-way delay between the edges of the network, beside the hosts' own.
     pub core_latency: Duration,
     /// Who takes part, trackers first, groups in the order of the file.

@@ -96,6 +96,9 @@ impl Resolver<'_> {
             &Place::top("network").key("latency"),
             "0s",
         );
+        let lasted = self.file.capsule.as_ref().and_then(|capsule| capsule.lasted.as_ref());
+        let place = Place::top("capsule").key("lasted");
+        let lasted = lasted.map_or(0, |text| self.duration(text, &place));
         let mut hosts = self.hosts();
         let mut contents = self.contents(&mut hosts);
         let timeline = self.timeline();
@@ -113,6 +116,7 @@ impl Resolver<'_> {
             cell: run.cell.clone(),
             deadline: self.deadline,
             healed: self.healed,
+            lasts: Time::from_nanos(lasted),
             core_latency: Duration::from_nanos(latency),
             hosts,
             contents,

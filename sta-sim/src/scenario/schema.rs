@@ -214,6 +214,10 @@ pub struct HostTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration", "usual" = "as its group"))]
     pub join: Option<String>,
+    /// When it goes in order: as for groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "leave", "usual" = "as its group"))]
+    pub leave: Option<String>,
     /// How it behaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "behaviour", "usual" = "as its group"))]
@@ -571,6 +575,13 @@ pub struct Capsule {
     pub evidence: String,
     /// The hash of the event log, to tell whether a replay was the same.
     pub log_hash: String,
+    /// How long the run was. A replay goes on so long at least: what a run waits for may come to nothing, and leave no trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "duration"))]
+    pub lasted: Option<String>,
+    /// The hash of the rest of the file, to tell whether it was edited: then no replay is the same, and none is said to differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_hash: Option<String>,
 }
 
 const fn one() -> u32 {

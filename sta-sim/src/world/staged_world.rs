@@ -216,6 +216,11 @@ impl<S: Stage> StagedWorld<S> {
         if self.stage.runs(host) {
             self.stage.crash(host)?;
         }
+        self.begin(host)
+    }
+
+    fn begin(&mut self, host: HostIx) -> Result<(), StageError> {
+        self.shared.watcher.seen().starts(host);
         self.stage.start(host)
     }
 
@@ -248,7 +253,7 @@ impl<S: Stage> StagedWorld<S> {
                 self.kill(host, now, S::crash)?;
             }
             if again {
-                self.stage.start(host)?;
+                self.begin(host)?;
             }
         }
         Ok(())
@@ -315,7 +320,8 @@ impl<S: Stage> StagedWorld<S> {
     fn is_decided(&mut self, now: Time) -> bool {
         let done = self.all_done() && !self.driver.has_plans() && self.stopping.is_empty();
         self.decided = done.then_some(self.decided.unwrap_or(now));
-        self.decided.is_some_and(|since| now >= since + self.linger)
+        let lasts = self.shared.plan.lasts;
+        self.decided.is_some_and(|since| now >= (since + self.linger).max(lasts))
     }
 
     fn all_done(&self) -> bool {

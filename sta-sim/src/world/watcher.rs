@@ -85,6 +85,11 @@ impl Seen {
         self.add_up(host);
     }
 
+    /// The process of `host` starts: it has not said anything yet.
+    pub fn starts(&mut self, host: HostIx) {
+        self.finished[host].clear();
+    }
+
     /// Whether `host` has said that everything it takes part in is complete, and it still is.
     #[must_use]
     pub fn is_finished(&self, host: HostIx) -> bool {

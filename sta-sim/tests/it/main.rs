@@ -1,5 +1,6 @@
 //! Integration tests of the simulator, one binary.
 
+mod capsules;
 mod determinism;
 mod failures;
 mod flow_validation;

@@ -1,4 +1,5 @@
-//! What will be done when. Of things at the same moment, the one written first comes first.
+//! What will be done when. At one moment what ends comes first, then what begins, and hosts leave last; of the same kind the one
+//! written first. So a capsule, in which all of it is known from the start, does it in the order in which chance did.
 
 use std::collections::BTreeMap;
 
@@ -31,26 +32,31 @@ pub(super) enum Task {
 /// Tasks by time.
 #[derive(Default)]
 pub(super) struct Agenda {
-    tasks: BTreeMap<(Time, u64), Task>,
+    tasks: BTreeMap<(Time, u8, u64), Task>,
     written: u64,
 }
 
 impl Agenda {
     pub(super) fn put(&mut self, at: Time, task: Task) {
-        self.tasks.insert((at, self.written), task);
+        let rank = match task {
+            Task::End(_) | Task::Toggle(_) | Task::Healed => 0,
+            Task::Join(_) | Task::Begin(_) | Task::Fault(_) | Task::Churn(_) => 1,
+            Task::Leave(_) => 2,
+        };
+        self.tasks.insert((at, rank, self.written), task);
         self.written += 1;
     }
 
     /// The first task not after `now`, and when it was due.
     pub(super) fn take_due(&mut self, now: Time) -> Option<(Time, Task)> {
         let entry = self.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let ((at, _), task) = entry.remove_entry();
+        let ((at, ..), task) = entry.remove_entry();
         Some((at, task))
     }
 
     /// When the first task is due.
     pub(super) fn next(&self) -> Option<Time> {
-        self.tasks.first_key_value().map(|((at, _), _)| *at)
+        self.tasks.first_key_value().map(|((at, ..), _)| *at)
     }
 
     pub(super) fn any(&self, wanted: impl Fn(&Task) -> bool) -> bool {

@@ -29,7 +29,8 @@ impl Driver {
     /// Does it, and writes it in the log.
     pub(super) fn begin(&mut self, at: Time, what: What, view: &dyn View) {
         let cause = self.log.len();
-        let against = what.against.unwrap_or_else(|| self.everybody_else(&what.on));
+        let hosts = self.hosts.len();
+        let against = what.against.unwrap_or_else(|| everybody_else(hosts, &what.on));
         let kind = network_kind(&what.verb);
         let has_two_sides = matches!(what.verb, Verb::Reset)
             || kind.is_some_and(|kind| !matches!(kind, Kind::Slow(_)));
@@ -44,10 +45,12 @@ impl Driver {
             against: if has_two_sides { against.clone() } else { Vec::new() },
             began: at,
             ended: None,
-            lasts: lasts.is_some(),
+            until: lasts,
             touched: 0,
         });
-        if let Some(kind) = kind {
+        if what.on.is_empty() {
+            // It comes upon nobody.
+        } else if let Some(kind) = kind {
             self.begin_network(at, cause, kind, &against);
         } else {
             self.begin_other(at, cause, &against, view);
@@ -57,13 +60,6 @@ impl Driver {
             None if is_over_at_once(&what.verb) => self.mark_ended(at, cause),
             None => {}
         }
-    }
-
-    /// All hosts that are not in `on`; `on` itself where that is nobody.
-    fn everybody_else(&self, on: &[HostIx]) -> Vec<HostIx> {
-        let others: Vec<HostIx> =
-            (0..self.hosts.len()).filter(|host| on.binary_search(host).is_err()).collect();
-        if others.is_empty() { on.to_vec() } else { others }
     }
 
     fn begin_network(&mut self, at: Time, cause: OccurrenceIx, kind: Kind, against: &[HostIx]) {
@@ -232,6 +228,12 @@ impl Driver {
             self.act(cause, host, Do::Engine(engine));
         }
     }
+}
+
+/// All of so many hosts that are not in `on`, ascending; `on` itself where that is nobody.
+pub(in crate::scenario) fn everybody_else(hosts: usize, on: &[HostIx]) -> Vec<HostIx> {
+    let others: Vec<HostIx> = (0..hosts).filter(|host| on.binary_search(host).is_err()).collect();
+    if others.is_empty() { on.to_vec() } else { others }
 }
 
 /// The network fault that a verb is, if it is one that lasts.

@@ -5,7 +5,7 @@ use sta_core::model::time::Time;
 use super::agenda::Task;
 use super::begin::{What, network_kind};
 use super::host::Process;
-use super::{Action, Do, Driver, Origin};
+use super::{Action, Do, Driver, Occurrence, Origin};
 use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::{Behaviour, HostIx, Verb};
 use crate::scenario::view::View;
@@ -90,8 +90,12 @@ impl Driver {
     pub(super) fn heal_everything(&mut self, at: Time, view: &dyn View) {
         self.waiting.clear();
         for cause in 0..self.log.len() {
+            if let Some(host) = self.churner_away_by(cause) {
+                self.by_itself(at, "stay", Origin::Churn, (Verb::Join, host), view);
+                continue;
+            }
             let entry = &self.log[cause];
-            let undone = entry.lasts
+            let undone = entry.until.is_some()
                 || matches!(entry.origin, Origin::Fault(_))
                 || network_kind(&entry.verb).is_some()
                 || matches!(entry.verb, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause);
@@ -99,18 +103,20 @@ impl Driver {
                 self.end(at, cause);
             }
         }
-        let plan = std::sync::Arc::clone(&self.plan);
-        for (host, own) in plan.hosts.iter().enumerate() {
-            let churns = matches!(own.behaviour, Behaviour::Churner { .. });
-            if churns && own.join <= at && self.hosts[host].process == Process::Away {
-                self.by_itself(at, "stay", Origin::Churn, (Verb::Join, host), view);
-            }
-        }
         let id = "healed".to_owned();
         let on = (0..self.hosts.len()).collect();
         let what =
             What { id, origin: Origin::Healed, verb: Verb::Heal, on, against: None, until: None };
         self.begin(at, what, view);
+    }
+
+    /// The churner that went as `cause`, by itself, and is away since.
+    pub(super) fn churner_away_by(&self, cause: OccurrenceIx) -> Option<HostIx> {
+        let (first, later) = self.log[cause..].split_first()?;
+        let host = *first.on.first()?;
+        let leaves = |entry: &Occurrence| entry.verb == Verb::Leave && entry.on.contains(&host);
+        let stays = leaves(first) && first.origin == Origin::Churn && !later.iter().any(leaves);
+        (stays && self.hosts[host].process == Process::Away).then_some(host)
     }
 
     /// Whether the faults' phase is over at `at`.

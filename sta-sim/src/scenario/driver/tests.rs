@@ -345,7 +345,12 @@ fn a_capsule_does_the_same_without_its_chances() {
         let text = text(leech, timeline);
         let mut drawn = Story::start(&text, seed);
         drawn.until(60_000);
-        let failure = Failure { check: "recovery", evidence: "leech[0] at 20s", log_hash: "00" };
+        let failure = Failure {
+            check: "recovery",
+            evidence: "leech[0] at 20s",
+            log_hash: "00",
+            end: Time::ZERO,
+        };
         let file = crate::scenario::tests::read(&text).file_of(0).expect("no matrix");
         let capsule = capsule::write(&file, &drawn.plan, drawn.driver.log(), failure);
         let mut fixed = Story::start(&capsule, seed);

@@ -1,5 +1,6 @@
 //! Groups and hosts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sta_core::model::config::EngineConfig;
@@ -105,7 +106,8 @@ impl Resolver<'_> {
         let join = text::join(group.join.as_deref().unwrap_or("0s"));
         let join = self.check(join, &place.key("join"));
         let join = join.unwrap_or(Join { first: 0, wait: Dist::ZERO });
-        let leave = self.leave(group, role, &place.key("leave"));
+        let leave = self.leave(group.leave.as_ref(), role, &place.key("leave"));
+        let leave = leave.unwrap_or(LeavePlan::Stay);
         let disk = self.disk(group.disk.as_ref(), &place.key("disk"));
         let behaviour = self.behaviour(group.behaviour.as_ref(), &place.key("behaviour"));
         let engine =
@@ -141,13 +143,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn leave(&mut self, group: &Group, role: RoleName, place: &Place) -> LeavePlan {
-        let Some(text) = &group.leave else { return LeavePlan::Stay };
-        let leave = self.check(text::leave(text), place).unwrap_or(LeavePlan::Stay);
+    fn leave(&mut self, text: Option<&String>, role: RoleName, place: &Place) -> Option<LeavePlan> {
+        let leave = self.check(text::leave(text?), place)?;
         if role != RoleName::Leech && matches!(leave, LeavePlan::AfterComplete(_)) {
             self.wrong(place, "a tracker or a seed never becomes complete; write \"at 30s\"");
         }
-        leave
+        Some(leave)
     }
 
     fn disk(&mut self, disk: Option<&Disk>, place: &Place) -> DiskPlan {
@@ -198,6 +199,7 @@ impl Resolver<'_> {
     /// `[[host]]`: what differs from the group.
     fn single_hosts(&mut self, hosts: &mut [HostPlan]) {
         let file = self.file;
+        let mut seen = BTreeSet::new();
         for (ix, table) in file.host.iter().enumerate() {
             let place = Place::top("host").index(ix);
             let Some(selector) = self.selector(&table.name, &place.key("name")) else { continue };
@@ -213,6 +215,12 @@ impl Resolver<'_> {
                 );
                 continue;
             };
+            if !seen.insert(host) {
+                self.wrong(
+                    &place.key("name"),
+                    format!("there are two tables of {}; put their keys into one", table.name),
+                );
+            }
             if let Some(up) = self.rate(table.up.as_ref(), &place.key("up")) {
                 hosts[host].up = Some(up);
             }
@@ -225,6 +233,11 @@ impl Resolver<'_> {
             }
             if let Some(text) = &table.join {
                 hosts[host].join = Time::from_nanos(self.duration(text, &place.key("join")));
+            }
+            let group = file.group.iter().find(|group| group.name == hosts[host].group);
+            let role = group.and_then(role_of).unwrap_or(RoleName::Leech);
+            if let Some(leave) = self.leave(table.leave.as_ref(), role, &place.key("leave")) {
+                hosts[host].leave = leave;
             }
             if table.behaviour.is_some() {
                 hosts[host].behaviour =
