@@ -11,7 +11,7 @@ use serde::Serialize;
 use sta_core::io::observer::Observer;
 use sta_core::model::event::Record;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Where a program prints. Cheap to clone; all clones share one screen.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Output {
     terminal: bool,
     screen: MultiProgress,
     prompt: Prompt,
+    /// Why a result could not be printed, if one could not.
+    lost: Arc<Mutex<Option<io::Error>>>,
 }
 
 /// Prints above a line that is being typed.
@@ -49,6 +51,7 @@ impl Output {
             terminal,
             screen: MultiProgress::with_draw_target(target),
             prompt: Prompt::default(),
+            lost: Arc::default(),
         }
     }
 
@@ -80,36 +83,54 @@ impl Output {
         if self.json {
             self.note(text);
         } else {
-            self.print(io::stdout(), format!("{text}\n"));
+            self.line(text);
         }
     }
 
     /// A result that programs read as it is: a line on stdout, whatever else was asked.
     pub fn line(&self, text: impl Display) {
-        self.print(io::stdout(), format!("{text}\n"));
+        if let Err(error) = self.print(io::stdout(), format!("{text}\n"))
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    /// How the program ends that would end with `exit`: not well, if it was asked for results and could not print one. Who closes a
+    /// pipe wants no more.
+    #[must_use]
+    pub fn exit(&self, exit: Exit) -> Exit {
+        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) if exit == Exit::Done => {
+                let failure = Failure::unmet("stdout", error);
+                self.failure(&failure);
+                failure.exit
+            }
+            _ => exit,
+        }
     }
 
     /// A result as one line of JSON.
     pub fn json_line(&self, value: &impl Serialize) {
         let line = serde_json::to_string(value).expect("our own values become JSON");
-        self.print(io::stdout(), line + "\n");
+        self.line(line);
     }
 
     /// Something a person wants to know that is not the result.
     pub fn note(&self, text: impl Display) {
-        self.print(io::stderr(), format!("{text}\n"));
+        // There is nobody to tell that nobody can be told.
+        let _ = self.print(io::stderr(), format!("{text}\n"));
     }
 
-    /// Prints in one piece, and lets be what cannot be printed: a closed pipe is not an error, and there is nobody to tell.
-    fn print(&self, mut to: impl Write, text: String) {
+    /// Prints in one piece.
+    fn print(&self, mut to: impl Write, text: String) -> io::Result<()> {
         match &mut *self.prompt.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(above) => above(text),
-            None if self.terminal => {
-                let _ = self.screen.suspend(|| to.write_all(text.as_bytes()));
+            Some(above) => {
+                above(text);
+                Ok(())
             }
-            None => {
-                let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-            }
+            None if self.terminal => self.screen.suspend(|| to.write_all(text.as_bytes())),
+            None => to.write_all(text.as_bytes()).and_then(|()| to.flush()),
         }
     }
 
@@ -140,7 +161,8 @@ struct LogWriter(Output);
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.print(io::stderr(), String::from_utf8_lossy(line).into_owned());
+        // As for every note.
+        let _ = self.0.print(io::stderr(), String::from_utf8_lossy(line).into_owned());
         Ok(line.len())
     }
 

@@ -9,7 +9,7 @@ use super::args::Maketorrent;
 use super::context::Context;
 use super::progress;
 use crate::exit::{Exit, Failure};
-use crate::torrent::make::{self, MakeOptions};
+use crate::torrent::make::{self, MakeError, MakeOptions};
 use crate::torrent::{self, show::TorrentView};
 use crate::units::Size;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &Maketorrent, ctx: &mut Context) -> Result<Exit, F
     }
     let torrent = make(&args.path, args.piece_size, trackers, ctx).await?;
     let to = args.output.clone().unwrap_or_else(|| torrent_path(&args.path));
-    torrent::save(&torrent, &to).map_err(Failure::of)?;
+    torrent::save_beside(&torrent, &args.path, &to).map_err(Failure::of)?;
     if ctx.output.json() {
         ctx.output.json_line(&TorrentView::new(&torrent));
     } else {
@@ -68,15 +68,25 @@ pub(super) async fn make(
     let bar = ctx.output.screen().add(progress::bar(&format!("hashing {}", path.display()), 0));
     let (path, shown) = (path.to_owned(), bar.clone());
     let made = ctx.off_thread(move || {
-        let (total, _) = make::survey(&path)?;
+        let there = make::survey(&path)?;
         shown.set_position(0);
-        shown.set_length(total);
-        make::make(&path, &options, &|bytes| shown.inc(bytes))
+        shown.set_length(there.bytes);
+        let torrent = make::make(&path, &options, &|bytes| shown.inc(bytes))?;
+        Ok((torrent, there.empty_folders))
     });
     let made = made.await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    made?.map_err(Failure::of)
+    let (torrent, empty_folders) = made?.map_err(|error: MakeError| Failure::of(error))?;
+    if let Some(first) = empty_folders.first() {
+        let count = empty_folders.len();
+        ctx.output.note(format_args!(
+            "{}: left out, as a torrent carries no empty folders; there {} {count} such",
+            first.display(),
+            if count == 1 { "is" } else { "are" },
+        ));
+    }
+    Ok(torrent)
 }
 
 fn piece_bytes(Size(bytes): Size) -> Result<u32, Failure> {

@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
         output.failure(&failure);
         failure.exit
     });
-    exit.into()
+    output.exit(exit).into()
 }
 
 fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {

@@ -115,6 +115,15 @@ impl Place {
             }
         }
         if trackers.is_empty() && contacts.peers.is_empty() {
+            if self.torrent.about().private {
+                return Err(Failure::start(
+                    self.torrent.name(),
+                    "it is private, and none of its own trackers speaks STA",
+                )
+                .advise(
+                    "name a tracker with --tracker or a peer with --peer, if its owner agrees",
+                ));
+            }
             trackers.push(settings.tracker_address()?);
         }
         Ok(TorrentSpec {

@@ -182,7 +182,7 @@ impl Shell {
         let trackers = vec![ctx.settings.tracker_address()?];
         let torrent = make::make(&path, None, trackers, ctx).await?;
         let to = make::torrent_path(&path);
-        torrent::save(&torrent, &to).map_err(Failure::of)?;
+        torrent::save_beside(&torrent, &path, &to).map_err(Failure::of)?;
         ctx.output.result(format_args!("made {}, info-hash {}", to.display(), torrent.info_hash()));
         Ok(())
     }

@@ -123,13 +123,22 @@ pub fn make(
     Ok(builder.build()?)
 }
 
-/// How many bytes there are to be hashed to make a torrent of `path`, and how many files there are.
+/// What a torrent would be made of.
+#[derive(Debug)]
+pub struct Survey {
+    /// Bytes to be hashed.
+    pub bytes: u64,
+    /// Folders in which nothing lies. No torrent can carry them.
+    pub empty_folders: Vec<PathBuf>,
+}
+
+/// What there is at `path` to make a torrent of.
 ///
 /// # Errors
 /// As [`make`]'s, for what can be known without reading.
-pub fn survey(path: &Path) -> Result<(u64, usize), MakeError> {
+pub fn survey(path: &Path) -> Result<Survey, MakeError> {
     let found = walk(path)?;
-    Ok((found.files.total(), found.files.as_slice().len()))
+    Ok(Survey { bytes: found.files.total(), empty_folders: found.empty_folders })
 }
 
 /// The hashes of all pieces, of each kind one after the other.

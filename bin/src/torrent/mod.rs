@@ -12,6 +12,7 @@ mod walk;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sta_core::model::limits;
@@ -36,6 +37,12 @@ pub enum TorrentError {
         /// What is wrong with it.
         source: MetainfoError,
     },
+    /// Something lies where it is to be written.
+    #[error("{}: is there already and is no torrent; it is left alone: choose another place with -o", .0.display())]
+    InTheWay(PathBuf),
+    /// It would lie in what it describes.
+    #[error("{}: is a part of what the torrent describes; choose another place with -o", .0.display())]
+    Inside(PathBuf),
     /// It cannot be written.
     #[error("{}: cannot write the torrent: {source}; choose another place with -o", path.display())]
     Write {
@@ -60,24 +67,49 @@ pub fn load(path: &Path) -> Result<Metainfo, TorrentError> {
     Metainfo::parse(bytes).map_err(|source| TorrentError::Broken { path: path.to_owned(), source })
 }
 
-/// Writes `torrent` to `path`, whole or not at all. Replaces what is there.
+/// Writes `torrent` to `path`, whole or not at all. Replaces the torrent that is there.
 ///
 /// # Errors
-/// If it cannot be written; then nothing is left behind.
+/// If something else than a torrent is there, or it cannot be written; then all is as it was.
 pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = File::create(&part).and_then(|mut file| {
+    if path.symlink_metadata().is_ok() && !is_torrent(path) {
+        return Err(TorrentError::InTheWay(path.to_owned()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // As for any file: what the process' mask takes away is taken away.
+    let everybody = fs::Permissions::from_mode(0o666);
+    let part = tempfile::Builder::new()
+        .permissions(everybody)
+        .tempfile_in(folder.unwrap_or(Path::new(".")));
+    let written = part.and_then(|mut file| {
         file.write_all(torrent.bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, path)
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)
     });
-    written.map_err(|source| {
-        // It may never have been there; the first error is the one to tell.
-        let _ = fs::remove_file(&part);
-        TorrentError::Write { path: path.to_owned(), source }
-    })
+    written.map(drop).map_err(|source| TorrentError::Write { path: path.to_owned(), source })
+}
+
+/// [`save`] for a torrent that has just been made of `content`.
+///
+/// # Errors
+/// As for [`save`], and if `path` is a part of what it describes.
+pub fn save_beside(torrent: &Metainfo, content: &Path, path: &Path) -> Result<(), TorrentError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    if let (Ok(folder), Ok(content), Some(name)) =
+        (folder, content.canonicalize(), path.file_name())
+        && folder.join(name).starts_with(content)
+    {
+        return Err(TorrentError::Inside(path.to_owned()));
+    }
+    save(torrent, path)
+}
+
+/// Whether a torrent lies at `path`, be it a broken one: its first bytes are enough not to take a person's file for one.
+fn is_torrent(path: &Path) -> bool {
+    let mut start = [0; 3];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start[0] == b'd' && start[1].is_ascii_digit()
 }
 
 /// Threads to hash with: one for each core this process may use.

@@ -1,4 +1,4 @@
-//! Finds the files of a folder. What a torrent cannot carry is an error, never passed over.
+//! Finds the files of a folder. What a torrent cannot carry is an error, never passed over; but for empty folders, which are told.
 
 use std::fs::{self, FileType, Metadata};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub(super) struct Found {
     pub stamps: Vec<Stamp>,
     /// The file, or the folder.
     pub root: PathBuf,
+    /// Folders in which nothing lies, sorted.
+    pub empty_folders: Vec<PathBuf>,
 }
 
 /// What tells that a file was written to.
@@ -55,6 +57,7 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
             files: single,
             stamps: vec![Stamp::of(&metadata)],
             root: path.to_owned(),
+            empty_folders: Vec::new(),
         });
     }
     if !metadata.is_dir() {
@@ -62,8 +65,13 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
     }
     let mut found = Vec::new();
     let mut folders = vec![(path.to_owned(), String::new())];
+    let mut empty_folders = Vec::new();
     while let Some((folder, inside)) = folders.pop() {
+        let before = found.len() + folders.len();
         list(&folder, &inside, &mut found, &mut folders)?;
+        if found.len() + folders.len() == before {
+            empty_folders.push(folder);
+        }
         if found.len() + folders.len() > limits::FILES_MAX {
             return Err(files(FilesError::TooManyFiles));
         }
@@ -75,7 +83,8 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
     let stamps = found.iter().map(|(_, stamp)| *stamp).collect();
     let new = |(path, stamp): (String, Stamp)| NewFile { path, len: stamp.len, padding: false };
     let folder = Files::folder(name, found.into_iter().map(|file| Ok(new(file))));
-    Ok(Found { files: folder.map_err(files)?, stamps, root: path.to_owned() })
+    empty_folders.sort_unstable();
+    Ok(Found { files: folder.map_err(files)?, stamps, root: path.to_owned(), empty_folders })
 }
 
 /// Adds what lies in `folder`, which is `inside` the torrent's folder.

@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let output = Output::new("sta-tracker", args.json);
     match run(args, &output) {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => output.exit(Exit::Done).into(),
         Err(failure) => {
             output.failure(&failure);
             failure.exit.into()

@@ -89,3 +89,46 @@ fn a_tracker_in_the_configuration_is_named_in_torrents() {
     let shown = dir.run(&["show", "x.torrent"]);
     assert!(!shown.out.contains("sta://"), "loopback helps nobody else: {}", shown.out);
 }
+
+#[test]
+fn a_torrent_is_written_over_nothing_but_a_torrent() {
+    let dir = Dir::new();
+    let bytes = dir.write("data", 200_000);
+    fs::copy(dir.path("data"), dir.path("data.torrent.part")).expect("copied");
+    for (path, to, why) in [
+        ("data", "data", "data: is a part of what the torrent describes"),
+        ("folder", "folder/keep", "folder/keep: is a part of what the torrent describes"),
+        ("folder", "data", "data: is there already and is no torrent"),
+    ] {
+        dir.write("folder/keep", 10);
+        dir.run(&["maketorrent", path, "-o", to]).expect(2, &[], &[why, "-o"]);
+    }
+    assert!(dir.read("data") == bytes);
+    for _ in 0..2 {
+        dir.run(&["maketorrent", "data"]).expect(0, &["data.torrent"], &[]);
+    }
+    assert!(dir.read("data.torrent.part") == bytes, "somebody's, whatever it is called");
+    assert_eq!(dir.read("folder/keep").len(), 10);
+}
+
+#[test]
+fn a_folder_without_files_is_told_of() {
+    let dir = Dir::new();
+    dir.write("tree/a/file", 10);
+    fs::create_dir_all(dir.path("tree/b/c")).expect("made");
+    let said = "tree/b/c: left out, as a torrent carries no empty folders; there is 1 such";
+    dir.run(&["maketorrent", "tree"]).expect(0, &[], &[said]);
+}
+
+#[test]
+fn results_that_cannot_be_printed_are_a_failure() {
+    let dir = Dir::new();
+    dir.write("data", 10);
+    dir.run(&["maketorrent", "data"]).expect(0, &[], &[]);
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let show = dir.node(&["show", "data.torrent", "--json"]).stdout(full).output();
+    let show = show.expect("it was built");
+    assert_eq!(show.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&show.stderr);
+    assert!(said.contains("stdout: No space left on device"), "{said}");
+}

@@ -66,6 +66,8 @@ fn a_script_that_fails_says_so() {
     node.wait_for("DWONLOAD: no such command; did you mean DOWNLOAD?");
     node.type_line("SEEDING nothing.torrent");
     node.wait_for("nothing.torrent");
+    node.type_bytes(b"\xff\n");
+    node.wait_for("no such command");
     node.type_line("HELP");
     node.wait_for("MAKETORRENT");
     node.end().expect(1, &["EXIT"], &[]);

@@ -184,8 +184,13 @@ impl Running {
 
     /// Types a line.
     pub(crate) fn type_line(&mut self, line: &str) {
+        self.type_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Types what may be no text.
+    pub(crate) fn type_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.child.stdin.as_mut().expect("piped and not closed");
-        writeln!(stdin, "{line}").expect("it reads");
+        stdin.write_all(bytes).expect("it reads");
     }
 
     /// Sends a signal, by its number.

@@ -78,10 +78,12 @@ impl Drop for Terminal {
 }
 
 fn from_pipe(sender: &mpsc::Sender<Result<Line, End>>) -> End {
-    for line in io::stdin().lock().lines() {
+    for line in io::stdin().lock().split(b'\n') {
         match line {
-            Ok(text) => {
-                if !hand_over(sender, text) {
+            Ok(bytes) => {
+                // What is no text is no command either: the node says so, and goes on.
+                let text = String::from_utf8_lossy(&bytes);
+                if !hand_over(sender, text.trim_end_matches('\r').to_owned()) {
                     return End::EndOfInput;
                 }
             }
