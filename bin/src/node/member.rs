@@ -1,6 +1,6 @@
 //! Starts a node from the settings, and keeps what a person should hear of its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
@@ -37,6 +37,8 @@ pub(super) struct Member {
 struct News {
     /// Why each tracker that is away is away.
     lost: Mutex<BTreeMap<Address, String>>,
+    /// The addresses that a person named and where nobody was.
+    unreachable: Mutex<BTreeSet<Address>>,
 }
 
 impl Member {
@@ -98,6 +100,10 @@ impl News {
     fn lost(&self) -> MutexGuard<'_, BTreeMap<Address, String>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn unreachable(&self) -> MutexGuard<'_, BTreeSet<Address>> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Prints events as JSON where that was asked for, and tells a person what is worth a line.
@@ -120,6 +126,10 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             let why = plain(why);
             let first = news.lost().insert(tracker.clone(), why.clone()).is_none();
             first.then(|| format!("tracker {tracker}: {why}; trying again"))
+        }
+        Event::DialFailed { addr, peer: None, why, .. } => {
+            let first = news.unreachable().insert(addr.clone());
+            first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
         Event::StoreFailed { why, retry, .. } => {

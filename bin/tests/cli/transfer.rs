@@ -196,3 +196,14 @@ fn events_are_one_json_object_a_line() {
         assert!(got.out.contains(&format!("\"event\":\"{event}\"")), "{event} in {}", got.out);
     }
 }
+
+#[test]
+fn a_peer_that_is_not_there_is_named_once() {
+    let dir = Dir::new();
+    dir.write("data", 10);
+    dir.run(&["maketorrent", "data"]).expect(0, &[], &[]);
+    let mut download =
+        dir.start(&["download", "data.torrent", "-o", "out", "--peer", "127.0.0.1:1"]);
+    download.wait_for("peer 127.0.0.1:1: Connection refused; trying again");
+    download.signal(Signal::TERM);
+}

@@ -105,12 +105,18 @@ impl Neighbours {
     }
 
     /// `conn` has ended, or its dial has failed. `useless` says that there is no sense in coming back: both have everything.
-    pub fn lost(&mut self, conn: ConnId, useless: bool, now: Time) -> Option<&NodeId> {
-        let known = self.by_conn(conn)?;
+    /// Says where it was dialled, and who should have been there, if it was.
+    pub fn lost(
+        &mut self,
+        conn: ConnId,
+        useless: bool,
+        now: Time,
+    ) -> Option<(Address, Option<NodeId>)> {
+        let (addr, known) = self.known.iter_mut().find(|(_, known)| known.conn == Some(conn))?;
         known.conn = None;
         known.useless = useless;
         known.retry_at = now + known.backoff.wait();
-        known.node.as_ref()
+        Some((addr.clone(), known.node.clone()))
     }
 
     /// Dials and connections to addresses of this list.

@@ -353,10 +353,10 @@ impl Swarm {
         self.dials_from = Time::ZERO;
         let useless =
             self.sessions.get(conn).is_some_and(|s| self.have.is_full() && s.have.is_full());
-        let dialled = self.neighbours.lost(conn, useless, now).cloned();
+        let dialled = self.neighbours.lost(conn, useless, now);
         let Some(session) = self.sessions.remove(conn) else {
-            if let Some(peer) = dialled {
-                self.event(Event::DialFailed { torrent, peer, why: why.into() });
+            if let Some((addr, peer)) = dialled {
+                self.event(Event::DialFailed { torrent, addr, peer, why: why.into() });
             }
             return;
         };

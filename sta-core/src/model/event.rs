@@ -92,8 +92,11 @@ pub enum Event {
     DialFailed {
         /// For which torrent.
         torrent: InfoHash,
-        /// To whom.
-        peer: NodeId,
+        /// Where.
+        addr: Address,
+        /// Who should be there, if a tracker said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<NodeId>,
         /// The reason, for a person.
         why: String,
     },
@@ -274,12 +277,12 @@ impl Event {
             Self::PeerConnected { peer, .. }
             | Self::PeerLost { peer, .. }
             | Self::PeerBanned { peer, .. }
-            | Self::DialFailed { peer, .. }
             | Self::Unchoked { peer, .. }
             | Self::Choked { peer, .. }
             | Self::BlockAsked { peer, .. }
             | Self::BlockSent { peer, .. }
             | Self::BlockReceived { peer, .. } => Some(peer),
+            Self::DialFailed { peer, .. } => peer.as_ref(),
             Self::LeaseGranted { node, .. }
             | Self::LeaseEnded { node, .. }
             | Self::PeersPushed { node, .. } => Some(node),

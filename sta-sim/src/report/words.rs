@@ -129,9 +129,10 @@ fn said(event: &Event) -> String {
         Event::PeerConnected { peer, .. }
         | Event::Unchoked { peer, .. }
         | Event::Choked { peer, .. } => format!(": {peer}"),
-        Event::PeerLost { peer, why, .. }
-        | Event::PeerBanned { peer, why, .. }
-        | Event::DialFailed { peer, why, .. } => format!(": {peer} ({why})"),
+        Event::PeerLost { peer, why, .. } | Event::PeerBanned { peer, why, .. } => {
+            format!(": {peer} ({why})")
+        }
+        Event::DialFailed { addr, why, .. } => format!(": {addr} ({why})"),
         Event::TrackerLost { tracker, why } => format!(": {tracker} ({why})"),
         Event::TrackerConnected { tracker } => format!(": {tracker}"),
         Event::StoreFailed { why, .. } => format!(": {why}"),
