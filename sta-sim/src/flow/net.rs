@@ -306,6 +306,15 @@ impl<M> Net<M> {
         }
     }
 
+    /// From now on the way from the end `side` of `conn` carries `cap` bytes per second at the most.
+    pub fn set_cap(&mut self, conn: ConnIx, side: Side, cap: u64) {
+        let before = std::mem::replace(&mut self.conns[conn as usize].caps[side], cap);
+        if before != cap && self.conns[conn as usize].ways[side].flows {
+            self.stop_flow(conn, side);
+            self.start_flow(conn, side);
+        }
+    }
+
     /// When something happens next; the far future if nothing does. Rates are made fair first if that is not now.
     pub fn next_at(&mut self) -> Time {
         let next = self.earliest();

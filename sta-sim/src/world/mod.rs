@@ -8,6 +8,7 @@
 //! | [`stage`] | what a stage is: how processes start, die and pause; what time it is |
 //! | [`turmoil_stage`], [`tcp_stage`] | the two there are |
 //! | [`content`], [`sim_store`], [`ranges`] | what lies on a disk, without storing it |
+//! | [`loss`] | what lost packets cost, in the flow world too |
 //! | [`durable`] | what a power failure takes of it, in the flow world too |
 //! | [`behaviour`] | how a node misbehaves |
 //! | [`process`] | what runs on a host |
@@ -19,6 +20,7 @@ pub mod behaviour;
 pub mod content;
 pub mod durable;
 pub mod fabric;
+pub mod loss;
 pub mod panics;
 pub mod process;
 pub mod ranges;

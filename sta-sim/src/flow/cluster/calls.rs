@@ -21,6 +21,7 @@ use crate::flow::way::{Passage, Why};
 use crate::scenario::dist::below_million;
 use crate::scenario::network::Link;
 use crate::scenario::plan::Behaviour;
+use crate::world::loss::Loss;
 
 /// A dial that finds no host fails after so long.
 const NO_ROUTE_AFTER: Duration = Duration::from_millis(1);
@@ -31,14 +32,27 @@ impl Cluster {
         network.map_or_else(Link::default, |network| network.link(from as usize, to as usize))
     }
 
-    /// How long a message sent now from `from` is on its way to `to`, once it has left.
-    pub(super) fn delay(&mut self, from: HostIx, to: HostIx) -> u64 {
+    /// How long anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
+    fn way(&self, from: HostIx, to: HostIx) -> (Duration, Loss) {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        let fixed = nanos(near.latency) + nanos(far.latency) + nanos(self.core_latency);
+        (near.latency + far.latency + self.core_latency, Loss::between(near.loss, far.loss))
+    }
+
+    /// Bytes per second that one way between two hosts carries at the most, whatever their links do.
+    pub(super) fn cap(&self, from: HostIx, to: HostIx) -> u64 {
+        let (one_way, loss) = self.way(from, to);
+        loss.rate(one_way).unwrap_or(NO_CAP)
+    }
+
+    /// How long a message of so many bytes, sent now from `from`, is on its way to `to`, once it has left.
+    pub(super) fn delay(&mut self, from: HostIx, to: HostIx, bytes: u64) -> u64 {
+        let (one_way, loss) = self.way(from, to);
+        let near = &self.edges[from as usize];
         let clog = self.network.as_ref().and_then(|it| it.link(from as usize, to as usize).clog);
         let rng = &mut self.machines[from as usize].rng;
         let jitter = near.jitter.constant().unwrap_or_else(|| near.jitter.draw(rng));
-        fixed + jitter + clog.map_or(0, |clog| clog.draw(rng))
+        let resent = loss.delay(bytes, one_way, rng);
+        nanos(one_way + resent) + jitter + clog.map_or(0, |clog| clog.draw(rng))
     }
 
     pub(super) fn happened(&mut self, happening: Happening<Letter>) {
@@ -163,10 +177,10 @@ impl Cluster {
             self.touched(there.cause);
         }
         let call = Call {
-            delay: self.delay(host, to),
+            delay: self.delay(host, to, 1),
             refused: there.refused,
             passages: [passage(there), passage(back)],
-            caps: [NO_CAP; 2],
+            caps: [self.cap(host, to), self.cap(to, host)],
         };
         let conn = self.net.dial(host, to, call);
         if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
@@ -281,9 +295,10 @@ impl Cluster {
         }
         self.touched(self.edges[from as usize].cause);
         self.touched(self.edges[to as usize].cause);
-        let delay = self.delay(from, to);
+        let bytes = letter.bytes();
+        let delay = self.delay(from, to, bytes);
         let tell = matches!(letter, Letter::Block { .. });
-        let postage = Postage { bytes: letter.bytes(), delay, tell };
+        let postage = Postage { bytes, delay, tell };
         self.net.send(conn, side, letter, postage);
     }
 

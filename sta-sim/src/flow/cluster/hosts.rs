@@ -136,6 +136,7 @@ impl Cluster {
                     self.touched(link.cause);
                 }
                 self.net.set_passage(conn, side, passage(link));
+                self.net.set_cap(conn, side, self.cap(ends[side], ends[1 - side]));
             }
         }
     }

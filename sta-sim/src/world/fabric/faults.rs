@@ -12,6 +12,7 @@
 //! | power off | silence; what is sent after the restart is answered with a reset | nothing comes back |
 //! | pause | accepted by the kernel for one window, unread | succeed, and nobody answers |
 
+use crate::world::loss::Loss;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -141,15 +142,13 @@ impl Fabric {
     }
 
     /// The way between two hosts as their edges are now: delay, jitter, loss.
-    pub(super) fn way(&self, from: HostId, to: HostId) -> (Duration, super::Dist, super::Ppm) {
+    pub(super) fn way(&self, from: HostId, to: HostId) -> (Duration, super::Dist, Loss) {
         if from == to {
-            return (Duration::ZERO, super::Dist::ZERO, super::Ppm(0));
+            return (Duration::ZERO, super::Dist::ZERO, Loss::NONE);
         }
         let (a, b) = (&self.hosts[from].edge, &self.hosts[to].edge);
-        let kept = |loss: super::Ppm| u64::from(super::Ppm::ALL.0 - loss.0);
-        let all = u64::from(super::Ppm::ALL.0);
-        let lost = all - kept(a.loss) * kept(b.loss) / all;
-        (a.latency + self.core_latency + b.latency, a.jitter, super::Ppm(lost as u32))
+        let loss = Loss::between(a.loss, b.loss);
+        (a.latency + self.core_latency + b.latency, a.jitter, loss)
     }
 
     /// Flows for which something has changed may go on.

@@ -5,11 +5,8 @@ use std::time::Duration;
 use sta_core::model::rng::Rng;
 
 use super::Event;
-use crate::scenario::dist::{Dist, below_million};
-use crate::scenario::units::Ppm;
-
-/// Bytes of one packet: loss is of packets.
-const PACKET_BYTES: u64 = 1_460;
+use crate::scenario::dist::Dist;
+use crate::world::loss::Loss;
 
 /// What a fault does to a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +29,7 @@ pub(super) struct Link {
     /// Added to it, drawn for every message.
     pub(super) jitter: Dist,
     /// Packets that are lost, of both hosts' edges together.
-    pub(super) loss: Ppm,
+    pub(super) loss: Loss,
     /// Draws of this link alone.
     pub(super) rng: Rng,
     /// What is wrong with it now.
@@ -56,7 +53,7 @@ impl Link {
             nanos = nanos.saturating_add(clog.draw(&mut self.rng));
             self.touched += 1;
         }
-        let resent = if self.loses(bytes) { self.base * 2 } else { Duration::ZERO };
+        let resent = self.loss.delay(bytes, self.base, &mut self.rng);
         self.base + resent + Duration::from_nanos(nanos)
     }
 
@@ -70,22 +67,8 @@ impl Link {
     }
 
     /// The rate that TCP reaches over this link by itself, bytes a second.
-    ///
-    /// Source: Mathis, Semke, Mahdavi, Ott, "The macroscopic behavior of the TCP congestion avoidance
-    /// algorithm", 1997: `MSS / RTT * sqrt(3 / 2) / sqrt(p)`.
     pub(super) fn loss_rate(&self) -> Option<u64> {
-        if self.loss.0 == 0 {
-            return None;
-        }
-        let micros = (self.base.as_micros() as u64 * 2).max(1_000);
-        // sqrt(1.5 / p) in thousandths, p in parts per million.
-        let factor = (1_500_000 * 1_000_000 / u64::from(self.loss.0)).isqrt();
-        Some((PACKET_BYTES * factor * 1_000 / micros).max(1))
-    }
-
-    fn loses(&mut self, bytes: u64) -> bool {
-        let loss = self.loss.0;
-        loss > 0 && (0..bytes.div_ceil(PACKET_BYTES)).any(|_| below_million(&mut self.rng) < loss)
+        self.loss.rate(self.base)
     }
 }
 
