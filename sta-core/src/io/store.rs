@@ -92,8 +92,14 @@ pub trait PieceStore: Send + Sync + 'static {
     /// If it could not be made durable or named.
     fn finish(&self) -> Result<(), StoreError>;
 
-    /// How long moving `bytes` takes in the world's time. Real stores take real time and say zero.
-    fn cost(&self, bytes: u64) -> Duration {
+    /// How long writing `bytes` takes from now on, in the world's time. Real stores take real time and say zero.
+    fn write_cost(&self, bytes: u64) -> Duration {
+        let _ = bytes;
+        Duration::ZERO
+    }
+
+    /// The same for reading.
+    fn read_cost(&self, bytes: u64) -> Duration {
         let _ = bytes;
         Duration::ZERO
     }

@@ -101,7 +101,7 @@ enum Jobs {
 
 impl Disk {
     /// Starts `threads` threads for pieces and one for finishing torrents; or, with 0, one task on the current runtime that
-    /// takes [`PieceStore::cost`] of the runtime's time for each job.
+    /// takes [`PieceStore::write_cost`] of the runtime's time for each job.
     ///
     /// # Panics
     /// If the system cannot start a thread; with 0 threads, if there is no runtime.

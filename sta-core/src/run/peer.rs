@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::buffers::{Buffer, BufferPool};
 use super::disk::Backlog;
@@ -165,6 +165,10 @@ async fn write_all(
                 ToPeer::Block { id, block, store } => {
                     match store.body(store.layout().block_offset(block), block.len) {
                         Ok(body) => {
+                            let cost = store.read_cost(block.len.into());
+                            if !cost.is_zero() {
+                                sleep(cost).await;
+                            }
                             let message = PeerMessage::Data { id, block: block.into() };
                             encode(&message, block.len, &mut batch.heads);
                             batch.push_body(body);

@@ -358,9 +358,13 @@ impl Account {
         })
     }
 
-    /// Whether the host counts when it is asked who has finished: it is there, or had finished when it went.
+    /// Whether the host counts when it is asked who has finished: it is there, or had finished when it went. A liar's word that it
+    /// has everything says nothing.
     #[must_use]
     pub fn counts(&self, host: HostIx) -> bool {
+        if matches!(self.plan.hosts[host].behaviour, Behaviour::Liar(_)) {
+            return false;
+        }
         let away = !self.hosts[host].running && self.hosts[host].gone.is_some();
         !away || self.complete_since(host).is_some()
     }

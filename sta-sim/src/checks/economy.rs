@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sta_core::model::event::{Event, Record};
 
+use super::account::{About, Part};
 use super::{Account, Findings, Judgement, Rule, factor, percent, ppm};
 use crate::runlog::{Detail, Entry};
 use crate::scenario::plan::HostIx;
@@ -105,8 +106,12 @@ impl Rule for Copies {
     }
 
     fn see(&mut self, entry: &Entry, account: &Account) {
+        let About { who, torrent, .. } = account.about();
+        // What it passes on without having had it from the start is no copy of a source's.
+        let source = |part: &Part| part.wanted == Some(0);
         if let Entry::Said(Record { event: Event::BlockSent { block, .. }, .. }) = entry
-            && account.host_ix_of(account.about().who).is_some_and(|ix| self.hosts.contains(&ix))
+            && account.host_ix_of(who).is_some_and(|ix| self.hosts.contains(&ix))
+            && account.part(who, torrent).is_some_and(source)
         {
             self.sent += u64::from(block.len);
         }

@@ -26,6 +26,7 @@ use sta_core::model::leaves::LeafHashes;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
+use super::disk::Request;
 use super::letter::Letter;
 use super::machine::{Machine, Process, Told};
 use super::net::{ConnIx, HostIx, Net, Side, UNLIMITED_RATE};
@@ -98,9 +99,18 @@ enum Label {
 }
 
 #[derive(Debug)]
-enum Chore {
+pub(super) enum Chore {
     Tell(Input),
-    Post { conn: ConnIx, side: Side, letter: Letter },
+    Post {
+        conn: ConnIx,
+        side: Side,
+        letter: Letter,
+    },
+    /// The disk has done what it was doing, if this is still its turn.
+    Disk {
+        turn: u64,
+    },
+    Nothing,
 }
 
 impl Cluster {
@@ -417,18 +427,20 @@ impl Cluster {
             Output::Keep { torrent, block } => {
                 let Some(content) = self.content(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
-                let (at, result) = disk.write(content, block, disk.incoming, self.now);
-                if let Err(why) = result {
-                    self.touched(self.disk_causes[host as usize]);
-                    self.answer(host, at, Input::NotWritten { torrent, block, why });
-                }
+                let then = match disk.write(content, block, disk.incoming) {
+                    Ok(()) => Chore::Nothing,
+                    Err(why) => {
+                        self.touched(self.disk_causes[host as usize]);
+                        Chore::Tell(Input::NotWritten { torrent, block, why })
+                    }
+                };
+                self.ask_disk(host, Request::Write(block.len.into()), then);
             }
             Output::Check { torrent, piece } => {
                 let Some(content) = self.content(&torrent) else { return };
-                let disk = &mut self.machines[host as usize].disk;
-                let (at, right) = disk.check(content, piece, self.now);
-                let result = Ok(right);
-                self.answer(host, at, Input::Checked { torrent, piece, result });
+                let result = Ok(self.machines[host as usize].disk.check(content, piece));
+                let answer = Chore::Tell(Input::Checked { torrent, piece, result });
+                self.ask_disk(host, Request::Look, answer);
             }
             Output::KeepLeaves { torrent, piece, .. } => {
                 if let Some(content) = self.content(&torrent) {
@@ -438,8 +450,9 @@ impl Cluster {
             Output::CheckLeaves { torrent, piece, bytes } => {
                 let Some(content) = self.content(&torrent) else { return };
                 let disk = &mut self.machines[host as usize].disk;
-                let (at, right) = disk.check_leaves(content, piece, bytes, self.now);
-                self.answer(host, at, Input::LeavesChecked { torrent, piece, right });
+                let right = disk.check_leaves(content, piece, bytes);
+                let answer = Chore::Tell(Input::LeavesChecked { torrent, piece, right });
+                self.ask_disk(host, Request::Look, answer);
             }
             Output::SendLeaves { conn, torrent, piece } => {
                 if let Some((conn, side)) = self.peer_conn(host, conn) {
@@ -449,20 +462,29 @@ impl Cluster {
             Output::Finish { torrent } => {
                 let Some(content) = self.content(&torrent) else { return };
                 self.machines[host as usize].disk.settle(content);
-                let input = Input::Finished { torrent, result: Ok(()) };
-                self.answer(host, self.now, input);
+                self.answers.push_back(Input::Finished { torrent, result: Ok(()) });
             }
             Output::Event(event) => self.observe(host, event),
             Output::Forget { .. } | Output::Stopped => {}
         }
     }
 
-    /// An answer of the disk: now, or when it is ready.
-    fn answer(&mut self, host: HostIx, at: Time, input: Input) {
-        if at <= self.now {
-            self.answers.push_back(input);
-        } else {
-            self.chore(host, at, Chore::Tell(input));
+    /// Something for the disk to do, and what follows: at once, if it takes no time.
+    fn ask_disk(&mut self, host: HostIx, request: Request, then: Chore) {
+        let disk = &mut self.machines[host as usize].disk;
+        let before = disk.due();
+        match disk.ask(request, then, self.now) {
+            Some(Chore::Tell(input)) => self.answers.push_back(input),
+            Some(chore) => self.perform_chore(host, chore),
+            None if before.is_none() => self.await_disk(host),
+            None => {}
+        }
+    }
+
+    /// What the disk does is done at some time.
+    fn await_disk(&mut self, host: HostIx) {
+        if let Some((at, turn)) = self.machines[host as usize].disk.due() {
+            self.chore(host, at, Chore::Disk { turn });
         }
     }
 
@@ -476,10 +498,21 @@ impl Cluster {
     fn do_chore(&mut self, chore: u64) {
         let Some((host, life, chore)) = self.chores.remove(&chore) else { return };
         if self.machines[host as usize].life == life {
-            match chore {
-                Chore::Tell(input) => self.tell(host, Told::Node(input)),
-                Chore::Post { conn, side, letter } => self.post(conn, side, letter),
+            self.perform_chore(host, chore);
+        }
+    }
+
+    fn perform_chore(&mut self, host: HostIx, chore: Chore) {
+        match chore {
+            Chore::Tell(input) => self.tell(host, Told::Node(input)),
+            Chore::Post { conn, side, letter } => self.post(conn, side, letter),
+            Chore::Disk { turn } => {
+                if let Some(then) = self.machines[host as usize].disk.done(turn, self.now) {
+                    self.await_disk(host);
+                    self.perform_chore(host, then);
+                }
             }
+            Chore::Nothing => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use sta_core::model::limits;
 use sta_core::model::rng::{Rng, Seed};
 use sta_core::model::time::Time;
 
+use super::cluster::Chore;
 use super::disk::{Disk, Kept};
 use super::net::{ConnIx, HostIx, Side};
 use crate::scenario::driver::DiskState;
@@ -45,7 +46,7 @@ pub(super) fn host_at(address: &Address, hosts: usize) -> Option<HostIx> {
 pub(super) struct Machine {
     pub id: NodeId,
     pub role: Role,
-    pub disk: Disk,
+    pub disk: Disk<Chore>,
     pub engine: EngineConfig,
     pub behaviour: Behaviour,
     pub process: Option<Process>,

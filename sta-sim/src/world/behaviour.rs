@@ -120,8 +120,12 @@ impl PieceStore for CorruptStore {
         self.inner.finish()
     }
 
-    fn cost(&self, bytes: u64) -> Duration {
-        self.inner.cost(bytes)
+    fn write_cost(&self, bytes: u64) -> Duration {
+        self.inner.write_cost(bytes)
+    }
+
+    fn read_cost(&self, bytes: u64) -> Duration {
+        self.inner.read_cost(bytes)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sta_core::io::clock::Clock;
 use sta_core::io::lease_store::{LeaseStore, MemoryLeases};
-use sta_core::io::store::PieceStore;
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::{Bitfield, collect_ranges};
 use sta_core::model::config::{EngineConfig, NodeConfig, TrackerConfig};
@@ -156,8 +155,9 @@ async fn run_node(
     };
     let config = NodeConfig { id, listen: cx.listen, engine };
     let node = node::start(env, config).await.expect("nobody else listens on this host");
+    machine.disk.restart(cx.clock.clone());
     for (content, store) in &machine.stores {
-        let intact = verify(store).await;
+        let intact = store.intact();
         shared.watcher.seen().found(host, *content, intact.clone());
         let have = claims_of(behaviour, &intact, seed);
         note_disk(shared, host, *content, &have, &intact, cx.clock.now());
@@ -172,18 +172,6 @@ async fn run_node(
     }
     let _ = stopping.recv().await;
     node.stop().await;
-}
-
-/// Looks at every byte that is there, as long as the disk takes for that.
-async fn verify(store: &SimStore) -> Bitfield {
-    let intact = store.intact();
-    let layout = store.layout();
-    let bytes = intact.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
-    let cost = store.cost(bytes);
-    if !cost.is_zero() {
-        tokio::time::sleep(cost).await;
-    }
-    intact
 }
 
 /// Writes down what a node claims of a disk, if it claims anything, and what of that is not so.

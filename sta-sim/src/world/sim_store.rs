@@ -10,21 +10,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sta_core::io::clock::Clock;
 use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::BLAKE3_BYTES;
+use sta_core::model::time::Time;
 
 use super::content::Content;
 use super::durable::NotDurable;
 use super::ranges::Ranges;
 
 /// A machine's disk, shared by all its stores.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Disk(Mutex<DiskState>);
 
-#[derive(Clone, Copy, Debug, Default)]
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+#[derive(Default)]
 struct DiskState {
     /// Bytes a second; `None` takes no time.
     read: Option<u64>,
@@ -34,6 +42,21 @@ struct DiskState {
     used: u64,
     /// Writes that were refused.
     refused: u64,
+    /// The time of the process that runs, and until when its requests take: each waits for those before it.
+    clock: Option<Arc<dyn Clock>>,
+    busy_until: Time,
+}
+
+impl DiskState {
+    /// How long a request made now takes that moves `bytes` at `rate`.
+    fn wait(&mut self, bytes: u64, rate: Option<u64>) -> Duration {
+        let Some(rate) = rate else { return Duration::ZERO };
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+        let took = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let now = self.clock.as_ref().map_or(Time::ZERO, |clock| clock.now());
+        self.busy_until = self.busy_until.max(now) + took;
+        self.busy_until.since(now)
+    }
 }
 
 impl Disk {
@@ -47,6 +70,12 @@ impl Disk {
     pub fn set(&self, read: Option<u64>, write: Option<u64>, full: bool) {
         let mut state = self.lock();
         (state.read, state.write, state.full) = (read, write, full);
+    }
+
+    /// A process starts, whose time `clock` tells: nothing was asked of the disk yet.
+    pub fn restart(&self, clock: Arc<dyn Clock>) {
+        let mut state = self.lock();
+        (state.clock, state.busy_until) = (Some(clock), Time::ZERO);
     }
 
     /// Writes refused since this was last asked.
@@ -321,13 +350,16 @@ impl PieceStore for SimStore {
         Ok(())
     }
 
-    fn cost(&self, bytes: u64) -> Duration {
-        let disk = self.disk.lock();
-        let rate = disk.read.into_iter().chain(disk.write).min();
-        rate.map_or(Duration::ZERO, |rate| {
-            let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-        })
+    fn write_cost(&self, bytes: u64) -> Duration {
+        let mut disk = self.disk.lock();
+        let rate = disk.write;
+        disk.wait(bytes, rate)
+    }
+
+    fn read_cost(&self, bytes: u64) -> Duration {
+        let mut disk = self.disk.lock();
+        let rate = disk.read;
+        disk.wait(bytes, rate)
     }
 }
 

@@ -111,7 +111,7 @@ impl PieceStore for MemoryStore {
         Ok(())
     }
 
-    fn cost(&self, bytes: u64) -> Duration {
+    fn write_cost(&self, bytes: u64) -> Duration {
         Duration::from_micros(bytes)
     }
 }

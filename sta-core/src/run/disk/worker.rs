@@ -174,7 +174,7 @@ impl Worker {
             }
             Task::Finish => (Some(DiskDone::Finished { torrent, result: store.finish() }), 0, 0),
         };
-        let cost = if moved > 0 { store.cost(moved) } else { Duration::ZERO };
+        let cost = if moved > 0 { store.write_cost(moved) } else { Duration::ZERO };
         Outcome { done, received, cost }
     }
 

@@ -14,6 +14,7 @@ use sta_core::model::metainfo::BLAKE3_BYTES;
 use sta_core::wire::peer::PeerMessage;
 
 use super::{Chore, Cluster, Label};
+use crate::flow::disk::Request;
 use crate::flow::letter::Letter;
 use crate::flow::machine::{Process, Told, address, host_at};
 use crate::flow::net::{Call, ConnIx, Happening, HostIx, NO_CAP, Postage, Side};
@@ -276,12 +277,7 @@ impl Cluster {
             wrong |= below_million(&mut machine.rng) < share.0;
         }
         let letter = Letter::Block { id, block, wrong };
-        let at = machine.disk.read(block.len, self.now);
-        if at <= self.now {
-            self.post(conn, side, letter);
-        } else {
-            self.chore(host, at, Chore::Post { conn, side, letter });
-        }
+        self.ask_disk(host, Request::Read(block.len.into()), Chore::Post { conn, side, letter });
     }
 
     pub(super) fn post(&mut self, conn: ConnIx, side: Side, letter: Letter) {

@@ -21,7 +21,7 @@ use crate::world::behaviour::up_of;
 impl Cluster {
     /// The disk of `host`, whose process does not run, is as a process will find it that starts now.
     pub fn settle_disk(&mut self, host: HostIx) {
-        self.machines[host as usize].disk.restart(self.now);
+        self.machines[host as usize].disk.restart();
         self.count_progress(host);
     }
 
@@ -86,7 +86,8 @@ impl Cluster {
 
     /// The disk of `host` is so from now on, because of `cause`.
     pub fn set_disk(&mut self, host: HostIx, state: DiskState, cause: OccurrenceIx) {
-        self.machines[host as usize].disk.state = state;
+        self.machines[host as usize].disk.set(state, self.now);
+        self.await_disk(host);
         self.disk_causes[host as usize] = state.full.then_some(cause);
     }
 

@@ -8,7 +8,8 @@ use crate::runlog::Kind;
 use crate::scenario::condition::named;
 use crate::scenario::mistake::Place;
 use crate::scenario::plan::{
-    Check, ContentPlan, Expectation, HostIx, HostPlan, PlannedEvent, Role, Since, is_source,
+    Behaviour, Check, ContentPlan, Expectation, HostIx, HostPlan, PlannedEvent, Role, Since,
+    is_source,
 };
 use crate::scenario::schema::{CheckName, Expect, Severity};
 use crate::scenario::text::amount;
@@ -241,7 +242,9 @@ impl Resolver<'_> {
         match &expect.of {
             None => {
                 let nodes: Vec<HostIx> = (0..hosts.len()).filter(node).collect();
-                let lacks = |host: &HostIx| !sources[*host];
+                // A liar's word that it has everything says nothing.
+                let lies = |host: &HostIx| matches!(hosts[*host].behaviour, Behaviour::Liar(_));
+                let lacks = |host: &HostIx| !sources[*host] && !lies(host);
                 let lacking: Vec<HostIx> = nodes.iter().copied().filter(lacks).collect();
                 // Of an empty file nobody lacks anything: all are asked.
                 if lacking.is_empty() { nodes } else { lacking }

@@ -125,9 +125,10 @@ fn a_full_disk_refuses_what_is_new_and_a_wiped_one_is_empty() {
 #[test]
 fn a_slow_disk_takes_time() {
     let (store, _) = store_on(Disk::default());
-    assert_eq!(store.cost(1 << 20), Duration::ZERO);
+    assert_eq!(store.write_cost(1 << 20), Duration::ZERO);
     store.disk.set(Some(10_000_000), Some(1_000_000), false);
-    assert_eq!(store.cost(500_000), Duration::from_millis(500));
+    assert_eq!(store.write_cost(500_000), Duration::from_millis(500));
+    assert_eq!(store.read_cost(1_000_000), Duration::from_millis(600), "one after the other");
 }
 
 #[test]
