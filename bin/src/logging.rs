@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Settings;
 use crate::exit::Failure;
@@ -14,10 +15,17 @@ use crate::output::Output;
 /// # Errors
 /// If `log-level` is not one, or the file cannot be made.
 pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let filter = EnvFilter::builder().parse(&settings.log_level).map_err(|reason| {
-        Failure::start(format_args!("log-level {:?}", settings.log_level), reason)
+    let level = &settings.log_level;
+    let wrong = |reason: &dyn std::fmt::Display| {
+        Failure::start(format_args!("log-level {level:?}"), reason)
             .advise("write error, warn, info, debug or trace, or a list like info,sta_core=debug")
-    })?;
+    };
+    // A word alone that is no level would be taken for the name of a part of the program, and nothing be logged.
+    let is_odd = |word: &str| !word.contains('=') && word.trim().parse::<LevelFilter>().is_err();
+    if let Some(odd) = level.split(',').find(|word| is_odd(word)) {
+        return Err(wrong(&format_args!("{odd:?} is no level")));
+    }
+    let filter = EnvFilter::builder().parse(level).map_err(|reason| wrong(&reason))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter);
     match file {
         None => {

@@ -12,7 +12,6 @@ use sta_core::model::time::Time;
 use crate::checks::Account;
 use crate::checks::liveness::completions;
 use crate::execute::Done;
-use crate::scenario::capability;
 use crate::scenario::plan::World;
 
 /// The worlds, in the order in which they run; the first is what the others are held against.
@@ -142,7 +141,7 @@ impl Comparison {
 }
 
 fn line(text: &mut String, row: &Row) {
-    let name = capability::name(row.world);
+    let name = row.world.name();
     let written = match (row.times, row.to_flow) {
         (Some(Times { first, median, last }), Some(ratio)) => {
             let [first, median, last] = [first, median, last].map(Time::as_secs_f64);

@@ -1,12 +1,19 @@
-//! Ctrl-C and SIGTERM: the first asks to leave in order, the second leaves at once.
+//! Ctrl-C and SIGTERM: the first asks to leave in order, the second leaves at once. Two that come together are one: `timeout`, for
+//! instance, sends a signal to its child and to its whole group.
 //!
 //! Who serves until told to stop has then done what was asked; who had something to finish was interrupted.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+
+/// Signals within so long of each other are one.
+const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Tells when to leave.
 #[derive(Debug)]
@@ -25,13 +32,22 @@ impl Interrupt {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let (sender, asked) = mpsc::unbounded_channel();
         let (mut first, output) = (true, output.clone());
+        let (mut pause, mut counts) = (Box::pin(sleep(Duration::ZERO)), true);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     biased;
+                    () = &mut pause, if !counts => {
+                        counts = true;
+                        continue;
+                    }
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
+                if !std::mem::replace(&mut counts, false) {
+                    continue;
+                }
+                pause = Box::pin(sleep(TOGETHER));
                 if !std::mem::take(&mut first) || sender.send(()).is_err() {
                     output.note("leaving at once");
                     std::process::exit(Exit::Interrupted as i32);

@@ -62,3 +62,11 @@ fn logs_go_to_the_logs_directory_and_never_to_stdout() {
     got.expect(0, &["file: complete"], &[" INFO"]);
     assert!(!got.out.contains(" INFO"));
 }
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let dir = Dir::new();
+    for level in ["loud", "info,loud"] {
+        dir.run(&["--log-level", level, "status"]).expect(2, &[], &["\"loud\" is no level"]);
+    }
+}

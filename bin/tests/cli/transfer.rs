@@ -207,3 +207,13 @@ fn a_peer_that_is_not_there_is_named_once() {
     download.wait_for("peer 127.0.0.1:1: Connection refused; trying again");
     download.signal(Signal::TERM);
 }
+
+#[test]
+fn two_signals_that_come_together_are_one() {
+    let dir = Dir::new();
+    dir.write("data", 10);
+    let (share, _) = dir.share("data");
+    share.signal(Signal::INT);
+    share.signal(Signal::INT);
+    share.end().expect(0, &[], &[]);
+}

@@ -46,6 +46,12 @@ pub fn write(job: &Job, done: &Done, out: &Path) -> Result<Delivered, DeliverErr
     Ok(Delivered { folder, replay })
 }
 
+/// Prints what a run came to on stderr: its folder could not be written, and that is not to be lost as well.
+pub fn print_verdict(done: &Done) {
+    let again = format!("sta-sim run ... --seed {}", done.outcome.seed);
+    note!("{}", summary(&done.outcome, None, &again).trim_end());
+}
+
 /// Prints a run: its summary; with `json` every event on stdout, and the summary on stderr.
 ///
 /// # Errors

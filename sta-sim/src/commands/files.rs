@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::commands::deliver::OUT;
 use crate::report;
 use crate::scenario::load::{LoadError, Scenario};
 
@@ -56,7 +57,10 @@ fn walk(folder: &Path, depth: u32, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && depth > 0 {
-            walk(&path, depth - 1, files)?;
+            // Capsules of runs are read where they are named, not where somebody's scenarios lie.
+            if !path.ends_with(OUT) {
+                walk(&path, depth - 1, files)?;
+            }
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
         }

@@ -4,8 +4,8 @@ use crate::cli::ListArgs;
 use crate::commands::files;
 use crate::commands::tell::{note, say};
 use crate::exit::Exit;
-use crate::scenario::capability;
 use crate::scenario::load::{LoadError, Scenario};
+use crate::scenario::plan::World;
 
 /// Two lines for each scenario.
 #[must_use]
@@ -31,7 +31,7 @@ pub fn main(args: &ListArgs) -> Exit {
 }
 
 fn lines(scenario: &Scenario) -> Result<String, LoadError> {
-    let worlds: Vec<&str> = scenario.worlds().into_iter().map(capability::name).collect();
+    let worlds: Vec<&str> = scenario.worlds().into_iter().map(World::name).collect();
     let plan = scenario.plan(scenario.seeds().start, scenario.worlds()[0], 0)?;
     let seeds = scenario.seeds().end - scenario.seeds().start;
     let cells = match scenario.cells() {

@@ -15,7 +15,6 @@ use crate::commands::tell::{note, say};
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, Job, wall_clock};
 use crate::exit::Exit;
-use crate::scenario::capability;
 use crate::scenario::load::Scenario;
 use crate::scenario::plan::World;
 use crate::sweep::summary::summary;
@@ -92,7 +91,7 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
         asked.push(Asked { scenario: Arc::new(scenario), seeds, world });
     }
     if let (Some(world), 1..) = (wanted, left_out) {
-        let word = capability::name(world);
+        let word = world.name();
         if asked.is_empty() {
             let why =
                 "no file names the world in `worlds`; `sta-sim run` tries one there all the same";

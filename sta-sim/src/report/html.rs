@@ -81,7 +81,7 @@ fn header(plan: &Plan, outcome: &Outcome, replay: &str) -> Markup {
             p { (verdict_words(outcome)) }
             dl.facts {
                 (fact("seed", plan.seed.to_string()))
-                (fact("world", format!("{:?}", plan.world).to_lowercase()))
+                (fact("world", plan.world.to_string()))
                 @for (key, value) in &plan.cell { (fact(key, value.clone())) }
                 (fact("nodes", nodes.to_string()))
                 (fact("content", bytes(content)))

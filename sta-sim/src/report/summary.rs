@@ -20,7 +20,7 @@ pub fn summary(outcome: &Outcome, folder: Option<&Path>, replay: &str) -> String
     let verdict = verdict_word(outcome.verdict).to_uppercase();
     let cell: String =
         outcome.cell.iter().map(|(key, value)| format!("  {key} = {value}")).collect();
-    let world = format!("{:?}", outcome.world).to_lowercase();
+    let world = outcome.world;
     line(
         &mut text,
         &format!("{verdict}  {}   seed {}{cell}   {world}", outcome.scenario, outcome.seed),

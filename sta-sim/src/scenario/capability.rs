@@ -35,7 +35,7 @@ fn size(plan: &Plan) -> Option<Mistake> {
         World::Tcp => (TCP_HOSTS_MAX, "one machine has to run them all"),
     };
     (hosts > most).then(|| {
-        let world = name(plan.world);
+        let world = plan.world;
         let why = format!("{hosts} hosts are more than the {world} world takes ({most}), because {why}; use fewer, or the flow world");
         Mistake::new(&Place::top("group"), why)
     })
@@ -56,15 +56,5 @@ fn verb(world: World, verb: &Verb) -> Option<String> {
         (World::Flow, Verb::TornWrite) => "the flow world has no bytes on a disk",
         _ => return None,
     };
-    Some(format!("the {} world cannot do this: {refused}; take it out of `worlds`", name(world)))
-}
-
-/// The world as a file writes it.
-#[must_use]
-pub const fn name(world: World) -> &'static str {
-    match world {
-        World::Turmoil => "turmoil",
-        World::Flow => "flow",
-        World::Tcp => "tcp",
-    }
+    Some(format!("the {world} world cannot do this: {refused}; take it out of `worlds`"))
 }

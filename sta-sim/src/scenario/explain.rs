@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sta_core::model::time::Time;
 
-use super::capability::name;
 use super::dist::Dist;
 use super::plan::{Behaviour, FaultPlan, HostPlan, Plan, PlannedEvent, Role, Start, Verb};
 use super::text::{show_behaviour, show_dist};
@@ -20,7 +19,7 @@ pub fn plan(plan: &Plan) -> String {
     let _ = writeln!(
         out,
         "world {}, seed {}, deadline {}",
-        name(plan.world),
+        plan.world.name(),
         plan.seed,
         time(plan.deadline)
     );

@@ -82,13 +82,24 @@ impl Scenario {
                 return Err(LoadError::Wrong(misshapen.with(more, &text)));
             }
         };
-        let wrong = |mistake: &Mistake| LoadError::Wrong(vec![source.locate(mistake)]);
-        let cells = matrix::cells(&file.matrix)
-            .map_err(|(key, why)| wrong(&Mistake::new(&Place::top("matrix").key(&key), why)))?;
-        let seeds = text::seeds(file.seeds.as_deref().unwrap_or("0..1"))
-            .map_err(|why| wrong(&Mistake::new(&Place::top("seeds"), why)))?;
+        let mut found = Vec::new();
+        let cells = matrix::cells(&file.matrix).unwrap_or_else(|(key, why)| {
+            found.push(source.locate(&Mistake::new(&Place::top("matrix").key(&key), why)));
+            vec![Cell::default()]
+        });
+        let seeds = text::seeds(file.seeds.as_deref().unwrap_or("0..1")).unwrap_or_else(|why| {
+            found.push(source.locate(&Mistake::new(&Place::top("seeds"), why)));
+            0..1
+        });
         let name = file.name.clone();
-        Ok(Self { path: path.to_owned(), name, text, file, cells, seeds })
+        let scenario = Self { path: path.to_owned(), name, text, file, cells, seeds };
+        if found.is_empty() {
+            return Ok(scenario);
+        }
+        if let Err(LoadError::Wrong(more)) = scenario.check() {
+            found.extend(more);
+        }
+        Err(LoadError::Wrong(found))
     }
 
     /// What its runs are called: as it calls itself, unless it was renamed.

@@ -40,11 +40,19 @@ pub enum World {
 
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.name())
+    }
+}
+
+impl World {
+    /// As a file writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Turmoil => "turmoil",
             Self::Flow => "flow",
             Self::Tcp => "tcp",
-        })
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use sta_core::model::time::Time;
 use crate::checks::{Finding, Held};
 use crate::exit::Exit;
 use crate::outcome::{Outcome, Verdict};
-use crate::scenario::capability;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::Plan;
 
@@ -202,6 +201,6 @@ impl Row {
 /// The scenario, its world and the cell of its matrix.
 fn row_name(outcome: &Outcome) -> String {
     let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
-    let world = capability::name(outcome.world);
+    let world = outcome.world.name();
     format!("{}, {world}{}", outcome.scenario, cell.collect::<String>())
 }

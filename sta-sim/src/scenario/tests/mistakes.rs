@@ -167,6 +167,13 @@ fn an_unknown_key_hides_no_wrong_value() {
 }
 
 #[test]
+fn wrong_seeds_hide_nothing_else() {
+    let both = with("name = \"right\"", "name = \"right\"\nseeds = \"5..5\"");
+    let said = said_of(&both.replace("for = \"3s\"", "for = \"3\""));
+    assert!(said.contains("is empty") && said.contains("has no unit"), "{said}");
+}
+
+#[test]
 fn a_mistake_is_shown_with_its_line() {
     let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
     assert!(said.starts_with("test.toml:6:12: clock.deadline: "), "{said}");
