@@ -329,6 +329,37 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
     });
 }
 
+/// The most memory that this process has had so far, in MiB.
+fn memory_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+    let kib = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    kib.expect("a number") >> 10
+}
+
+/// Thousands of questions come in one read, and each has an answer of hundreds of kilobytes.
+#[test]
+fn a_packet_of_questions_is_no_gigabyte_of_answers() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let mut many = Client::hello(at, "many").await;
+        for i in 0..2_000u32 {
+            let torrent = numbered(i);
+            many.say(&ToTracker::Join { torrent, pieces: 1, have: vec![], want: 0 }).await;
+        }
+        many.settle().await;
+        let mut curious = Client::connect(at).await;
+        let mut asks = Vec::new();
+        (0..2_500).for_each(|_| encode(&ToTracker::Status { torrent: None }, 0, &mut asks));
+        let before = memory_peak();
+        curious.send(&asks).await;
+        many.settle().await;
+        let grown = memory_peak() - before;
+        assert!(grown < 200, "{grown} MiB for a packet of {} bytes", asks.len());
+    });
+}
+
 /// What the tracker has to say to a node in many torrents comes all at once, before the node could have read any of it.
 #[test]
 fn a_client_in_many_torrents_is_told_of_peers_in_all_of_them_at_once() {

@@ -66,11 +66,14 @@ impl Rule for Bounds {
         }
     }
 
-    fn finish(&mut self, _: &Account) -> Judgement {
+    fn finish(&mut self, account: &Account) -> Judgement {
         let (sessions, kib) = (self.most_sessions, self.most_bytes >> 10);
-        let measured =
-            format!("at most {sessions} sessions of a torrent, {kib} KiB in flight from a peer");
-        self.findings.judge(measured)
+        // In a log without single blocks nobody asks for any.
+        let in_flight = match account.detail() {
+            Detail::Blocks => format!("{kib} KiB in flight from a peer"),
+            _ => "what was in flight is not known".to_owned(),
+        };
+        self.findings.judge(format!("at most {sessions} sessions of a torrent, {in_flight}"))
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sta_core::model::config::EngineConfig;
+use sta_core::model::limits;
 
 use super::units;
 
@@ -106,7 +107,13 @@ impl Knobs {
     fn try_apply(&self, config: &EngineConfig) -> Result<EngineConfig, String> {
         let mut all = fields(config);
         all.extend(self.0.clone());
-        serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())
+        let config: EngineConfig =
+            serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())?;
+        let blocks = limits::BLOCK_BYTES_MIN..=limits::BLOCK_BYTES_MAX;
+        if config.block_bytes != 0 && !blocks.contains(&config.block_bytes) {
+            return Err("16 KiB to 1 MiB, or 0 for what suits each link".to_owned());
+        }
+        Ok(config)
     }
 }
 
@@ -173,6 +180,7 @@ mod tests {
             ("request-timeout", json!("20 parsec")),
             ("block-bytes", json!(65_536)),
             ("block-bytes", json!("64 GiB")),
+            ("block-bytes", json!("1 B")),
         ] {
             let error = refused(name, value.clone());
             assert!(matches!(error, KnobError::Value { .. }), "{name} = {value}: {error}");
