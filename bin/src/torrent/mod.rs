@@ -107,6 +107,10 @@ pub fn save_beside(torrent: &Metainfo, content: &Path, path: &Path) -> Result<()
 
 /// Whether a torrent lies at `path`, be it a broken one: its first bytes are enough not to take a person's file for one.
 fn is_torrent(path: &Path) -> bool {
+    // To open a pipe would wait for who writes to it.
+    if !path.metadata().is_ok_and(|there| there.is_file()) {
+        return false;
+    }
     let mut start = [0; 3];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && start[0] == b'd' && start[1].is_ascii_digit()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sta_sim::commands::replay::{came_to_the_same, job};
 use sta_sim::execute::Job;
+use sta_sim::scenario::capsule::is_edited;
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 
@@ -98,7 +99,10 @@ fn replays(text: &str, seed: u64, world: World) -> Result<(), TestCaseError> {
     // What contradicts itself is refused.
     let Ok(done) = run.execute() else { return Ok(()) };
     let capsule = run.capsule(&done).expect("it was read before");
-    let again = read(&capsule).map(job);
+    let again = read(&capsule).map(|capsule| {
+        assert!(!is_edited(capsule.file()), "as it was written:\n{}", capsule.path().display());
+        job(capsule)
+    });
     let Some(Ok(again)) = again else { panic!("no capsule:\n{capsule}") };
     let replayed = again.execute().unwrap_or_else(|error| panic!("{error}:\n{capsule}"));
     prop_assert!(came_to_the_same(&again, &replayed), "of\n{}\nthis is\n{}", text, capsule);

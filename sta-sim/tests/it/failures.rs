@@ -42,6 +42,34 @@ fn replay_of(said: &str) -> Vec<&str> {
 }
 
 #[test]
+fn a_replay_that_differs_says_so_unless_it_is_meant_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("short.toml"), TOO_SHORT).expect("it can be written");
+    let (code, ..) = sta_sim(folder.path(), &["run", "short.toml", "--world", "flow"]);
+    assert_eq!(code, Some(3));
+    let capsule = std::fs::read_to_string(path("sta-runs/latest/capsule.toml")).expect("written");
+    let replay = |text: String, more: &[&str]| {
+        std::fs::write(path("c.toml"), text).expect("it can be written");
+        let (code, _, said) = sta_sim(folder.path(), &[&["replay", "c.toml"], more].concat());
+        (code, said)
+    };
+    // What another program may make of it.
+    let hash = capsule.lines().find(|line| line.starts_with("log-hash")).expect("it has one");
+    let (code, said) = replay(capsule.replace(hash, "log-hash = \"00\""), &[]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("NOT the same"), "{said}");
+    let (code, said) = replay(capsule.replace("within = \"2200ms\"", "within = \"40s\""), &[]);
+    assert_eq!(code, Some(0), "another expectation, the same events: {said}");
+    let (code, said) = replay(capsule.replace("size = \"2 MiB\"", "size = \"4 MiB\""), &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("the capsule was edited"), "{said}");
+    let (code, said) = replay(capsule, &["--world", "turmoil"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("written in the flow world"), "{said}");
+}
+
+#[test]
 fn the_printed_command_replays_a_failure_in_another_process() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("short.toml"), TOO_SHORT).expect("it can be written");
