@@ -147,8 +147,9 @@ pub const GRAPH_DEGREE_FIRST: u32 = 3;
 pub const GRAPH_DEGREE_SLACK: usize = 2;
 /// Neighbours above what it wants that a node may get from others who come one by one and find everybody full.
 pub const GRAPH_DEGREE_CROWD: usize = 6;
-/// How long newcomers are gathered before the graph is levelled.
-pub const GRAPH_LEVEL_DELAY: Duration = Duration::from_millis(500);
+/// How long newcomers are gathered before the graph is levelled. Until then they have few neighbours, and a swarm of hundreds leaves
+/// half of its uplinks idle.
+pub const GRAPH_LEVEL_DELAY: Duration = Duration::from_millis(50);
 /// How long after a departure a torrent's graph is looked at as a whole: many depart together.
 pub const GRAPH_AUDIT_DELAY: Duration = Duration::from_secs(5);
 /// How long changes of the registry are gathered before they are written down.

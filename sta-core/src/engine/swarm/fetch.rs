@@ -175,15 +175,16 @@ impl Swarm {
         if session.stalled || session.silence(self.patience, now).is_some() {
             return 0;
         }
-        session.pipeline.window(self.block_bytes(session, now), now)
+        session.pipeline.window(self.block_bytes(session, false, now), now)
     }
 
-    /// How large the blocks are that a peer is asked for.
-    fn block_bytes(&self, session: &Session, now: Time) -> u32 {
-        match self.config.block_bytes {
-            0 => session.pipeline.block_bytes(now),
-            fixed => fixed.min(self.layout.piece_bytes()),
-        }
+    /// How large the blocks are that a peer is asked for, of a piece that others offer as well or not.
+    fn block_bytes(&self, session: &Session, shared: bool, now: Time) -> u32 {
+        let bytes = match self.config.block_bytes {
+            0 => session.pipeline.block_bytes(shared, now),
+            fixed => fixed,
+        };
+        bytes.min(self.layout.piece_bytes())
     }
 
     /// Asks for `block`. Says how many bytes the peer was asked for then.
@@ -232,7 +233,8 @@ impl Swarm {
     /// Begins to fetch `piece` from `conn`.
     pub(super) fn start(&mut self, conn: ConnId, piece: u32, now: Time) {
         let Some(session) = self.sessions.get(conn) else { return };
-        let block_bytes = self.block_bytes(session, now);
+        let shared = self.picker.availability(piece) > 1;
+        let block_bytes = self.block_bytes(session, shared, now);
         self.picker.close(piece);
         self.assembly.start(piece, block_bytes, conn);
     }
