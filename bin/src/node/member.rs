@@ -39,6 +39,8 @@ struct News {
     lost: Mutex<BTreeMap<Address, String>>,
     /// The addresses that a person named and where nobody was.
     unreachable: Mutex<BTreeSet<Address>>,
+    /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
+    failed: Mutex<BTreeSet<String>>,
 }
 
 impl Member {
@@ -101,6 +103,10 @@ impl News {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn failed(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unreachable(&self) -> MutexGuard<'_, BTreeSet<Address>> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,9 +138,9 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
-        Event::StoreFailed { why, retry, .. } => {
-            let then = if *retry { "; trying again" } else { "" };
-            Some(format!("{why}{then}"))
+        Event::StoreFailed { why, retry: true, .. } => Some(format!("{why}; trying again")),
+        Event::StoreFailed { why, retry: false, .. } => {
+            news.failed().insert(why.clone()).then(|| why.clone())
         }
         _ => None,
     }

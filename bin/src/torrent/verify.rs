@@ -127,8 +127,7 @@ impl Verified {
 
 /// The pieces that `file` has a part in.
 fn pieces_of(file: &File, layout: Layout) -> Range<u32> {
-    let piece = |byte: u64| (byte / u64::from(layout.piece_bytes())) as u32;
-    if file.len == 0 { 0..0 } else { piece(file.offset)..piece(file.offset + file.len - 1) + 1 }
+    layout.pieces_of(file.offset, file.len)
 }
 
 /// Verifies what lies in the folder `data`, which is the one that holds the torrent's file or folder.

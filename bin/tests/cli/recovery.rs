@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 
 use sta_core::model::event::{Event, Record};
 
@@ -155,4 +156,45 @@ fn a_part_is_served_while_the_rest_is_missing() {
         dir.start(&["seed", "file.torrent", "--data", "half", "--listen", "127.0.0.1:0"]);
     seed.wait_for("seeding 8 of 16 pieces of file");
     drop(share);
+}
+
+/// It was sent as it had become: who received it banned the source, and nobody told the person who seeds.
+#[test]
+fn what_is_changed_while_it_is_shared_is_not_served_and_is_named() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 1 << 20);
+    dir.write("right/file", 0);
+    fs::write(dir.path("right/file"), &bytes).expect("written");
+    let (mut share, link) = dir.share("file");
+    // One byte of the fourth of sixteen pieces.
+    let file = fs::File::options().write(true).open(dir.path("file")).expect("there");
+    file.write_all_at(&[!bytes[200_000]], 200_000).expect("written");
+    let at = ["--listen", "127.0.0.1:0"];
+    let mut download = dir.start(&[&["download", &link, "-o", "out", "--json"], &at[..]].concat());
+    share.wait_for("file: it has changed since it was verified");
+    for _ in 0..15 {
+        download.wait_for("\"piece-verified\"");
+    }
+    let tracker = tracker_of(&link);
+    dir.run(&["maketorrent", "right/file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let _right = dir.start(&[&["seed", "right/file.torrent"], &at[..]].concat());
+    let ended = download.end();
+    ended.expect(0, &["\"torrent-complete\""], &[]);
+    assert!(!ended.out.contains("banned") && !ended.out.contains("piece-failed"), "{}", ended.out);
+    assert!(dir.read("out/file") == bytes);
+    share.signal(Signal::TERM);
+    let said = share.end().err;
+    assert_eq!(said.matches("it has changed").count(), 1, "{said}");
+}
+
+#[test]
+fn what_is_only_touched_while_it_is_shared_is_served() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 1 << 20);
+    let (share, link) = dir.share("file");
+    fs::write(dir.path("file"), &bytes).expect("written");
+    dir.run(&["download", &link, "-o", "out"]).expect(0, &["file: complete"], &[]);
+    assert!(dir.read("out/file") == bytes);
+    share.signal(Signal::TERM);
+    share.end().expect(0, &[], &[]);
 }

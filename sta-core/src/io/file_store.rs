@@ -10,6 +10,7 @@
 //!
 //! * `file_store/open.rs`: opening below a folder without following links;
 //! * `file_store/handles.rs`: the files that are open;
+//! * `file_store/changes.rs`: files that somebody changes while they are served;
 //! * `file_store/finish.rs`: syncing and renaming;
 //! * `file_store/error.rs`: what the system said, for people.
 //!
@@ -24,13 +25,14 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::store::{Body, FileRange, PieceStore, PieceVerifier, StoreError};
+use super::store::{Body, Doubt, FileRange, PieceStore, PieceVerifier, StoreError};
 use crate::io::hash::KnownLeaves;
 use crate::model::files::{FileSpan, PART_SUFFIX};
-use crate::model::layout::Layout;
+use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::Metainfo;
 
+mod changes;
 mod error;
 mod finish;
 mod handles;
@@ -38,6 +40,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+use changes::{Changes, Stamp};
 use error::store_error;
 use handles::Handles;
 
@@ -72,6 +75,7 @@ pub struct FileStore {
     /// `None`: read only.
     download: Option<Download>,
     handles: Handles,
+    changes: Changes,
     leaves: KnownLeaves,
 }
 
@@ -100,7 +104,7 @@ struct Download {
 
 impl FileStore {
     /// Content that lies complete in `dir` under the torrent's name, to be read only. Whether it is right is not checked
-    /// here, except for the lengths of files as they are opened.
+    /// here, except for the lengths of files as they are opened; it is to be verified from now on, so that no change is missed.
     ///
     /// # Errors
     /// If there is no such file or folder, or it may not be read.
@@ -116,11 +120,13 @@ impl FileStore {
             base,
             download: None,
             handles: Handles::default(),
+            changes: Changes::default(),
             leaves: KnownLeaves::default(),
         };
         if !store.torrent.files().is_folder() {
             store.handle(0, false)?;
         }
+        store.changes.watch(store.stamps());
         Ok(store)
     }
 
@@ -165,8 +171,15 @@ impl FileStore {
             base,
             download: Some(download),
             handles: Handles::default(),
+            changes: Changes::default(),
             leaves: KnownLeaves::default(),
         })
+    }
+
+    /// Of each file, when it was last changed.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let stamp = |index| std::fs::metadata(self.path(index)).ok().map(|file| Stamp::of(&file));
+        (0..self.torrent.files().as_slice().len()).map(stamp).collect()
     }
 
     /// Bytes that the disk has set aside for the content so far, written or not, as far as the file system says.
@@ -300,6 +313,30 @@ impl PieceStore for FileStore {
             Ok(FileRange { file, offset: span.offset, len: span.len })
         };
         self.spans(offset, len.into())?.map(range).collect::<Result<_, _>>().map(Body::Files)
+    }
+
+    fn doubt(&self, block: Block) -> Result<Option<Doubt>, StoreError> {
+        let layout = self.layout();
+        let mut first = None;
+        for span in self.spans(layout.block_offset(block), block.len.into())? {
+            if self.is_padding(span) {
+                continue;
+            }
+            let file = self.handle(span.file, false)?;
+            let found = file.metadata().map_err(|e| store_error(&self.path(span.file), &e))?;
+            let listed = &self.torrent.files().as_slice()[span.file];
+            let pieces = || layout.pieces_of(listed.offset, listed.len);
+            self.changes.look(span.file, Stamp::of(&found), pieces);
+            first = first.or(Some(span.file));
+        }
+        let (Some(file), Some(changes)) = (first, self.changes.doubt(block.piece)) else {
+            return Ok(None);
+        };
+        Ok(Some(Doubt { path: self.path(file).display().to_string(), changes }))
+    }
+
+    fn trust(&self, piece: u32, doubt: &Doubt) {
+        self.changes.trust(piece, doubt.changes);
     }
 
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {

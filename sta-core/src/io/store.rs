@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::sha1::Sha1;
-use crate::model::layout::Layout;
+use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
 pub use crate::model::status::StoreError;
 
@@ -31,6 +31,15 @@ pub struct FileRange {
     pub offset: u64,
     /// Bytes; never 0, and inside the file.
     pub len: u64,
+}
+
+/// Why what was verified may not be right any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What has changed, or lies beside it.
+    pub path: String,
+    /// How many changes the store had seen.
+    pub changes: u64,
 }
 
 impl Body {
@@ -74,6 +83,21 @@ pub trait PieceStore: Send + Sync + 'static {
     /// # Errors
     /// If they are not there.
     fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError>;
+
+    /// Whether the bytes of `block` may be others than those that were verified, as far as can be told without reading them. Then
+    /// its piece is to be read and verified again before any of it is sent. A store that nobody else writes to has no doubts.
+    ///
+    /// # Errors
+    /// If they are not there.
+    fn doubt(&self, block: Block) -> Result<Option<Doubt>, StoreError> {
+        let _ = block;
+        Ok(None)
+    }
+
+    /// `piece` was read and found right after [`Self::doubt`] gave `doubt`.
+    fn trust(&self, piece: u32, doubt: &Doubt) {
+        let _ = (piece, doubt);
+    }
 
     /// Starts the verification of `piece`, whose bytes will be given to it in order.
     fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier>;

@@ -1,5 +1,7 @@
 //! Content, cut into pieces and blocks. Numbers only; which file a byte belongs to is `model/files.rs`.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::limits;
@@ -122,6 +124,13 @@ impl Layout {
     pub fn piece_len(self, piece: u32) -> u32 {
         let rest = self.total.saturating_sub(self.piece_offset(piece));
         rest.min(self.piece_bytes.into()) as u32
+    }
+
+    /// The pieces that the `len` bytes from `offset` on have a part in.
+    #[must_use]
+    pub fn pieces_of(self, offset: u64, len: u64) -> Range<u32> {
+        let piece = |byte: u64| (byte / u64::from(self.piece_bytes)) as u32;
+        if len == 0 { 0..0 } else { piece(offset)..piece(offset + len - 1) + 1 }
     }
 
     /// Where `block` starts in the content.

@@ -66,6 +66,9 @@ pub const BUFFERS_IDLE_BYTES_MAX: usize = 16 << 20;
 /// Files that one store keeps open: a soft limit of 1,024 descriptors serves a dozen torrents and their peers.
 pub const FILES_OPEN_MAX: usize = 64;
 
+/// A piece whose files change while it is verified again, so many times in a row, is being written to, and not served.
+pub const VERIFY_AGAIN_MAX: usize = 3;
+
 /// Requests of one peer that wait to be served: [`IN_FLIGHT_BYTES_MAX`] in smallest blocks.
 pub const REQUESTS_QUEUED_MAX: usize = 2_048;
 /// Sessions of one torrent: a few more than any graph the tracker hands out.

@@ -82,6 +82,9 @@ type Assigned = BTreeMap<InfoHash, Vec<u8>>;
 /// Jobs that a worker takes at once: sixteen pieces of one block each, the most that are hashed together, and their verdicts.
 const JOBS_TOGETHER_MAX: usize = 32;
 
+/// Bytes read back at once; stays in a core's own cache while it is hashed.
+pub(super) const READ_BACK_BYTES: usize = 256 << 10;
+
 /// No worker.
 const NOBODY: u8 = u8::MAX;
 

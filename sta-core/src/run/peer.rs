@@ -8,14 +8,14 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::buffers::{Buffer, BufferPool};
-use super::disk::Backlog;
+use super::disk::{Backlog, READ_BACK_BYTES};
 use super::frames::ReadError;
 use crate::engine::interface::ConnId;
-use crate::io::store::{PieceStore, StoreError};
+use crate::io::store::{Body, PieceStore, StoreError};
 use crate::io::transport::{Batch, RecvHalf, SendHalf};
 use crate::model::layout::Block;
 use crate::model::limits;
@@ -148,6 +148,45 @@ enum WriteError {
     Stuck(#[from] tokio::time::error::Elapsed),
 }
 
+/// The bytes of a block, to be sent. If they may have changed since they were verified, their piece is verified again first.
+async fn body(store: &dyn PieceStore, block: Block) -> Result<Body, StoreError> {
+    for _ in 0..limits::VERIFY_AGAIN_MAX {
+        let Some(doubt) = store.doubt(block)? else {
+            return store.body(store.layout().block_offset(block), block.len);
+        };
+        if !is_right(store, block.piece).await? {
+            let reason = "it has changed since it was verified, and is not served where it is wrong \
+                          now; verify the torrent, or make a new one of what is there";
+            return Err(StoreError { path: doubt.path, reason: reason.to_owned(), passing: false });
+        }
+        store.trust(block.piece, &doubt);
+    }
+    let path = format!("piece {}", block.piece);
+    let reason = "its files change all the time, and it is not served any more".to_owned();
+    Err(StoreError { path, reason, passing: false })
+}
+
+/// Reads a piece and verifies it, and lets others have their turn meanwhile.
+async fn is_right(store: &dyn PieceStore, piece: u32) -> Result<bool, StoreError> {
+    let (start, len) = (store.layout().piece_offset(piece), store.layout().piece_len(piece));
+    let mut verifier = store.verifier(piece);
+    let mut part = vec![0; READ_BACK_BYTES.min(len as usize)];
+    let mut read = 0;
+    while read < len {
+        let portion = part.len().min((len - read) as usize);
+        store.read(start + u64::from(read), &mut part[..portion])?;
+        verifier.update(&part[..portion]);
+        read += portion as u32;
+        let cost = store.read_cost(portion as u64);
+        if cost.is_zero() {
+            yield_now().await;
+        } else {
+            sleep(cost).await;
+        }
+    }
+    Ok(verifier.verdict())
+}
+
 async fn write_all(
     conn: ConnId,
     send: &mut (dyn SendHalf + 'static),
@@ -162,21 +201,19 @@ async fn write_all(
         while let Some(what) = item {
             match what {
                 ToPeer::Message(message) => encode(&message, 0, &mut batch.heads),
-                ToPeer::Block { id, block, store } => {
-                    match store.body(store.layout().block_offset(block), block.len) {
-                        Ok(body) => {
-                            let cost = store.read_cost(block.len.into());
-                            if !cost.is_zero() {
-                                sleep(cost).await;
-                            }
-                            let message = PeerMessage::Data { id, block: block.into() };
-                            encode(&message, block.len, &mut batch.heads);
-                            batch.push_body(body);
-                            under_way = Some((id, block));
+                ToPeer::Block { id, block, store } => match body(&*store, block).await {
+                    Ok(body) => {
+                        let cost = store.read_cost(block.len.into());
+                        if !cost.is_zero() {
+                            sleep(cost).await;
                         }
-                        Err(why) => owner.deliver(conn, FromPeer::Unreadable { id, why }, None),
+                        let message = PeerMessage::Data { id, block: block.into() };
+                        encode(&message, block.len, &mut batch.heads);
+                        batch.push_body(body);
+                        under_way = Some((id, block));
                     }
-                }
+                    Err(why) => owner.deliver(conn, FromPeer::Unreadable { id, why }, None),
+                },
             }
             // A block ends the batch: the owner is to hear soon that it is out.
             item = if under_way.is_some() { None } else { queue.try_recv().ok() };

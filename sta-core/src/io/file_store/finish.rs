@@ -27,7 +27,11 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
         }
         let renamed = rename_without_replacing(&download.out, &part, name);
         match renamed {
-            Ok(()) => download.renamed.store(true, Ordering::Release),
+            Ok(()) => {
+                download.renamed.store(true, Ordering::Release);
+                // A new name is a change, too.
+                store.changes.watch(store.stamps());
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(in_the_way(&store.out.join(name)));
             }

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -276,6 +277,52 @@ fn what_is_shared_must_look_right_and_is_never_written() {
     assert!(store.body(u64::MAX, 2).is_err(), "far outside");
     store.finish().expect("there is nothing to do");
     holds(&store, &bytes_of(single.files()));
+}
+
+/// The pieces that are doubted, by what is at their start.
+fn doubted(store: &FileStore) -> Vec<u32> {
+    let layout = store.layout();
+    let doubt = |piece| store.doubt(layout.block_at(piece, 0, 1)).expect("it is there");
+    (0..layout.pieces()).filter(|piece| doubt(*piece).is_some()).collect()
+}
+
+/// Writes a byte over another, as an editor that keeps the length, so many seconds after 1970.
+fn overwrite(path: &Path, at: u64) {
+    let file = fs::File::options().write(true).open(path).expect("it is there");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0], 5).expect("there is space");
+    // The system's own time of a change may be that of another a moment ago.
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(at)).expect("it is ours");
+}
+
+#[test]
+fn what_changes_while_it_is_shared_is_doubted_until_it_is_verified_again() {
+    // Two pieces, one, and one that two files share.
+    let shape = [("a", 32 * K), ("b", 16 * K), ("c", 8 * K), ("d", 8 * K)];
+    let (dir, torrent) = (TempDir::new().expect("a folder"), torrent("t", &shape));
+    let finished = download(&torrent, dir.path()).expect("nothing is in the way");
+    finished.write(0, &bytes_of(torrent.files())).expect("there is space");
+    assert!(doubted(&finished).is_empty(), "the store itself writes");
+    finished.finish().expect("nothing is in the way");
+    let seeded = seed(&torrent, dir.path()).expect("it is complete");
+    for store in [&finished, &seeded] {
+        assert!(doubted(store).is_empty());
+    }
+    overwrite(&dir.path().join("t/a"), 1);
+    overwrite(&dir.path().join("t/d"), 2);
+    for store in [&finished, &seeded] {
+        // Of the last piece only the first file was looked at.
+        assert_eq!(doubted(store), [0, 1]);
+        let last = store.layout().block_at(3, 8 << 10, 1);
+        let doubt = store.doubt(last).expect("it is there").expect("it has changed");
+        assert!(doubt.path.ends_with("t/d"), "{}", doubt.path);
+        store.trust(0, &doubt);
+        assert_eq!(doubted(store), [1, 3], "one was found right");
+    }
+    let before = seeded.doubt(seeded.layout().block_at(1, 0, 1)).expect("it is there");
+    overwrite(&dir.path().join("t/b"), 3);
+    assert_eq!(doubted(&seeded), [1, 2, 3]);
+    seeded.trust(1, &before.expect("it is doubted"));
+    assert_eq!(doubted(&seeded), [1, 2, 3], "it was verified before the last change");
 }
 
 #[test]

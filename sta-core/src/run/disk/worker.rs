@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::DiskDone;
+use super::{DiskDone, READ_BACK_BYTES};
 use crate::io::aligned::AlignedBytes;
 use crate::io::sha1::Sha1;
 use crate::io::store::{PieceStore, PieceVerifier, StoreError};
@@ -21,9 +21,6 @@ use crate::model::layout::Block;
 use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::BLAKE3_BYTES;
 use crate::run::buffers::Buffer;
-
-/// Bytes read back at once; stays in a core's own cache while it is hashed.
-const READ_BACK_BYTES: usize = 256 << 10;
 
 pub(super) struct Job {
     pub(super) torrent: InfoHash,
