@@ -244,6 +244,7 @@ async fn receive(content: &Content, way: Way) -> Duration {
                 checked += 1;
             }
             DiskDone::NotWritten { why, .. } => panic!("{why}"),
+            DiskDone::Panicked => panic!("a disk worker has panicked"),
             DiskDone::LeavesChecked { .. }
             | DiskDone::Forgotten { .. }
             | DiskDone::Finished { .. } => {}

@@ -264,6 +264,19 @@ impl PieceStore for FileStore {
         self.torrent.layout()
     }
 
+    /// Padding is zeros, and is not kept.
+    fn as_kept(&self, offset: u64, data: &mut [u8]) {
+        let Ok(spans) = self.spans(offset, data.len() as u64) else { return };
+        let mut rest = data;
+        for span in spans {
+            let (part, after) = rest.split_at_mut(span.len as usize);
+            rest = after;
+            if self.is_padding(span) {
+                part.fill(0);
+            }
+        }
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
         let Some(download) = &self.download else {
             let path = self.path(0).display().to_string();

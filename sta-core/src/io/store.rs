@@ -66,6 +66,12 @@ pub trait PieceStore: Send + Sync + 'static {
     /// How the content is cut.
     fn layout(&self) -> Layout;
 
+    /// Makes of `data`, which has come for `offset` of the content, what [`Self::read`] will give once it is written: a store need
+    /// not keep all of it. Only that may be hashed.
+    fn as_kept(&self, offset: u64, data: &mut [u8]) {
+        let _ = (offset, data);
+    }
+
     /// Writes `data` at `offset` of the content.
     ///
     /// # Errors

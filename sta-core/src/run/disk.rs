@@ -65,6 +65,8 @@ pub enum DiskDone {
         /// Why not.
         result: Result<(), StoreError>,
     },
+    /// A worker has panicked, and what it was given will not be done: a bug, which must be seen.
+    Panicked,
 }
 
 /// Hands jobs to the workers. Dropping it lets them do what they were given, and ends them.
@@ -149,9 +151,10 @@ impl Disk {
         torrent: InfoHash,
         store: &Arc<dyn PieceStore>,
         block: Block,
-        data: Buffer,
+        mut data: Buffer,
     ) {
         assert_eq!(data.len(), block.len as usize, "a block and its bytes");
+        store.as_kept(store.layout().block_offset(block), &mut data);
         self.backlog.add(block.len.into());
         self.give(block.piece, torrent, store, Task::Write { block, data });
     }
@@ -286,6 +289,18 @@ impl Backlog {
     }
 }
 
+/// Tells of the panic of the worker that holds it. Nobody waits for a worker, and who waits for what it was given would wait for ever.
+struct Alarm<'a, T: From<DiskDone>>(&'a mpsc::UnboundedSender<T>);
+
+impl<T: From<DiskDone>> Drop for Alarm<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody may be left to hear of it.
+            let _ = self.0.send(DiskDone::Panicked.into());
+        }
+    }
+}
+
 fn work_on_thread<T: From<DiskDone>>(
     mut worker: Worker,
     inbox: &std::sync::mpsc::Receiver<Job>,
@@ -293,6 +308,7 @@ fn work_on_thread<T: From<DiskDone>>(
     backlog: &Backlog,
     waiting: &AtomicU64,
 ) {
+    let _alarm = Alarm(done);
     let mut jobs = Vec::new();
     while let Ok(job) = inbox.recv() {
         jobs.push(job);
@@ -314,6 +330,7 @@ async fn work_in_line<T: From<DiskDone>>(
     done: mpsc::UnboundedSender<T>,
     backlog: Backlog,
 ) {
+    let _alarm = Alarm(&done);
     while let Some(job) = inbox.recv().await {
         let outcome = worker.work(job);
         if !outcome.cost.is_zero() {

@@ -9,13 +9,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::worker::{Job, Task, Worker};
 use super::{Disk, DiskDone};
+use crate::io::file_store::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use crate::model::files::{Files, FilesError, NewFile};
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
 use crate::model::limits;
-use crate::model::metainfo::{BLAKE3_BYTES, PieceHashes};
+use crate::model::metainfo::{About, BLAKE3_BYTES, Builder, PieceHashes};
 use crate::run::buffers::BufferPool;
 
 const TORRENT: InfoHash = InfoHash([7; 20]);
@@ -286,6 +288,53 @@ async fn a_failed_write_is_reported_and_can_be_repeated() {
     assert_eq!((block.offset, why.passing), (0, true));
     assert_eq!(bench.verdict(0).await, Ok(false), "ten bytes are missing");
     assert_eq!(bench.written(), u64::from(PIECE) - 10);
+}
+
+/// What came was hashed and the padding of it not kept: a piece that was right could be served wrong.
+#[tokio::test(start_paused = true)]
+async fn padding_is_zeros_whatever_comes() {
+    const LEN: u32 = 16 << 10;
+    let files = [("a", 10, false), (".pad/1", u64::from(LEN) - 10, true)];
+    let new = |(path, len, padding): (&str, u64, bool)| {
+        Ok::<_, FilesError>(NewFile { path: path.to_owned(), len, padding })
+    };
+    let mut hasher = PieceHasher::default();
+    hasher.update(&[&[1; 10][..], &vec![0; LEN as usize - 10]].concat());
+    let hash = hasher.finish();
+    let builder = Builder {
+        files: Files::folder("t".to_owned(), files.into_iter().map(new)).expect("good names"),
+        piece_bytes: LEN,
+        sha1: hash.sha1.to_vec().into(),
+        blake3: Some(hash.blake3.to_vec().into()),
+        trackers: Vec::new(),
+        about: About::default(),
+    };
+    let torrent = Arc::new(builder.build().expect("it is well made"));
+    for threads in [0, 2] {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let (sparse, sync) = (Allocation::Sparse, SyncPolicy::Never);
+        let store = FileStore::download(Arc::clone(&torrent), dir.path(), sparse, sync);
+        let mut bench = Bench::new(threads, None);
+        bench.store = Arc::new(store.expect("nothing is in the way"));
+        let mut data = bench.pool.take(LEN as usize);
+        data.fill(1);
+        bench.disk.write(TORRENT, &bench.store, Block { piece: 0, offset: 0, len: LEN }, data);
+        assert_eq!(bench.verdict(0).await, Ok(true));
+        // The same from what lies in the store.
+        assert_eq!(bench.verdict(0).await, Ok(true));
+    }
+}
+
+/// It was seen at the next job for that worker, and who waited for its answer waited for ever.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_worker_is_told_at_once() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        let beyond = Block { piece: 1, offset: PIECE, len: 10 };
+        bench.disk.write(TORRENT, &bench.store, beyond, bench.pool.take(10));
+        let told = bench.done.recv().await.expect("the other workers are there");
+        assert!(matches!(told, DiskDone::Panicked), "{threads} threads: {told:?}");
+    }
 }
 
 /// A worker hashes first while another writes: what it has hashed and could not write does not count.

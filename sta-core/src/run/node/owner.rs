@@ -220,6 +220,8 @@ impl Owner {
                 self.feed(Input::Finished { torrent, result });
             }
             Inbox::Disk(DiskDone::Forgotten { torrent }) => self.forgotten(torrent),
+            // As of any task: see `reap`.
+            Inbox::Disk(DiskDone::Panicked) => panic!("a disk worker has panicked"),
         }
     }
 
