@@ -150,6 +150,9 @@ pub const GRAPH_DEGREE_FIRST: u32 = 3;
 pub const GRAPH_DEGREE_SLACK: usize = 2;
 /// Neighbours above what it wants that a node may get from others who come one by one and find everybody full.
 pub const GRAPH_DEGREE_CROWD: usize = 6;
+/// Nodes of a torrent that are looked at for one message of one of them: a packet holds eight hundred wishes, each for another
+/// torrent, and a draw among so many is as good as one among all.
+pub const GRAPH_LOOKED_AT_MAX: usize = 1_024;
 /// How long newcomers are gathered before the graph is levelled. Until then they have few neighbours, and a swarm of hundreds leaves
 /// half of its uplinks idle.
 pub const GRAPH_LEVEL_DELAY: Duration = Duration::from_millis(50);

@@ -12,7 +12,7 @@
 //!
 //! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
@@ -28,6 +28,8 @@ use crate::wire::tracker::{FromTracker, PeerAddress};
 
 /// Throws of the dice per neighbour wanted, before everybody is looked at: most nodes have room, so 4 mostly do.
 const THROWS: usize = 4;
+/// For [`Registry::introduce`]: nobody of the torrent is left out. Not for what follows from a single message.
+const EVERYBODY: usize = usize::MAX;
 
 impl Registry {
     /// The node has said that it takes part: tells it of the neighbours it has and of new ones.
@@ -35,7 +37,8 @@ impl Registry {
         let held = self.leases.entry(entry);
         let torrent = held.torrent;
         let aim = held.first_degree();
-        self.introduce(entry, aim.saturating_sub(held.degree()), |_| true);
+        let missing = aim.saturating_sub(held.degree());
+        self.introduce(entry, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
         self.level_later(torrent, now);
         if self.leases.entry(entry).want > 0 {
             let all = self.leases.entry(entry).neighbours.to_vec();
@@ -43,8 +46,8 @@ impl Registry {
         }
     }
 
-    /// The node asks for `n` more: others than it has been given, and those again only if there are too few others. All of a
-    /// torrent may have to be looked at for it, so not at any time.
+    /// The node asks for `n` more: others than it has been given, and those again only if there are too few others. Many may have
+    /// to be looked at for it, so not at any time.
     pub(super) fn more(&mut self, entry: EntryIx, n: usize, now: Time) {
         let held = self.leases.entry_mut(entry);
         if now < held.more_from {
@@ -52,7 +55,7 @@ impl Registry {
         }
         held.more_from = now + limits::WANT_INTERVAL_MIN;
         let given = held.neighbours.clone();
-        let mut peers = self.introduce(entry, n, |_| true);
+        let mut peers = self.introduce(entry, n, limits::GRAPH_LOOKED_AT_MAX, |_| true);
         let again = given.into_iter().filter(|e| self.leases.is_online(*e)).take(n - peers.len());
         peers.extend(again);
         self.push(entry, &peers);
@@ -72,7 +75,7 @@ impl Registry {
             let held = self.leases.entry(entry);
             if !held.have.is_all() {
                 let missing = held.least_degree().saturating_sub(held.degree());
-                let peers = self.introduce(entry, missing, |_| true);
+                let peers = self.introduce(entry, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
                 self.push(entry, &peers);
             }
         }
@@ -123,7 +126,8 @@ impl Registry {
             let (entry, lacks) = (alike[0], alike.len());
             // Who lacks more has come alone: later newcomers are to find room.
             if lacks <= limits::GRAPH_DEGREE_SLACK {
-                let found = self.introduce(entry, lacks, |other| !other.is_crowded());
+                let looked_at = limits::GRAPH_LOOKED_AT_MAX;
+                let found = self.introduce(entry, lacks, looked_at, |other| !other.is_crowded());
                 told.entry(entry).or_default().extend(found);
             }
             self.weak.push(entry);
@@ -151,7 +155,7 @@ impl Registry {
         let lonely: Vec<EntryIx> = parts.lonely().collect();
         for entry in lonely {
             let n = self.leases.entry(entry).least_degree();
-            let peers = self.introduce(entry, n, |other| parts.is_good(other.place));
+            let peers = self.introduce(entry, n, EVERYBODY, |other| parts.is_good(other.place));
             self.push(entry, &peers);
             if !peers.is_empty() {
                 self.audit_later(torrent, now);
@@ -159,14 +163,15 @@ impl Registry {
         }
     }
 
-    /// Draws `n` new neighbours for `entry` among those `allowed`, and notes them.
+    /// Draws `n` new neighbours for `entry` among those `allowed`, of whom about `looked_at` are looked at, and notes them.
     fn introduce(
         &mut self,
         entry: EntryIx,
         n: usize,
+        looked_at: usize,
         allowed: impl Fn(&Entry) -> bool,
     ) -> Vec<EntryIx> {
-        let drawn = draw(&self.leases, &mut self.rng, entry, n, allowed);
+        let drawn = draw(&self.leases, &mut self.rng, entry, n, looked_at, allowed);
         for other in &drawn {
             self.leases.connect(entry, *other);
         }
@@ -196,11 +201,13 @@ impl Registry {
 
 /// Up to `n` new neighbours for `of` out of those `allowed`. Evenly drawn among those that are online and have room; if
 /// they are few, among all that are online; then those of an earlier connection, and last the crowded, of least degree first.
+/// Of a torrent of more than `looked_at` nodes about so many, drawn evenly, stand for all.
 fn draw(
     leases: &Leases,
     rng: &mut Rng,
     of: EntryIx,
     n: usize,
+    looked_at: usize,
     allowed: impl Fn(&Entry) -> bool,
 ) -> Vec<EntryIx> {
     let asker = leases.entry(of);
@@ -220,7 +227,16 @@ fn draw(
         }
     }
     if drawn.len() < n {
-        let left = members.iter().copied().filter(|other| fits(*other, &drawn));
+        let few: Vec<_>;
+        let looked_at = if members.len() > looked_at {
+            let places = (0..looked_at).map(|_| rng.random_range(0..members.len()));
+            let places: BTreeSet<usize> = places.collect();
+            few = places.into_iter().map(|place| members[place]).collect();
+            &few
+        } else {
+            members
+        };
+        let left = looked_at.iter().copied().filter(|other| fits(*other, &drawn));
         let mut left: Vec<_> = left
             .map(|other| {
                 let held = leases.entry(other);
@@ -297,5 +313,41 @@ impl Parts {
     /// One node of each part that needs to be linked.
     fn lonely(&self) -> impl Iterator<Item = EntryIx> + '_ {
         self.parts.iter().filter(|part| !part.good).filter_map(|part| part.spokesman)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::tests::{A, Tracker};
+    use super::{EVERYBODY, draw};
+    use crate::model::limits;
+    use crate::model::rng::Seed;
+
+    /// A packet holds eight hundred wishes, and for each all nodes of its torrent were looked at.
+    #[test]
+    fn however_large_a_torrent_few_are_looked_at_for_one_wish() {
+        let mut t = Tracker::new(1);
+        for i in 0..1_500 {
+            t.joined(&format!("n{i}"), &format!("10.0.{}.{}:1", i / 250, i % 250 + 1), &[]);
+        }
+        t.wait(limits::GRAPH_LEVEL_DELAY);
+        let late = t.joined("late", "192.0.2.1:1", &[]);
+        assert!(!t.told(late).is_empty());
+        let leases = &t.registry.leases;
+        let of = leases.entries_of(Some(A)).last().expect("it has joined");
+        let mut rng = Seed(1).stream("draw");
+        for (looked_at, least, most) in
+            [(limits::GRAPH_LOOKED_AT_MAX, 600, 1_024), (EVERYBODY, 1_450, 1_500)]
+        {
+            let seen = Cell::new(0);
+            let drawn = draw(leases, &mut rng, of, 5, looked_at, |_| {
+                seen.set(seen.get() + 1);
+                true
+            });
+            assert_eq!(drawn.len(), 5);
+            assert!((least..=most).contains(&seen.get()), "{} of {most}", seen.get());
+        }
     }
 }
