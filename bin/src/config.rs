@@ -13,11 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use sta_core::model::address::Address;
-use sta_core::model::config::EngineConfig;
+use sta_core::model::config::{EngineConfig, OutOfRange};
 use sta_core::model::ids::NodeId;
-use sta_core::model::limits::LEASE_DEFAULT;
+use sta_core::model::limits::{
+    LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
+};
 
 pub use layers::Override;
 
@@ -26,6 +29,11 @@ use crate::units::{Choice, Rate, Size, Span};
 
 /// The port of a tracker when nobody chose one: the seed document's.
 pub const TRACKER_PORT: u16 = 6081;
+
+/// A tracker that is there answers in less.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
+/// Who wants to wait for longer starts the node again.
+const PATIENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Every setting of `sta-node` and `sta-tracker`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +44,7 @@ pub struct Settings {
     pub node_id: Choice<NodeId>,
     /// Where a node listens for peers. Port 0 takes a free one; `[::]` is every IPv6 and IPv4 address.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "read_listen")]
     pub listen: SocketAddr,
     /// Piece size of the torrents made here, a power of two. "auto" aims at 2048 pieces, of 64 KiB to 16 MiB.
     #[schemars(with = "String")]
@@ -65,15 +74,16 @@ pub struct Settings {
 pub struct TrackerSettings {
     /// Name or number of the machine where the tracker runs; asked about torrents that name no tracker.
     pub address: String,
-    /// The port where the tracker listens.
+    /// The port where the tracker listens. `sta-tracker` alone may be given 0, and takes a free one.
     pub port: u16,
-    /// The addresses where `sta-tracker` listens, with the port above; "::" is every IPv6 and IPv4 address.
+    /// The address where `sta-tracker` listens, with the port above; "::" is every IPv6 and IPv4 address.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "read_ip")]
     pub listen: IpAddr,
     /// A node that is silent for longer is forgotten by `sta-tracker`; 3s to 1day.
     #[schemars(with = "String")]
     pub lease: Span,
-    /// How long a node that starts waits for the first word of a tracker before it says that there is none.
+    /// How long a node that starts waits for the first word of a tracker before it says that there is none; 100ms to 1day.
     #[schemars(with = "String")]
     pub patience: Span,
 }
@@ -94,23 +104,23 @@ pub struct Directories {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Peers a node asks the tracker for: the degree of the graph.
+    /// Peers a node asks the tracker for: the degree of the graph; 1 to 64.
     pub peers_wanted: u32,
-    /// Peers served at the same time; the others wait their turn.
+    /// Peers served at the same time; the others wait their turn. 1 to 64.
     pub upload_slots: u32,
-    /// How often the slots are handed out anew.
+    /// How often the slots are handed out anew; 500ms to 1h.
     #[schemars(with = "String")]
     pub choke_interval: Span,
-    /// A block asked for and not here for so long is asked of somebody else.
+    /// A block asked for and not here for so long is asked of somebody else; 500ms to 1h.
     #[schemars(with = "String")]
     pub request_timeout: Span,
-    /// A session without a message for so long has ended.
+    /// A session without a message for so long has ended; 3s to 1day.
     #[schemars(with = "String")]
     pub peer_timeout: Span,
-    /// A tracker's connection without a message for so long has broken.
+    /// A tracker's connection without a message for so long has broken; 3s to 1day.
     #[schemars(with = "String")]
     pub tracker_timeout: Span,
-    /// How long piece changes are gathered before they are sent to the tracker.
+    /// How long piece changes are gathered before they are sent to the tracker; 0s to 1min.
     #[schemars(with = "String")]
     pub tracker_batch: Span,
 }
@@ -176,23 +186,10 @@ impl Default for EngineSettings {
 
 impl Settings {
     /// The engine's knobs.
-    ///
-    /// # Errors
-    /// If `buffer-size` is not a size that peers accept.
-    pub fn engine(&self) -> Result<EngineConfig, Failure> {
-        use sta_core::model::limits::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN};
-        let block_bytes = match self.buffer_size {
-            Choice::Auto => 0,
-            Choice::Set(Size(bytes)) => u32::try_from(bytes)
-                .ok()
-                .filter(|bytes| (BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(bytes))
-                .ok_or_else(|| {
-                    Failure::start("buffer-size", format!("{} is out of bounds", Size(bytes)))
-                        .advise("choose 16 KiB to 1 MiB, or auto")
-                })?,
-        };
+    #[must_use]
+    pub fn engine(&self) -> EngineConfig {
         let engine = &self.engine;
-        Ok(EngineConfig {
+        EngineConfig {
             peers_wanted: engine.peers_wanted,
             upload_slots: engine.upload_slots,
             choke_interval: engine.choke_interval.0,
@@ -200,18 +197,65 @@ impl Settings {
             peer_timeout: engine.peer_timeout.0,
             tracker_timeout: engine.tracker_timeout.0,
             tracker_batch: engine.tracker_batch.0,
-            block_bytes,
-        })
+            // No block is larger than what the type holds; `check` says so.
+            block_bytes: match self.buffer_size {
+                Choice::Auto => 0,
+                Choice::Set(Size(bytes)) => u32::try_from(bytes).unwrap_or(u32::MAX),
+            },
+        }
+    }
+
+    /// Bytes of a piece, if the person has chosen.
+    #[must_use]
+    pub fn piece_bytes(&self) -> Option<u32> {
+        self.piece_size.chosen().and_then(|size| check_piece_size(size).ok())
+    }
+
+    /// Whether every value is in its range; else the key, and the range.
+    fn check(&self) -> Result<(), (String, String)> {
+        let out_of = |key: &str, range: String| Err((key.to_owned(), range));
+        if let Choice::Set(size) = self.piece_size
+            && let Err(range) = check_piece_size(size)
+        {
+            return out_of("piece-size", format!("{range}, or auto"));
+        }
+        if self.buffer_size == Choice::Set(Size(0)) {
+            return out_of("buffer-size", "16 KiB to 1 MiB, or auto".to_owned());
+        }
+        if let Err(OutOfRange { knob, range }) = self.engine().check() {
+            return match knob {
+                "block-bytes" => out_of("buffer-size", format!("{range}, or auto")),
+                _ => out_of(&format!("engine.{knob}"), range.to_owned()),
+            };
+        }
+        let spans = [
+            ("tracker.lease", self.tracker.lease, LEASE_MIN..=LEASE_MAX),
+            ("tracker.patience", self.tracker.patience, PATIENCE_MIN..=PATIENCE_MAX),
+        ];
+        match spans.into_iter().find(|(_, span, range)| !range.contains(&span.0)) {
+            Some((key, _, range)) => {
+                out_of(key, format!("{} to {}", Span(*range.start()), Span(*range.end())))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Where nodes find the tracker of the configuration.
     ///
     /// # Errors
-    /// If `tracker.address` is neither a name nor a number.
+    /// If `tracker.address` is neither a name nor a number, or `tracker.port` is 0.
     pub fn tracker_address(&self) -> Result<Address, Failure> {
         let TrackerSettings { address, port, .. } = &self.tracker;
-        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        format!("{host}:{port}").parse().map_err(|reason| Failure::start("tracker.address", reason))
+        if *port == 0 {
+            return Err(Failure::start("tracker.port", "a node finds no tracker at port 0")
+                .advise("write the port where the tracker listens; 0 is for sta-tracker alone"));
+        }
+        machine(address, *port).ok_or_else(|| {
+            let reason = format!("{address:?} is not the name or the number of a machine");
+            Failure::start("tracker.address", reason).advise(
+                "write it alone, for example \"192.0.2.7\"; the port is a key of its own, tracker.port",
+            )
+        })
     }
 
     /// Whether the configuration names a tracker that other machines can reach.
@@ -220,6 +264,55 @@ impl Settings {
         let host = self.tracker.address.as_str();
         host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
+}
+
+/// Whether pieces may have this size; else which they may have.
+///
+/// # Errors
+/// If they may not.
+pub fn check_piece_size(Size(bytes): Size) -> Result<u32, String> {
+    let fits = |bytes: &u32| {
+        bytes.is_power_of_two() && (PIECE_BYTES_MIN..=PIECE_BYTES_MAX).contains(bytes)
+    };
+    u32::try_from(bytes).ok().filter(fits).ok_or_else(|| {
+        let (least, most) = (Size(PIECE_BYTES_MIN.into()), Size(PIECE_BYTES_MAX.into()));
+        format!("a power of two from {least} to {most}")
+    })
+}
+
+/// A port of the machine that a person names: by name, by IPv4 or by IPv6 number, the last in brackets or without.
+#[must_use]
+pub fn machine(host: &str, port: u16) -> Option<Address> {
+    let bare_v6 = host.parse::<Ipv6Addr>().is_ok();
+    let host = if bare_v6 { format!("[{host}]") } else { host.to_owned() };
+    format!("{host}:{port}").parse().ok()
+}
+
+/// Where to listen, as people write it.
+///
+/// # Errors
+/// If it is no number of an address and a port.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not where a machine can listen; write ADDRESS:PORT, for example [::]:6881 or \
+             192.0.2.7:6881, with port 0 for a free one"
+        )
+    })
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    listen_address(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn read_ip<'de, D: Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "{text:?} is not the number of a machine; write it alone, for example :: or 192.0.2.7: the port \
+             is a key of its own, tracker.port"
+        ))
+    })
 }
 
 /// The part of a command line that concerns the configuration.

@@ -150,37 +150,90 @@ fn parse_file(path: &Path, text: &str) -> Result<Table, ConfigError> {
         reason: error.message().trim_end().replace('\n', "; "),
     };
     let tree = DeTable::parse(text).map_err(|error| line_error(&error))?;
-    if let Some((key, at)) = unknown_key(tree.get_ref(), &defaults(), "") {
-        let place = format!("{}:{}", path.display(), line_of(text, at));
-        return Err(unknown(place, key));
+    if let Some((key, at, wrong)) = unknown_key(tree.get_ref(), &defaults(), "") {
+        let line = line_of(text, at);
+        return Err(match wrong {
+            Wrong::Name(kind) => unknown(format!("{}:{line}", path.display()), key, kind),
+            Wrong::NoTable => {
+                let reason = format!("{key} is a table; write [{key}], and its keys below it");
+                ConfigError::Line { path: path.to_owned(), line, reason }
+            }
+        });
     }
-    toml::from_str::<Settings>(text).map_err(|error| line_error(&error))?;
+    let settings = toml::from_str::<Settings>(text).map_err(|error| line_error(&error))?;
+    settings.check().map_err(|(key, range)| {
+        // What is out of range was written here: the defaults are in theirs.
+        let (at, value) = find(tree.get_ref(), &key).unwrap_or_default();
+        let line = line_of(text, at);
+        ConfigError::Line { path: path.to_owned(), line, reason: out_of_range(&key, value, &range) }
+    })?;
     text.parse().map_err(|error| line_error(&error))
+}
+
+fn out_of_range(key: &str, value: &str, range: &str) -> String {
+    format!("{value} is out of range: {key} takes {range}")
+}
+
+/// Where the value of `key` stands in a file, and what is written there.
+fn find<'a>(tree: &'a DeTable<'_>, key: &str) -> Option<(usize, &'a str)> {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(a, b)| (a, Some(b)));
+    let value = tree.get(first)?;
+    match (value.get_ref(), rest) {
+        (DeValue::Table(inner), Some(rest)) => find(inner, rest),
+        (DeValue::String(text), None) => Some((Spanned::span(value).start, text)),
+        (DeValue::Integer(number), None) => Some((Spanned::span(value).start, number.as_str())),
+        _ => None,
+    }
 }
 
 fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
 }
 
-/// The first key of `tree` that `known` lacks, with the byte where it stands.
-fn unknown_key(tree: &DeTable<'_>, known: &Table, path: &str) -> Option<(String, usize)> {
+/// What is wrong with a key.
+enum Wrong {
+    /// Nothing of its kind has this name.
+    Name(Kind),
+    /// It is a table, and has a value.
+    NoTable,
+}
+
+/// What a key stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    Value,
+}
+
+/// The first key of `tree` that `known` lacks, or that is another's kind, with the byte where it stands.
+fn unknown_key(tree: &DeTable<'_>, known: &Table, path: &str) -> Option<(String, usize, Wrong)> {
     tree.iter().find_map(|(key, value)| {
-        let full = join(path, key.get_ref());
+        let (full, at) = (join(path, key.get_ref()), Spanned::span(key).start);
         match (known.get(key.get_ref().as_ref()), value.get_ref()) {
-            (None, _) => Some((full, Spanned::span(key).start)),
+            (None, DeValue::Table(_)) => Some((full, at, Wrong::Name(Kind::Table))),
+            (None, _) => Some((full, at, Wrong::Name(Kind::Value))),
             (Some(Value::Table(inner)), DeValue::Table(tree)) => unknown_key(tree, inner, &full),
+            (Some(Value::Table(_)), _) => Some((full, at, Wrong::NoTable)),
             (Some(_), _) => None,
         }
     })
 }
 
-fn unknown(place: String, key: String) -> ConfigError {
+fn unknown(place: String, key: String, kind: Kind) -> ConfigError {
     let likeness = |known: &String| {
         let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
         let like = strsim::jaro_winkler(&key, known);
         like.max(strsim::jaro_winkler(&last(&key), &last(known)))
     };
-    let nearest = leaves(&defaults(), "")
+    let defaults = defaults();
+    let all = match kind {
+        Kind::Value => leaves(&defaults, ""),
+        Kind::Table => {
+            let tables = defaults.iter().filter(|(_, value)| value.is_table());
+            tables.map(|(name, _)| name.clone()).collect()
+        }
+    };
+    let nearest = all
         .into_iter()
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
         .filter(|nearest| likeness(nearest) >= LIKENESS_MIN);
@@ -247,7 +300,7 @@ fn apply(table: &mut Table, change: &Override) -> Result<(), ConfigError> {
     let inner = path.iter().try_fold(&mut *table, |table, key| table.get_mut(*key)?.as_table_mut());
     let slot = inner.and_then(|table| table.get_mut(last)).filter(|value| !value.is_table());
     let Some(slot) = slot else {
-        return Err(unknown(change.place.clone(), change.key.clone()));
+        return Err(unknown(change.place.clone(), change.key.clone(), Kind::Value));
     };
     *slot = match slot {
         Value::Integer(_) => {
@@ -258,8 +311,8 @@ fn apply(table: &mut Table, change: &Override) -> Result<(), ConfigError> {
         }
         _ => Value::String(change.value.clone()),
     };
-    match table.clone().try_into::<Settings>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(refused(error.message().trim_end().to_owned())),
-    }
+    let settings: Settings =
+        table.clone().try_into().map_err(|error| refused(error.message().trim_end().to_owned()))?;
+    // What was laid before was in its range.
+    settings.check().map_err(|(key, range)| refused(out_of_range(&key, &change.value, &range)))
 }

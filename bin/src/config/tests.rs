@@ -54,12 +54,36 @@ fn a_wrong_file_is_pointed_at() {
     let table = [
         ("trakcer = 1", "sta.toml:1: unknown key \"trakcer\""),
         (
+            "\n[trakcer]\nport = 1",
+            "sta.toml:2: unknown key \"trakcer\"\n  did you mean \"tracker\"?",
+        ),
+        ("[directory]\nlogs = \"x\"", "did you mean \"directories\"?"),
+        (
+            "[engine]\nupload-slots = 0",
+            "sta.toml:2: 0 is out of range: engine.upload-slots takes 1 to 64",
+        ),
+        (
+            "\n[tracker]\nlease = \"1s\"",
+            "sta.toml:3: 1s is out of range: tracker.lease takes 3s to 1day",
+        ),
+        (
+            "piece-size = \"3 MiB\"",
+            "sta.toml:1: 3 MiB is out of range: piece-size takes a power of two from 16 KiB to 16 MiB, or auto",
+        ),
+        (
             "\n[tracker]\nprot = 1",
             "sta.toml:3: unknown key \"tracker.prot\"\n  did you mean \"tracker.port\"?",
         ),
         ("[engine]\nuplod-slots = 3", "did you mean \"engine.upload-slots\"?"),
         ("zzzzzzzz = 1", "sta.toml:1: unknown key \"zzzzzzzz\"\n  --print-config shows"),
-        ("\n\nlisten = \"here\"", "sta.toml:3: invalid socket address"),
+        (
+            "\n\nlisten = \"here\"",
+            "sta.toml:3: \"here\" is not where a machine can listen; write ADDRESS:PORT",
+        ),
+        (
+            "[tracker]\nlisten = \"0.0.0.0:6081\"",
+            "sta.toml:2: \"0.0.0.0:6081\" is not the number of a machine; write it alone",
+        ),
         ("[tracker]\nport = 70000", "sta.toml:2: invalid value: integer `70000`"),
         ("piece-size = 65536", "sta.toml:1: invalid type: integer `65536`"),
         (
@@ -68,7 +92,7 @@ fn a_wrong_file_is_pointed_at() {
         ),
         ("node-id = \"a b\"", "sta.toml:1: a node id is 1 to 64 letters"),
         ("= 3", "sta.toml:1: "),
-        ("tracker = 3", "sta.toml:1: invalid type: integer `3`"),
+        ("tracker = 3", "sta.toml:1: tracker is a table; write [tracker], and its keys below it"),
     ];
     for (text, want) in table {
         let got = settings(text, &[], &[]).expect_err(text);
@@ -79,7 +103,7 @@ fn a_wrong_file_is_pointed_at() {
 #[test]
 fn a_wrong_variable_or_argument_is_named() {
     type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
-    let table: [Row<'_>; 6] = [
+    let table: [Row<'_>; 9] = [
         (
             &[("STA_TRACKER_PROT", "1")],
             &[],
@@ -91,6 +115,17 @@ fn a_wrong_variable_or_argument_is_named() {
             &[],
             &["engine.choke-interval=10"],
             "--set engine.choke-interval: \"10\" is not a duration",
+        ),
+        (
+            &[("STA_BUFFER_SIZE", "2 MiB")],
+            &[],
+            "STA_BUFFER_SIZE: 2 MiB is out of range: buffer-size takes 16 KiB to 1 MiB, or auto",
+        ),
+        (&[], &["buffer-size=0 B"], "0 B is out of range: buffer-size takes"),
+        (
+            &[],
+            &["tracker.patience=0s"],
+            "--set tracker.patience: 0s is out of range: tracker.patience takes 100ms to 1day",
         ),
         (&[], &["engine.chok-interval=10s"], "did you mean \"engine.choke-interval\"?"),
         (&[], &["engine=1"], "--set engine: unknown key \"engine\""),

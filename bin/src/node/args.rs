@@ -1,13 +1,14 @@
 //! What can be typed. Knows no meaning: see the command's own file.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use sta_core::model::address::{Address, AddressError};
 
-use crate::config::ConfigArgs;
-use crate::units::{Size, Span};
+use crate::config::{ConfigArgs, check_piece_size, listen_address};
+use crate::units::{Span, UnitError};
 
 /// The command line of `sta-node`.
 #[derive(Debug, Parser)]
@@ -69,9 +70,9 @@ pub(super) struct Maketorrent {
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]
     pub(super) trackers: Trackers,
-    /// Bytes of a piece, a power of two, for example "1 MiB"
-    #[arg(long, value_name = "SIZE")]
-    pub(super) piece_size: Option<Size>,
+    /// Bytes of a piece, a power of two from 16 KiB to 16 MiB, for example "1 MiB"
+    #[arg(long, value_name = "SIZE", value_parser = piece_size)]
+    pub(super) piece_size: Option<u32>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -124,14 +125,14 @@ pub(super) struct Share {
     /// The file or the folder
     pub(super) path: PathBuf,
     /// Where the tracker inside listens
-    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:0")]
-    pub(super) tracker_listen: std::net::SocketAddr,
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:0", value_parser = listen_address)]
+    pub(super) tracker_listen: SocketAddr,
     /// What other machines call this one; otherwise its address
     #[arg(long, value_name = "HOST")]
     pub(super) address: Option<String>,
-    /// Bytes of a piece, a power of two, for example "1 MiB"
-    #[arg(long, value_name = "SIZE")]
-    pub(super) piece_size: Option<Size>,
+    /// Bytes of a piece, a power of two from 16 KiB to 16 MiB, for example "1 MiB"
+    #[arg(long, value_name = "SIZE", value_parser = piece_size)]
+    pub(super) piece_size: Option<u32>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -164,6 +165,11 @@ pub(super) struct Contacts {
 
 fn tracker(text: &str) -> Result<Address, AddressError> {
     Address::from_tracker_url(text)
+}
+
+fn piece_size(text: &str) -> Result<u32, String> {
+    let size = text.parse().map_err(|error: UnitError| error.to_string())?;
+    check_piece_size(size).map_err(|range| format!("out of range: it takes {range}"))
 }
 
 /// The arguments with the seed document's spellings (`-node_id`, `-torrent_file`) turned into ours.

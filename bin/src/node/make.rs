@@ -11,7 +11,6 @@ use super::progress;
 use crate::exit::{Exit, Failure};
 use crate::torrent::make::{self, MakeError, MakeOptions};
 use crate::torrent::{self, show::TorrentView};
-use crate::units::Size;
 
 /// Runs the command.
 ///
@@ -53,15 +52,14 @@ pub(super) fn torrent_path(path: &Path) -> PathBuf {
 /// Makes the torrent of `path`, under a bar.
 ///
 /// # Errors
-/// If the files cannot be read or described, or the piece size is not one.
+/// If the files cannot be read or described.
 pub(super) async fn make(
     path: &Path,
-    piece_size: Option<Size>,
+    piece_bytes: Option<u32>,
     trackers: Vec<Address>,
     ctx: &mut Context,
 ) -> Result<Metainfo, Failure> {
-    let piece_size = piece_size.or_else(|| ctx.settings.piece_size.chosen());
-    let piece_bytes = piece_size.map(piece_bytes).transpose()?;
+    let piece_bytes = piece_bytes.or_else(|| ctx.settings.piece_bytes());
     let created_by = Some(concat!("STA ", env!("CARGO_PKG_VERSION")).to_owned());
     let options =
         MakeOptions { piece_bytes, trackers, about: About { created_by, ..About::default() } };
@@ -87,13 +85,6 @@ pub(super) async fn make(
         ));
     }
     Ok(torrent)
-}
-
-fn piece_bytes(Size(bytes): Size) -> Result<u32, Failure> {
-    u32::try_from(bytes).map_err(|_| {
-        Failure::start("piece size", format_args!("{} is too large", Size(bytes)))
-            .advise("choose a power of two from 16 KiB to 16 MiB, or auto")
-    })
 }
 
 #[cfg(test)]

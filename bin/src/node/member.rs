@@ -47,7 +47,7 @@ impl Member {
     /// Starts a node on the current runtime.
     ///
     /// # Errors
-    /// If it cannot listen, or a setting is out of bounds.
+    /// If it cannot listen.
     pub(super) async fn start(settings: &Settings, output: &Output) -> Result<Self, Failure> {
         let id = match settings.node_id.clone() {
             Choice::Set(id) => id,
@@ -76,7 +76,7 @@ impl Member {
             disk_threads: available_parallelism().map_or(2, usize::from),
         };
         let config =
-            NodeConfig { id: id.clone(), listen: settings.listen, engine: settings.engine()? };
+            NodeConfig { id: id.clone(), listen: settings.listen, engine: settings.engine() };
         let handle =
             node::start(env, config).await.map_err(|NodeError::Listen { at, source }| {
                 Failure::start(format_args!("cannot listen at {at}"), source)

@@ -68,6 +68,8 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
         output.line(to_toml(&settings).trim_end());
         return Ok(Exit::Done);
     }
+    // Not only once a torrent is met that names no tracker.
+    settings.tracker_address()?;
     logging::init(&settings, args.config.log_file.as_deref(), output)?;
     if args.command.is_none() && args.node_id.is_none() {
         output.note(Args::command().render_help());

@@ -40,7 +40,7 @@ struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where it listens; [::]:6081 (every IPv6 and IPv4 address) unless configured otherwise. Port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = config::listen_address)]
     listen: Option<SocketAddr>,
     /// The folder of its database, by which it knows its nodes after a restart
     #[arg(long, value_name = "DIR")]

@@ -48,6 +48,30 @@ fn a_wrong_file_is_pointed_at() {
     dir.run(&["demo", "--config", "no.toml"]).expect(2, &[], &["no.toml: No such file"]);
 }
 
+/// Some were found late, by the command that needed them, and a lease of a second was taken for three.
+#[test]
+fn what_is_out_of_range_is_refused_at_once() {
+    let dir = Dir::new();
+    let node: [(&[&str], &[&str]); 8] = [
+        (&["--set", "engine.upload-slots=0"], &["--set engine.upload-slots: 0", "takes 1 to 64"]),
+        (&["--set", "engine.peer-timeout=1ms"], &["engine.peer-timeout takes 3s to 1day"]),
+        (&["--set", "tracker.lease=1s"], &["--set tracker.lease: 1s", "takes 3s to 1day"]),
+        (&["--set", "buffer-size=1 B"], &["buffer-size takes 16 KiB to 1 MiB"]),
+        (&["--set", "piece-size=1 GiB"], &["piece-size takes a power of two from 16 KiB"]),
+        (&["--set", "tracker.port=0"], &["tracker.port: a node finds no tracker at port 0"]),
+        (&["--set", "tracker.address=host:99"], &["tracker.address: \"host:99\"", "tracker.port"]),
+        (&["--listen", "6881"], &["--listen: \"6881\" is not where", "[::]:6881"]),
+    ];
+    for (args, words) in node {
+        dir.run(&[args, &["show", "nothing.torrent"]].concat()).expect(2, &[], words);
+    }
+    dir.run(&["maketorrent", "x", "--piece-size", "3 MiB"]).expect(
+        2,
+        &[],
+        &["'3 MiB' for '--piece-size <SIZE>'", "a power of two from 16 KiB to 16 MiB"],
+    );
+}
+
 #[test]
 fn logs_go_to_the_logs_directory_and_never_to_stdout() {
     let dir = Dir::new();

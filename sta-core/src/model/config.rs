@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::NodeId;
+use super::limits;
 
 /// A node's settings.
 #[derive(Clone, Debug)]
@@ -63,6 +64,51 @@ impl Default for EngineConfig {
             tracker_timeout: Duration::from_secs(60),
             tracker_batch: Duration::from_millis(500),
             block_bytes: 0,
+        }
+    }
+}
+
+/// A knob that is set to what no engine can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{knob} takes {range}")]
+pub struct OutOfRange {
+    /// Its name, as scenarios write it.
+    pub knob: &'static str,
+    /// What it takes, for a person.
+    pub range: &'static str,
+}
+
+impl EngineConfig {
+    /// Whether every knob that a person set is in its range. An engine that serves nobody, or gives up at once, is a mistake that
+    /// shows late.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        const DAY: u64 = 24 * 3600;
+        let peers = 1..=limits::PEERS_PER_TORRENT_MAX as u32;
+        let blocks = limits::BLOCK_BYTES_MIN..=limits::BLOCK_BYTES_MAX;
+        // Nothing is looked at more often than twice a second.
+        let between = |time: Duration, least: u64, most: u64| {
+            (Duration::from_millis(least)..=Duration::from_secs(most)).contains(&time)
+        };
+        let all = [
+            ("peers-wanted", peers.contains(&self.peers_wanted), "1 to 64"),
+            ("upload-slots", peers.contains(&self.upload_slots), "1 to 64"),
+            ("choke-interval", between(self.choke_interval, 500, 3600), "500ms to 1h"),
+            ("request-timeout", between(self.request_timeout, 500, 3600), "500ms to 1h"),
+            ("peer-timeout", between(self.peer_timeout, 3_000, DAY), "3s to 1day"),
+            ("tracker-timeout", between(self.tracker_timeout, 3_000, DAY), "3s to 1day"),
+            ("tracker-batch", between(self.tracker_batch, 0, 60), "0s to 1min"),
+            (
+                "block-bytes",
+                self.block_bytes == 0 || blocks.contains(&self.block_bytes),
+                "16 KiB to 1 MiB",
+            ),
+        ];
+        match all.into_iter().find(|(_, fits, _)| !fits) {
+            Some((knob, _, range)) => Err(OutOfRange { knob, range }),
+            None => Ok(()),
         }
     }
 }

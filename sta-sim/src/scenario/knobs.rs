@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sta_core::model::config::EngineConfig;
-use sta_core::model::limits;
 
 use super::units;
 
@@ -109,10 +108,10 @@ impl Knobs {
         all.extend(self.0.clone());
         let config: EngineConfig =
             serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())?;
-        let blocks = limits::BLOCK_BYTES_MIN..=limits::BLOCK_BYTES_MAX;
-        if config.block_bytes != 0 && !blocks.contains(&config.block_bytes) {
-            return Err("16 KiB to 1 MiB, or 0 for what suits each link".to_owned());
-        }
+        config.check().map_err(|out| match out.knob {
+            "block-bytes" => format!("{}, or 0 for what suits each link", out.range),
+            _ => out.range.to_owned(),
+        })?;
         Ok(config)
     }
 }
@@ -181,6 +180,8 @@ mod tests {
             ("block-bytes", json!(65_536)),
             ("block-bytes", json!("64 GiB")),
             ("block-bytes", json!("1 B")),
+            ("upload-slots", json!(0)),
+            ("peer-timeout", json!("1s")),
         ] {
             let error = refused(name, value.clone());
             assert!(matches!(error, KnobError::Value { .. }), "{name} = {value}: {error}");
