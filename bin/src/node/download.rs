@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 
 use sta_core::io::store::StoreError;
-use sta_core::model::ids::InfoHash;
+use sta_core::model::event::{Event, Record};
+use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::status::{NodeStatus, TorrentStatus};
 use sta_core::model::time::Time;
 use tokio::task::JoinSet;
 
 use super::args::Download;
 use super::context::Context;
-use super::member::Member;
+use super::member::{self, Member};
 use super::place::Place;
 use super::watch::Watch;
 use super::{report, torrents};
@@ -32,8 +33,10 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
     for torrent in torrents::distinct(list)? {
         places.push(Place::for_download(torrent, &args.output, ctx).await?);
     }
+    let id = member::name(&ctx.settings)?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
     for place in places.iter().filter(|place| place.is_complete()) {
+        say_complete(place, &id, ctx);
         ctx.output.result(format_args!(
             "{}: complete already, {}\n  verified   {}, info-hash {}",
             place.torrent.name(),
@@ -45,13 +48,20 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
     if !serve_after && places.iter().all(Place::is_complete) {
         return Ok(Exit::Done);
     }
-    let member = Member::start(&ctx.settings, &ctx.output).await?;
+    let member = Member::start_as(id, &ctx.settings, &ctx.output).await?;
     for place in &places {
         member.handle.add(place.spec(&args.contacts, &ctx.settings)?);
     }
     let exit = take_part(&member, &places, args, ctx).await;
     member.handle.stop().await;
     exit
+}
+
+/// The event of a torrent that is complete, for one that was so before anything began: a program need not know the difference.
+fn say_complete(place: &Place, who: &NodeId, ctx: &Context) {
+    let torrent = place.torrent.info_hash();
+    let event = Event::TorrentComplete { torrent, down: 0, up: 0, wasted: 0 };
+    ctx.output.events().observe(&Record { at: Time::ZERO, who: who.clone(), event });
 }
 
 async fn take_part(
@@ -163,7 +173,7 @@ impl<'a> Fetching<'a> {
         self.failed = true;
         self.member.handle.remove(torrent);
         ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
-            "what is verified of it is kept in {}; the same command goes on from there",
+            "what is verified of it is kept in {}; once that is mended, the same command goes on from there",
             place.part().display()
         )));
     }

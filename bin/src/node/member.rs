@@ -49,11 +49,7 @@ impl Member {
     /// # Errors
     /// If it cannot listen.
     pub(super) async fn start(settings: &Settings, output: &Output) -> Result<Self, Failure> {
-        let id = match settings.node_id.clone() {
-            Choice::Set(id) => id,
-            Choice::Auto => draw_id()?,
-        };
-        Self::start_as(id, settings, output).await
+        Self::start_as(name(settings)?, settings, output).await
     }
 
     /// Starts a node called `id` on the current runtime.
@@ -143,6 +139,17 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             news.failed().insert(why.clone()).then(|| why.clone())
         }
         _ => None,
+    }
+}
+
+/// What a node is called by these settings.
+///
+/// # Errors
+/// If it is to be drawn, and the system has no randomness.
+pub(super) fn name(settings: &Settings) -> Result<NodeId, Failure> {
+    match settings.node_id.clone() {
+        Choice::Set(id) => Ok(id),
+        Choice::Auto => draw_id(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::progress;
 use crate::config::Settings;
 use crate::exit::Failure;
-use crate::torrent::verify::{self, Verified};
+use crate::torrent::verify::{self, BadFile, Verified};
 use crate::units;
 
 /// A torrent with its content, verified.
@@ -50,8 +50,10 @@ impl Place {
         let store = if !is_there(&path) && is_there(&part) {
             open_part(&torrent, dir)?
         } else {
-            FileStore::seed(Arc::clone(&torrent), dir)
-                .map_err(|e| failure(e).advise("name the folder where the data is with --data"))?
+            FileStore::seed(Arc::clone(&torrent), dir).map_err(|e| match is_there(&path) {
+                true => failure(e),
+                false => failure(e).advise("name the folder where the data is with --data"),
+            })?
         };
         let place = Self::checked(torrent, dir, store, false, ctx).await?;
         if place.have.is_empty() && !place.have.is_full() {
@@ -143,12 +145,11 @@ impl Place {
         dir: &Path,
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
-        let in_the_way = |reason: String| {
-            Failure::start(path.display(), reason)
-                .advise("it is left alone: move it away, or download into another folder with -o")
-        };
+        let in_the_way = |reason: String| in_the_way(&path, reason);
         let store = FileStore::seed(Arc::clone(&torrent), dir).map_err(|e| {
-            in_the_way(format!("is there already and is not this torrent's: {}", e.reason))
+            // What the store would have a person do is another thing than what is to be done here.
+            let reason = e.reason.split("; ").next().unwrap_or_default();
+            in_the_way(format!("is there already and is not this torrent's: {reason}"))
         })?;
         let place = Self::checked(torrent, dir, store, false, ctx).await?;
         let (right, all) = (place.have.count(), place.have.len());
@@ -168,13 +169,20 @@ impl Place {
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
         let verified = verify(&torrent, dir, ctx).await?;
+        let path = dir.join(torrent.name());
+        if fetch && let Some((index, BadFile { why, .. })) = verified.in_the_way(&torrent) {
+            let mut at = part_of(&path);
+            if torrent.files().is_folder() {
+                at.push(&torrent.files().as_slice()[index].path);
+            }
+            return Err(in_the_way(&at, format!("no download of this torrent left it: {why}")));
+        }
         for (piece, leaves) in &verified.leaves {
             store.keep_leaf_hashes(*piece, leaves);
         }
         let bad = verified.bad_files(&torrent).into_iter();
         let wrong = bad.map(|file| format!("{}: {}", file.path, file.why)).collect();
         let have = if fetch { verified.good } else { verified.servable(&torrent) };
-        let path = dir.join(torrent.name());
         Ok(Self { torrent, path, have, wrong, store: Arc::new(store), fetch })
     }
 
@@ -242,6 +250,11 @@ pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PART_SUFFIX);
     name.into()
+}
+
+fn in_the_way(path: &Path, reason: String) -> Failure {
+    Failure::start(path.display(), reason)
+        .advise("it is left alone: move it away, or download into another folder with -o")
 }
 
 fn failure(error: StoreError) -> Failure {

@@ -98,6 +98,18 @@ impl Verified {
         servable
     }
 
+    /// Something that no download of this torrent left, and that lies where one of its files belongs.
+    #[must_use]
+    pub fn in_the_way<'a>(&self, torrent: &'a Metainfo) -> Option<(usize, BadFile<'a>)> {
+        let foreign = |state: &FileState| {
+            matches!(state, FileState::Long(_) | FileState::NotAFile | FileState::Link)
+        };
+        let index = self.files.iter().position(foreign)?;
+        let path = &torrent.files().as_slice()[index].path;
+        let bad = self.bad_files(torrent).into_iter().find(|bad| bad.path == path)?;
+        Some((index, bad))
+    }
+
     /// The files that are not whole and right, and why.
     #[must_use]
     pub fn bad_files<'a>(&self, torrent: &'a Metainfo) -> Vec<BadFile<'a>> {
@@ -297,7 +309,7 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
         }
         Ok(match At::look(path)? {
             _ if file.padding => FileState::Padding,
-            At::File(_) if root.part => FileState::Part,
+            At::File(len) if root.part && len <= file.len => FileState::Part,
             At::File(len) if len == file.len => FileState::Whole,
             At::File(len) if len < file.len => FileState::Short(len),
             At::File(len) => FileState::Long(len),

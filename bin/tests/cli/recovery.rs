@@ -125,6 +125,52 @@ fn what_bears_the_name_is_never_overwritten() {
     }
 }
 
+/// That a file is too long showed with the first block, and then one was told to move it away and to go on from it.
+#[test]
+fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
+    let dir = Dir::new();
+    dir.write("file", 100_000);
+    dir.write("folder/a", 100_000);
+    dir.write("folder/sub/b", 100_000);
+    let tracker = ["--tracker", "127.0.0.1:9"];
+    for name in ["file", "folder"] {
+        dir.run(&[&["maketorrent", name], &tracker[..]].concat()).expect(0, &[], &[]);
+    }
+    let write = |path: &str, len| drop(dir.write(path, len));
+    let mkdir = |path: &str| fs::create_dir_all(dir.path(path)).expect("made");
+    let link = |path: &str| std::os::unix::fs::symlink("nowhere", dir.path(path)).expect("made");
+    type Make<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&str));
+    let makes: [Make<'_>; 8] = [
+        ("file", "file.part", "too long: 100001 bytes", &|path| write(path, 100_001)),
+        ("file", "file.part", "Is a directory", &mkdir),
+        ("file", "file.part", "links are not followed", &link),
+        ("folder", "folder.part", "Not a directory", &|path| write(path, 10)),
+        ("folder", "folder.part", "Not a directory", &link),
+        ("folder", "folder.part/a", "too long: 100001 bytes", &|path| write(path, 100_001)),
+        ("folder", "folder.part/sub/b", "not a file", &mkdir),
+        ("folder", "folder.part/a", "a link", &link),
+    ];
+    for (name, place, why, make) in makes {
+        mkdir("out");
+        if place.contains('/') {
+            mkdir("out/folder.part");
+        }
+        make(&format!("out/{place}"));
+        let ended = dir.run(&["download", &format!("{name}.torrent"), "-o", "out"]);
+        ended.expect(2, &[], &[&format!("sta-node: out/{place}: "), why]);
+        assert_eq!(ended.err.matches("move it away").count(), 1, "{}", ended.err);
+        assert_eq!(
+            ended.err.matches("folder with -o").count()
+                + ended.err.matches("choose another folder").count(),
+            1,
+            "{}",
+            ended.err
+        );
+        assert!(!ended.err.contains("goes on from there"), "{}", ended.err);
+        fs::remove_dir_all(dir.path("out")).expect("gone");
+    }
+}
+
 #[test]
 fn two_downloads_into_one_place_do_not_meet() {
     let dir = Dir::new();

@@ -23,6 +23,10 @@ fn files_of_all_sizes_arrive() {
         assert_eq!(names(&dir.path("out")), ["file.bin"], "{len} bytes");
         let again = dir.run(&["download", &link, "-o", "out"]);
         again.expect(0, &["file.bin: complete already"], &[]);
+        // A program hears of it as it would of a download.
+        let again = dir.run(&["download", &link, "-o", "out", "--json"]);
+        again.expect(0, &["\"event\":\"torrent-complete\""], &["file.bin: complete already"]);
+        assert_eq!(again.out.lines().count(), 1, "{}", again.out);
     }
 }
 

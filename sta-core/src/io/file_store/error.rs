@@ -17,7 +17,12 @@ pub(super) fn store_error(path: &Path, error: &io::Error) -> StoreError {
             ("; change the permissions, or choose another folder", false)
         }
         Some(Errno::ROFS) => ("; choose another folder", false),
-        Some(Errno::LOOP) => (": it is a symbolic link, and links are not followed", false),
+        Some(Errno::ISDIR | Errno::NOTDIR) => ("; move it away, or choose another folder", false),
+        Some(Errno::EXIST) => (": it is not a folder; choose another", false),
+        Some(Errno::LOOP) => (
+            ": it is a symbolic link, and links are not followed; move it away, or choose another folder",
+            false,
+        ),
         Some(Errno::FBIG) => ("; choose a file system that takes files of this size", false),
         Some(Errno::NOMEM | Errno::INTR | Errno::AGAIN) => ("", true),
         _ if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -82,7 +82,7 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::other("it is not a plain file"))
+        Err(io::Error::other("it is not a plain file; move it away, or choose another folder"))
     }
 }
 

@@ -348,6 +348,8 @@ fn errors_name_the_thing_the_reason_and_what_to_do() {
         (Errno::MFILE, true, "ulimit"),
         (Errno::ACCESS, false, "permissions"),
         (Errno::ROFS, false, "another folder"),
+        (Errno::ISDIR, false, "move it away"),
+        (Errno::EXIST, false, "not a folder"),
         (Errno::IO, false, "error"),
     ];
     for (errno, passing, hint) in table {
