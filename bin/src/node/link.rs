@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sta_core::model::address::{Address, TRACKER_SCHEME};
+use sta_core::model::address::{Address, without_scheme};
 use sta_core::model::ids::InfoHash;
 
 /// A torrent that a tracker can be asked for.
@@ -24,7 +24,7 @@ impl Link {
     /// Whether `text` is meant as a link rather than as a file.
     #[must_use]
     pub(super) fn is_meant(text: &str) -> bool {
-        text.starts_with(TRACKER_SCHEME)
+        without_scheme(text).is_some()
     }
 }
 
@@ -32,7 +32,7 @@ impl FromStr for Link {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix(TRACKER_SCHEME).ok_or("it does not begin with sta://")?;
+        let rest = without_scheme(text).ok_or("it does not begin with sta://")?;
         let mut parts = rest.trim_end_matches('/').split('/');
         let tracker = parts.next().unwrap_or_default().parse();
         let info_hash = parts.next().ok_or("it has no info-hash after the tracker")?.parse();

@@ -11,7 +11,11 @@ use super::link::Link;
 use super::member::Member;
 use super::place::{Place, folder_of};
 use super::{address, make, seed, tracker};
+use crate::config::machine;
 use crate::exit::{Exit, Failure};
+
+/// For an address of which only the host matters.
+const ANY_PORT: u16 = 1;
 
 /// Runs the command.
 ///
@@ -66,9 +70,13 @@ fn others_can_reach(tracker: &str, ctx: &Context) -> Result<(), Failure> {
 /// Under which name other machines reach the tracker, with a hint where there was a choice.
 fn reached_at(args: &Share, listening: IpAddr, ctx: &Context) -> Result<String, Failure> {
     if let Some(host) = &args.address {
-        let named: Result<Address, _> = format!("{host}:1").parse();
-        let host = named.or_else(|_| format!("[{host}]:1").parse());
-        return Ok(host.map_err(|reason| Failure::start("--address", reason))?.host);
+        let named = machine(host, ANY_PORT).ok_or_else(|| {
+            let reason = format!("{host:?} is not the name or the number of a machine");
+            Failure::start("--address", reason).advise(
+                "write it alone, for example 192.0.2.7; the port is that of --tracker-listen",
+            )
+        });
+        return named.map(|address| address.host);
     }
     if !listening.is_unspecified() {
         return Ok(listening.to_string());

@@ -11,14 +11,23 @@ use super::context::Context;
 use super::fetch;
 use super::link::Link;
 use crate::exit::Failure;
-use crate::torrent;
+use crate::torrent::{self, TorrentError};
 
 /// Reads a `.torrent` file.
 ///
 /// # Errors
 /// If it cannot be read or is not a torrent, naming it.
 pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
-    torrent::load(path).map(Arc::new).map_err(Failure::of)
+    torrent::load(path).map(Arc::new).map_err(|error| {
+        let broken = matches!(error, TorrentError::Broken { .. });
+        if path.is_dir() || broken && !torrent::is_torrent(path) {
+            return Failure::of(error).advise(
+                "if it is what you want to share: `sta-node share` shares it at once, and `sta-node maketorrent` \
+                 makes the .torrent file of it",
+            );
+        }
+        Failure::of(error)
+    })
 }
 
 /// Reads a `.torrent` file, or fetches what a link names.
@@ -27,7 +36,17 @@ pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
 /// As [`read`], or if the tracker of the link has not got it.
 pub(super) async fn read_or_fetch(text: &str, ctx: &mut Context) -> Result<Arc<Metainfo>, Failure> {
     if !Link::is_meant(text) {
-        return read(Path::new(text));
+        let path = Path::new(text);
+        if !path.exists() && (text.contains("://") || text.starts_with("magnet:")) {
+            return Err(Failure::start(
+                text,
+                "neither a .torrent file that is here nor a link of STA",
+            )
+            .advise(
+                "fetch the .torrent file first, or write the link that `sta-node share` printed",
+            ));
+        }
+        return read(path);
     }
     let link: Link = text.parse().map_err(|reason: String| {
         Failure::start(text, reason).advise("copy the whole line that `sta-node share` printed")

@@ -35,6 +35,11 @@ struct Answer<'a> {
 pub(super) async fn run(args: &Verify, ctx: &mut Context) -> Result<Exit, Failure> {
     let torrent = torrents::read(&args.torrent)?;
     let dir = args.data.as_deref().unwrap_or_else(|| place::folder_of(&args.torrent));
+    // Without a folder everything would be missing, whatever was misspelt.
+    std::fs::read_dir(dir).map_err(|reason| {
+        Failure::start(dir.display(), reason)
+            .advise("name the folder where the data is with --data")
+    })?;
     let verified = place::verify(&torrent, dir, ctx).await?;
     let complete = verified.is_complete();
     let bad = verified.bad_files(&torrent);

@@ -40,6 +40,9 @@ pub enum TorrentError {
     /// Something lies where it is to be written.
     #[error("{}: is there already and is no torrent; it is left alone: choose another place with -o", .0.display())]
     InTheWay(PathBuf),
+    /// A folder is where it is to be written.
+    #[error("{}: is a folder; name the file to write, for example {}", .0.display(), .0.join("NAME.torrent").display())]
+    Folder(PathBuf),
     /// It would lie in what it describes.
     #[error("{}: is a part of what the torrent describes; choose another place with -o", .0.display())]
     Inside(PathBuf),
@@ -72,6 +75,9 @@ pub fn load(path: &Path) -> Result<Metainfo, TorrentError> {
 /// # Errors
 /// If something else than a torrent is there, or it cannot be written; then all is as it was.
 pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
+    if path.is_dir() {
+        return Err(TorrentError::Folder(path.to_owned()));
+    }
     if path.symlink_metadata().is_ok() && !is_torrent(path) {
         return Err(TorrentError::InTheWay(path.to_owned()));
     }
@@ -86,7 +92,13 @@ pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)
     });
-    written.map(drop).map_err(|source| TorrentError::Write { path: path.to_owned(), source })
+    written.map(drop).map_err(|error| {
+        // Without the name of the temporary file, which means nothing to anybody.
+        let said = error.to_string();
+        let source =
+            io::Error::new(error.kind(), said.split(" at path ").next().unwrap_or_default());
+        TorrentError::Write { path: path.to_owned(), source }
+    })
 }
 
 /// [`save`] for a torrent that has just been made of `content`.
@@ -106,7 +118,8 @@ pub fn save_beside(torrent: &Metainfo, content: &Path, path: &Path) -> Result<()
 }
 
 /// Whether a torrent lies at `path`, be it a broken one: its first bytes are enough not to take a person's file for one.
-fn is_torrent(path: &Path) -> bool {
+#[must_use]
+pub fn is_torrent(path: &Path) -> bool {
     // To open a pipe would wait for who writes to it.
     if !path.metadata().is_ok_and(|there| there.is_file()) {
         return false;

@@ -95,6 +95,11 @@ fn sharing_what_nobody_could_fetch_is_refused() {
     let address = ["--address", "192.0.2.1"];
     let args = [&["share", "file", "--listen", "127.0.0.1:0"], &address[..]].concat();
     expect_error(&dir.run(&args), 2, &["--listen 127.0.0.1:0", "192.0.2.1", "--tracker-listen"]);
+    for odd in ["host:99", "sta://host", "http://host/", "", "a b"] {
+        let words =
+            [&*format!("--address: {odd:?} is not"), "the port is that of --tracker-listen"];
+        expect_error(&dir.run(&["share", "file", "--address", odd]), 2, &words);
+    }
 }
 
 #[test]
@@ -147,10 +152,63 @@ fn a_place_that_cannot_take_it_is_named() {
 }
 
 #[test]
+fn a_file_where_a_folder_belongs_and_the_other_way_round_are_named() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    dir.write("plain", 10);
+    fs::create_dir(dir.path("folder")).expect("made");
+    let make = |to| dir.run(&["maketorrent", "file", "-o", to]);
+    expect_error(&make("folder"), 2, &["folder: is a folder", "for example folder/NAME.torrent"]);
+    expect_error(&make("nowhere/x"), 2, &["nowhere/x", "No such file or directory; choose"]);
+    make("file.torrent").expect(0, &[], &[]);
+    let into = dir.run(&["download", "file.torrent", "-o", "plain"]);
+    expect_error(&into, 2, &["plain: File exists: it is not a folder"]);
+    expect_error(&dir.run(&["seed", "file"]), 2, &["file: not a usable torrent", "maketorrent"]);
+    expect_error(&dir.run(&["seed", "folder"]), 2, &["folder: ", "Is a directory", "maketorrent"]);
+    for no_folder in ["plain", "nowhere"] {
+        let verify = dir.run(&["verify", "file.torrent", "--data", no_folder]);
+        expect_error(&verify, 2, &[&format!("{no_folder}: "), "with --data"]);
+    }
+}
+
+/// With the longest name whose torrent has a name; and with one more.
+#[test]
+fn long_names_are_taken_or_refused_in_words() {
+    let dir = Dir::new();
+    let (fits, too_long) = ("n".repeat(247), "n".repeat(248));
+    let bytes = dir.write(&fits, 10);
+    dir.write(&too_long, 10);
+    dir.run(&["maketorrent", &fits]).expect(0, &[], &[]);
+    expect_error(&dir.run(&["maketorrent", &too_long]), 2, &["File name too long", "-o"]);
+    let (_share, link) = dir.share(&too_long);
+    dir.run(&["download", &link, "-o", "out"]).expect(0, &[": complete"], &[]);
+    assert!(dir.read(&format!("out/{too_long}")).len() == bytes.len());
+}
+
+#[test]
 fn wrong_arguments_are_explained() {
     let dir = Dir::new();
-    let table: [(&[&str], &str); 9] = [
+    let table: [(&[&str], &str); 16] = [
         (&[], "Usage: sta-node"),
+        (
+            &["status", "--tracker", "http://host:80/announce"],
+            "only trackers of STA speak STA, and theirs begin with sta://; write sta://HOST:PORT",
+        ),
+        (
+            &["status", "--tracker", "udp://host:80"],
+            "only trackers of STA speak STA, and theirs begin with sta://; write sta://HOST:PORT",
+        ),
+        (
+            &["status", "--tracker", "sta://host:80/x"],
+            "\"sta://host:80/x\" is not an address: something",
+        ),
+        (&["status", "--tracker", "STA://[::1]:0/"], "port 0 is nowhere"),
+        (
+            &["download", "x", "--peer", "http://host:80"],
+            "nothing stands before its host; write HOST:PORT",
+        ),
+        (&["download", "http://host/x.torrent"], "fetch the .torrent file first"),
+        (&["download", "STA://host:1"], "copy the whole line that `sta-node share` printed"),
         (&["frobnicate"], "frobnicate"),
         (&["download"], "FILE.torrent"),
         (&["maketorrent", "x", "--piece-size", "65536"], "\"65536\" is not a size"),

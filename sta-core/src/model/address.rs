@@ -21,13 +21,31 @@ pub struct Address {
 
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not an address: {why}; write HOST:PORT, for example 192.0.2.7:6881 or [2001:db8::7]:6881"
-)]
+#[error("{text:?} is not an address: {why}; write {}", form.write)]
 pub struct AddressError {
     text: String,
     why: &'static str,
+    form: Form,
 }
+
+/// How an address is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Form {
+    /// For a person who wrote it otherwise.
+    write: &'static str,
+    /// What is wrong with an address that has a scheme.
+    other_scheme: &'static str,
+}
+
+const PEER: Form = Form {
+    write: "HOST:PORT, for example 192.0.2.7:6881 or [2001:db8::7]:6881",
+    other_scheme: "nothing stands before its host",
+};
+
+const TRACKER: Form = Form {
+    write: "sta://HOST:PORT, for example sta://192.0.2.7:6081 or sta://[2001:db8::7]:6081",
+    other_scheme: "only trackers of STA speak STA, and theirs begin with sta://",
+};
 
 impl Address {
     /// The number this address is, if its host is not a name.
@@ -43,22 +61,25 @@ impl Address {
         format!("{TRACKER_SCHEME}{self}")
     }
 
-    /// Reads `sta://HOST:PORT` or `HOST:PORT`.
+    /// Reads `sta://HOST:PORT` or `HOST:PORT`, the scheme in any case.
     ///
     /// # Errors
     /// If what follows the scheme is not an address.
     pub fn from_tracker_url(text: &str) -> Result<Self, AddressError> {
-        let address = text.strip_prefix(TRACKER_SCHEME).unwrap_or(text);
-        address.strip_suffix('/').unwrap_or(address).parse()
+        let address = without_scheme(text).unwrap_or(text);
+        Self::read(text, address.strip_suffix('/').unwrap_or(address), TRACKER)
     }
-}
 
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refused = |why| AddressError { text: text.chars().take(300).collect(), why };
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| refused("it has no port"))?;
+    /// Reads `address`, which is or is in `text`.
+    fn read(text: &str, address: &str, form: Form) -> Result<Self, AddressError> {
+        let refused = |why| AddressError { text: text.chars().take(300).collect(), why, form };
+        if address.contains("://") {
+            return Err(refused(form.other_scheme));
+        }
+        if address.contains('/') {
+            return Err(refused("something follows its port"));
+        }
+        let (host, port) = address.rsplit_once(':').ok_or_else(|| refused("it has no port"))?;
         let port = port.parse().map_err(|_| refused("its port is not a number up to 65535"))?;
         if port == 0 {
             return Err(refused("port 0 is nowhere"));
@@ -75,6 +96,21 @@ impl FromStr for Address {
             return Err(refused("its host is not a name or a number"));
         }
         Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// What follows `sta://` in `text`, if it begins so, in any case.
+#[must_use]
+pub fn without_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_at_checked(TRACKER_SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(TRACKER_SCHEME).then_some(rest)
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::read(text, text, PEER)
     }
 }
 
