@@ -147,7 +147,7 @@ fn parse_file(path: &Path, text: &str) -> Result<Table, ConfigError> {
     let line_error = |error: &toml::de::Error| ConfigError::Line {
         path: path.to_owned(),
         line: line_of(text, error.span().map_or(0, |span| span.start)),
-        reason: error.message().trim_end().replace('\n', "; "),
+        reason: in_words(error),
     };
     let tree = DeTable::parse(text).map_err(|error| line_error(&error))?;
     if let Some((key, at, wrong)) = unknown_key(tree.get_ref(), &defaults(), "") {
@@ -168,6 +168,14 @@ fn parse_file(path: &Path, text: &str) -> Result<Table, ConfigError> {
         ConfigError::Line { path: path.to_owned(), line, reason: out_of_range(&key, value, &range) }
     })?;
     text.parse().map_err(|error| line_error(&error))
+}
+
+/// What a value should be, without the names that programmers have for it.
+fn in_words(error: &toml::de::Error) -> String {
+    let message = error.message().trim_end().replace('\n', "; ");
+    message
+        .replace("expected u16", "expected a number up to 65535")
+        .replace("expected u32", "expected a whole number")
 }
 
 fn out_of_range(key: &str, value: &str, range: &str) -> String {
@@ -311,8 +319,8 @@ fn apply(table: &mut Table, change: &Override) -> Result<(), ConfigError> {
         }
         _ => Value::String(change.value.clone()),
     };
-    let settings: Settings =
-        table.clone().try_into().map_err(|error| refused(error.message().trim_end().to_owned()))?;
+    let settings = table.clone().try_into::<Settings>();
+    let settings = settings.map_err(|error| refused(in_words(&error)))?;
     // What was laid before was in its range.
     settings.check().map_err(|(key, range)| refused(out_of_range(&key, &change.value, &range)))
 }

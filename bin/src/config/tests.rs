@@ -84,7 +84,14 @@ fn a_wrong_file_is_pointed_at() {
             "[tracker]\nlisten = \"0.0.0.0:6081\"",
             "sta.toml:2: \"0.0.0.0:6081\" is not the number of a machine; write it alone",
         ),
-        ("[tracker]\nport = 70000", "sta.toml:2: invalid value: integer `70000`"),
+        (
+            "[tracker]\nport = 70000",
+            "sta.toml:2: invalid value: integer `70000`, expected a number up to 65535",
+        ),
+        (
+            "[engine]\nupload-slots = 4.5",
+            "invalid type: floating point `4.5`, expected a whole number",
+        ),
         ("piece-size = 65536", "sta.toml:1: invalid type: integer `65536`"),
         (
             "piece-size = \"65536\"",
