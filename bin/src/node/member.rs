@@ -9,7 +9,7 @@ use sta_core::io::observer::Observer;
 use sta_core::model::address::Address;
 use sta_core::model::config::NodeConfig;
 use sta_core::model::event::{Event, Record};
-use sta_core::model::ids::NodeId;
+use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 use sta_core::run::node::{self, NodeEnv, NodeError, NodeHandle};
@@ -41,6 +41,8 @@ struct News {
     unreachable: Mutex<BTreeSet<Address>>,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
+    /// The torrents of which a peer said that it was sent wrong data.
+    blamed: Mutex<BTreeSet<InfoHash>>,
 }
 
 impl Member {
@@ -99,6 +101,10 @@ impl News {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn blamed(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
+        self.blamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn failed(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,6 +126,15 @@ fn observer(output: &Output, news: &Arc<News>) -> Arc<dyn Observer> {
 }
 
 fn worth_a_line(event: &Event, news: &News) -> Option<String> {
+    if let Some((torrent, peer)) = event.blames_us() {
+        let first = news.blamed().insert(*torrent);
+        return first.then(|| {
+            format!(
+                "peer {peer} says that it was sent wrong data of {torrent}; `sta-node verify` tells whether what is here \
+                 is still right"
+            )
+        });
+    }
     match event {
         Event::TrackerConnected { tracker } => {
             news.lost().remove(tracker).map(|_| format!("tracker {tracker}: connected"))
@@ -177,4 +192,29 @@ pub(crate) fn draw_seed() -> Result<Seed, Failure> {
 /// The only randomness of a program that the system gives; everything else is derived from it.
 fn draw() -> Result<u64, Failure> {
     getrandom::u64().map_err(|reason| Failure::start("the system's randomness", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use sta_core::model::event::{Event, PEER_SAID, SENT_WRONG};
+    use sta_core::model::ids::InfoHash;
+
+    use super::{News, worth_a_line};
+
+    /// The disk goes bad and the system does not notice: the receivers ban the source, and nobody told the person.
+    #[test]
+    fn who_is_said_to_send_wrong_data_is_told_once_a_torrent() {
+        let news = News::default();
+        let told = |torrent, why: String| {
+            let (torrent, peer) = (InfoHash([torrent; 20]), "bob".parse().expect("a name"));
+            worth_a_line(&Event::PeerLost { torrent, peer, why }, &news)
+        };
+        let said = format!("{PEER_SAID}{SENT_WRONG}");
+        assert_eq!(told(1, format!("{PEER_SAID}both have everything")), None);
+        assert_eq!(told(1, SENT_WRONG.to_owned()), None, "it was ours to say");
+        let line = told(1, said.clone()).expect("it is worth a line");
+        assert!(line.contains("peer bob says") && line.contains("sta-node verify"), "{line}");
+        assert_eq!(told(1, said.clone()), None, "once is enough");
+        assert!(told(2, said).is_some(), "of another torrent");
+    }
 }

@@ -17,7 +17,7 @@ use super::interface::{ConnId, Input, Output, Torrent};
 use super::swarm::{News, Swarm};
 use crate::model::address::Address;
 use crate::model::config::EngineConfig;
-use crate::model::event::Event;
+use crate::model::event::{Event, PEER_SAID};
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::rng::Seed;
@@ -271,7 +271,7 @@ impl Node {
             (PeerMessage::Hello { node, torrent, .. }, Some(remote)) => {
                 self.hello(conn, &stranger, node, torrent, remote, now).err()
             }
-            (PeerMessage::Bye { why }, _) => Some(format!("it said: {}", printable(&why))),
+            (PeerMessage::Bye { why }, _) => Some(format!("{PEER_SAID}{}", printable(&why))),
             _ => Some("it did not begin with hello".to_owned()),
         };
         if let Some(why) = refusal {

@@ -33,7 +33,7 @@ use super::slots::Slots;
 use super::uploads::{AHEAD_MAX, Uploads};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
-use crate::model::event::Event;
+use crate::model::event::{Event, PEER_SAID};
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::layout::Layout;
 use crate::model::limits;
@@ -325,7 +325,7 @@ impl Swarm {
                 Ok(())
             }
             PeerMessage::Bye { why } => {
-                self.closed(conn, &format!("it said: {}", printable(&why)), now);
+                self.closed(conn, &format!("{PEER_SAID}{}", printable(&why)), now);
                 self.outputs.push_back(Output::Close { conn, why: "it said goodbye".into() });
                 Ok(())
             }

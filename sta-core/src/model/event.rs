@@ -19,6 +19,12 @@ pub struct Record {
     pub event: Event,
 }
 
+/// What the reason of [`Event::PeerLost`] begins with if it is the peer's own, from its `bye`.
+pub const PEER_SAID: &str = "it said: ";
+
+/// Why a node bans a peer that alone sent a wrong piece. It says so to that peer, too.
+pub const SENT_WRONG: &str = "it sent a piece with a wrong hash";
+
 /// Something that an observer may want to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -233,6 +239,21 @@ pub enum Event {
         /// How many.
         count: u32,
     },
+}
+
+impl Event {
+    /// The torrent and the peer, if a peer says that this node sent it a wrong piece. It may lie; but where the disk goes bad without
+    /// the system's noticing, nobody else tells.
+    #[must_use]
+    pub fn blames_us(&self) -> Option<(&InfoHash, &NodeId)> {
+        match self {
+            Self::PeerLost { torrent, peer, why } => {
+                let said = why.strip_prefix(PEER_SAID);
+                said.is_some_and(|why| why == SENT_WRONG).then_some((torrent, peer))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Event {

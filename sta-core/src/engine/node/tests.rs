@@ -112,6 +112,9 @@ fn who_sends_wrong_data_is_banned_and_the_rest_goes_on() {
     let culprits: Vec<String> = mesh.records.iter().filter_map(banned).collect();
     assert!(!culprits.is_empty(), "somebody met the corrupt node");
     assert!(culprits.iter().all(|peer| peer == "n1"), "only the corrupt node: {culprits:?}");
+    let told = |r: &crate::model::event::Record| r.event.blames_us().map(|_| r.who.to_string());
+    let told: Vec<String> = mesh.records.iter().filter_map(told).collect();
+    assert!(!told.is_empty() && told.iter().all(|who| who == "n1"), "it hears why: {told:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::engine::identity::Identity;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
 use crate::model::bitfield::{PieceRange, collect_ranges};
-use crate::model::event::Event;
+use crate::model::event::{Event, SENT_WRONG};
 use crate::model::layout::Block;
 use crate::model::status::StoreError;
 use crate::model::time::Time;
@@ -183,7 +183,7 @@ impl Swarm {
     /// fetched from one peer next time, so that the question does not arise again.
     fn blame(&mut self, piece: u32, from: &[Identity], now: Time) {
         if let [culprit] = from {
-            self.ban(culprit, "it sent a piece with a wrong hash", now);
+            self.ban(culprit, SENT_WRONG, now);
             return;
         }
         self.from_one_peer.insert(piece);
