@@ -43,6 +43,16 @@ pub(super) enum Cmp {
     Exactly,
 }
 
+impl Cmp {
+    fn holds(self, count: u64, number: u32) -> bool {
+        match self {
+            Self::AtLeast => count >= u64::from(number),
+            Self::AtMost => count <= u64::from(number),
+            Self::Exactly => count == u64::from(number),
+        }
+    }
+}
+
 /// What a condition is asked of. The driver is one.
 pub trait Scene: Roll {
     /// The world.
@@ -65,12 +75,7 @@ impl Condition {
                 have * 1_000_000 >= all * u128::from(at_least.0)
             }
             Expr::Count { of, cmp, number } => {
-                let count = of.resolve(scene, rng).len() as u64;
-                match cmp {
-                    Cmp::AtLeast => count >= u64::from(*number),
-                    Cmp::AtMost => count <= u64::from(*number),
-                    Cmp::Exactly => count == u64::from(*number),
-                }
+                cmp.holds(of.resolve(scene, rng).len() as u64, *number)
             }
             Expr::After { event, delay } => {
                 scene.ended(event).is_some_and(|ended| ended + *delay <= now)
@@ -119,10 +124,16 @@ impl Condition {
             let (cmp, number) = found.ok_or_else(form)?;
             let number = number.trim().parse().map_err(|_| form())?;
             let of = steady(of, known.roster)?;
-            let most = of.most(known.nodes);
-            if cmp != Cmp::AtMost && number as usize > most {
+            // Those that are named are always as many; of others it is known how many there can be.
+            let (named, most) = (of.fixed().map(|hosts| hosts.len()), of.most(known.nodes));
+            let never = match named {
+                Some(named) => !cmp.holds(named as u64, number),
+                None => cmp != Cmp::AtMost && number as usize > most,
+            };
+            if never {
+                let at_most = if named.is_some() { "" } else { " at most" };
                 return Err(ConditionError(format!(
-                    "{text:?} never holds: \"{of}\" are {most} hosts at most"
+                    "{text:?} never holds: \"{of}\" are {most} hosts{at_most}"
                 )));
             }
             Expr::Count { of, cmp, number }
@@ -145,11 +156,11 @@ impl Condition {
         Ok(Self { text: text.to_owned(), expr })
     }
 
-    /// The event it waits for, if it waits for one.
+    /// The event for whose end it waits, if it waits for one, and how long after that it holds.
     #[must_use]
-    pub fn event(&self) -> Option<&str> {
+    pub fn after(&self) -> Option<(&str, Duration)> {
         match &self.expr {
-            Expr::After { event, .. } => Some(event),
+            Expr::After { event, delay } => Some((event, *delay)),
             _ => None,
         }
     }

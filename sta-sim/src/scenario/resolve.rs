@@ -18,11 +18,13 @@ use super::selector::parse::Roster;
 use super::units;
 use crate::runlog::Kind;
 
+mod certain;
 mod contents;
 mod expect;
 mod hosts;
 mod timeline;
 mod vain;
+mod waits;
 
 /// Nanoseconds, a century: the deadline of a file that gives none that can be read. Nothing is told that it comes too late.
 const UNKNOWN_DEADLINE: u64 = 100 * 365 * 86_400 * 1_000_000_000;

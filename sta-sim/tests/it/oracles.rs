@@ -25,7 +25,7 @@ group = [
     { name = "leech", count = 4, up = "20 Mbit/s", down = "20 Mbit/s" },
 ]
 content = [{ name = "image.bin", size = "2 MiB", piece = "128 KiB" }]
-expect = [{ that = "complete", within = "30s" }, { that = "registry", within = "70s" }]
+expect = [{ that = "complete", within = "30s" }, { that = "registry", within = "10s" }]
 "#;
 
 /// What a bug does to one entry: what is written in its place.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use sta_core::model::time::Time;
+
 use super::Resolver;
 use super::timeline::word;
+use super::waits::Earliest;
 use crate::runlog::Kind;
 use crate::scenario::condition::named;
 use crate::scenario::mistake::Place;
@@ -72,7 +75,8 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(check) = self.what(expect, (hosts, &sources), &ids, &place) else { continue };
-            self.proves_something(expect, &check, (hosts, contents, &sources), events, &place);
+            self.proves_something(expect, &check, (hosts, contents), events, &place);
+            self.can_fail(expect, &check, (hosts, contents), &place);
             let text = said(expect);
             all.push(Expectation {
                 text,
@@ -171,7 +175,8 @@ impl Resolver<'_> {
             CheckName::Registry => Check::Registry { within },
             CheckName::Connections => {
                 let most = self.check(amount(most, "per node", "\"20 per node\""), &most_at)?;
-                Check::Connections { at_most: u32::try_from(most / 1_000_000).unwrap_or(u32::MAX) }
+                let most = self.whole(most, &most_at);
+                Check::Connections { at_most: u32::try_from(most).unwrap_or(u32::MAX) }
             }
             CheckName::Happens => self.happens(expect, place)?,
         })
@@ -182,7 +187,7 @@ impl Resolver<'_> {
         &mut self,
         expect: &Expect,
         check: &Check,
-        (hosts, contents, sources): (&[HostPlan], &[ContentPlan], &[bool]),
+        (hosts, contents): (&[HostPlan], &[ContentPlan]),
         events: &[PlannedEvent],
         place: &Place,
     ) {
@@ -192,13 +197,13 @@ impl Resolver<'_> {
                     self.has_an_end(id, events, &place.key("since"));
                 }
                 self.has_room(expect, (of, hosts, contents));
-                if self.in_time(since, *within, place) {
+                if self.in_time(since, *within, events, place) {
                     self.is_attainable(expect, (of, hosts, contents), (*within, since), place);
                 }
             }
-            Check::Recovery { hosts: of, after, .. } => {
+            Check::Recovery { after, within, .. } => {
                 self.has_an_end(after, events, &place.key("after"));
-                self.can_recover(of, sources, place);
+                self.in_time(&Since::Event(after.clone()), *within, events, place);
             }
             Check::Makespan { .. } => {
                 self.is_bounded(hosts, contents, place);
@@ -218,8 +223,8 @@ impl Resolver<'_> {
         let mut times = |text: &Option<String>, key: &str, usual: u64| match text {
             None => Some(usual),
             Some(text) => {
-                let read = amount(text, "times", "\"3 times\"");
-                self.check(read, &place.key(key)).map(|millionths| millionths / 1_000_000)
+                let (read, place) = (amount(text, "times", "\"3 times\""), place.key(key));
+                self.check(read, &place).map(|millionths| self.whole(millionths, &place))
             }
         };
         let at_least = times(&expect.at_least, "at-least", u64::from(expect.at_most.is_none()))?;
@@ -228,6 +233,14 @@ impl Resolver<'_> {
             self.wrong(place, "at-least is more than at-most");
         }
         Some(Check::Happens { event, at_least, at_most })
+    }
+
+    /// So many millionths, which must be a whole number.
+    fn whole(&mut self, millionths: u64, place: &Place) -> u64 {
+        if !millionths.is_multiple_of(1_000_000) {
+            self.wrong(place, "nothing is counted in parts; write a whole number");
+        }
+        millionths / 1_000_000
     }
 
     /// Whom it is asked of: without `of`, the nodes that lack something at the start.
@@ -296,15 +309,25 @@ impl Resolver<'_> {
     }
 
     /// An expectation that the deadline cuts off would never be evaluated to its end. Returns whether it is.
-    fn in_time(&mut self, since: &Since, within: Duration, place: &Place) -> bool {
+    fn in_time(
+        &mut self,
+        since: &Since,
+        within: Duration,
+        events: &[PlannedEvent],
+        place: &Place,
+    ) -> bool {
         let from = match since {
             Since::Healed => self.healed,
-            _ => sta_core::model::time::Time::ZERO,
+            Since::Event(id) => match self.ends(id, events) {
+                Earliest::At(at) => at,
+                Earliest::Never | Earliest::Unknown => Time::ZERO,
+            },
+            Since::Start | Since::Join => Time::ZERO,
         };
         let cut_off = from + within > self.deadline && place_has_within(self.file, place);
         if cut_off {
             let why = format!("ends at {}, after the deadline of {}", from + within, self.deadline);
-            self.wrong(&place.key("within"), why);
+            self.in_vain(&place.key("within"), why);
         }
         !cut_off
     }

@@ -112,6 +112,16 @@ impl Resolver<'_> {
         let behaviour = self.behaviour(group.behaviour.as_ref(), &place.key("behaviour"));
         let engine =
             self.knobs(&group.engine, &place.key("engine")).apply(&EngineConfig::default());
+        if role == RoleName::Tracker {
+            let written = [
+                ("disk", group.disk.is_some()),
+                ("behaviour", group.behaviour.is_some()),
+                ("engine", !group.engine.is_empty()),
+            ];
+            for (key, _) in written.into_iter().filter(|(_, written)| *written) {
+                self.wrong(&place.key(key), not_of_trackers(key));
+            }
+        }
         let mut joins = self.seed.stream(&format!("group/{}/join", group.name));
         let mut at = join.first;
         for index in 0..group.count {
@@ -240,6 +250,9 @@ impl Resolver<'_> {
                 hosts[host].leave = leave;
             }
             if table.behaviour.is_some() {
+                if hosts[host].role == Role::Tracker {
+                    self.wrong(&place.key("behaviour"), not_of_trackers("behaviour"));
+                }
                 hosts[host].behaviour =
                     self.behaviour(table.behaviour.as_ref(), &place.key("behaviour"));
             }
@@ -268,17 +281,6 @@ impl Resolver<'_> {
             self.wrong(&place.index(ix).key("join"), format!("{} {what}, at {when}", host.name));
             return;
         }
-        let trackers = hosts.iter().filter(|host| host.role == Role::Tracker);
-        if trackers.into_iter().any(|host| host.behaviour != Behaviour::Honest) {
-            let is_odd = |group: &Group| {
-                group.behaviour.is_some() && group.role.is_none_or(|r| r == RoleName::Tracker)
-            };
-            let ix = self.file.group.iter().position(is_odd).unwrap_or(0);
-            self.wrong(
-                &place.index(ix).key("behaviour"),
-                "a tracker has no behaviour; use the tracker's verbs",
-            );
-        }
     }
 
     /// Texts that must name hosts, not draw them.
@@ -296,6 +298,16 @@ impl Resolver<'_> {
             Vec::new()
         })
     }
+}
+
+/// Why a key is none of a tracker's.
+fn not_of_trackers(key: &str) -> String {
+    let why = match key {
+        "disk" => "a tracker keeps no pieces, and its database takes no time and no room",
+        "engine" => "these are knobs of nodes, and a tracker has none",
+        _ => "only nodes behave in another way",
+    };
+    format!("{why}; leave the key out, or use the tracker's verbs")
 }
 
 /// What the hosts of a group are: what the file says, or what the group is called.

@@ -46,6 +46,12 @@ const fn is_of_trackers(verb: VerbName) -> bool {
     matches!(verb, VerbName::TrackerDown | VerbName::TrackerSlow | VerbName::TrackerAmnesia)
 }
 
+/// Verbs about pieces on a disk, and about an engine.
+const fn is_of_nodes(verb: VerbName) -> bool {
+    use VerbName::{CorruptDisk, DiskFull, DiskSlow, Set, TornWrite};
+    matches!(verb, CorruptDisk | DiskFull | DiskSlow | Set | TornWrite)
+}
+
 /// A word as a file has it.
 pub(super) fn word<T: serde::Serialize>(name: T) -> String {
     match serde_json::to_value(name) {
@@ -66,6 +72,7 @@ impl Resolver<'_> {
             }
             planned.extend(self.event(event, &ids, ix, &place));
         }
+        self.waits_for_something(&planned);
         planned
     }
 
@@ -84,7 +91,7 @@ impl Resolver<'_> {
         ix: usize,
         place: &Place,
     ) -> Option<PlannedEvent> {
-        let start = self.start(event, ids, &ids[ix], place)?;
+        let start = self.start(event, ids, place)?;
         let every = self.every(event, place);
         let lasts = event.lasts.as_ref().and_then(|text| {
             let place = place.key("for");
@@ -112,6 +119,7 @@ impl Resolver<'_> {
             }
         };
         self.only_trackers(event.verb, &on, &place.key("on"));
+        self.not_only_trackers(event.verb, &on, &place.key("on"));
         let against = event.against.as_ref().and_then(|text| {
             if !has_two_sides(event.verb) {
                 let why = format!("{} has one side only; leave the key out", word(event.verb));
@@ -124,7 +132,7 @@ impl Resolver<'_> {
         Some(planned)
     }
 
-    fn start(&mut self, event: &Event, ids: &[String], own: &str, place: &Place) -> Option<Start> {
+    fn start(&mut self, event: &Event, ids: &[String], place: &Place) -> Option<Start> {
         match (&event.at, &event.when) {
             (Some(at), None) => {
                 let at = Time::from_nanos(self.check(units::duration(at), &place.key("at"))?);
@@ -144,9 +152,6 @@ impl Resolver<'_> {
                 let known = Known { roster: &self.roster, events: ids, kinds: Kind::EVENTS, nodes };
                 let read = Condition::parse(when, known);
                 let condition = self.check(read, &place.key("when"))?;
-                if condition.event() == Some(own) {
-                    self.wrong(&place.key("when"), "the event waits for itself");
-                }
                 Some(Start::When(condition))
             }
             _ => {
@@ -193,6 +198,19 @@ impl Resolver<'_> {
         let fits = on.fixed().is_some_and(|hosts| hosts.iter().all(|host| trackers.contains(host)));
         if !fits {
             self.wrong(place, format!("{} is for trackers, not for \"{on}\"", word(verb)));
+        }
+    }
+
+    /// What is done to a disk with pieces, or to an engine, is done to nodes.
+    fn not_only_trackers(&mut self, verb: VerbName, on: &Selector, place: &Place) {
+        if !is_of_nodes(verb) {
+            return;
+        }
+        let trackers = self.trackers(place).and_then(|all| all.fixed()).unwrap_or_default();
+        let hosts = on.fixed().unwrap_or_default();
+        if !hosts.is_empty() && hosts.iter().all(|host| trackers.contains(host)) {
+            let why = "a tracker has no pieces on a disk, no behaviour and no knobs; name nodes, or use the tracker's verbs";
+            self.in_vain(place, format!("{} touches nothing there: {why}", word(verb)));
         }
     }
 
@@ -312,6 +330,7 @@ impl Resolver<'_> {
         let verb = self.verb(fault.verb, &fault.with, place)?;
         let target = self.selector(&fault.on, &place.key("on"))?;
         self.only_trackers(fault.verb, &target, &place.key("on"));
+        self.not_only_trackers(fault.verb, &target, &place.key("on"));
         let interval =
             self.check(text::dist(&fault.every, units::duration), &place.key("every"))?;
         let lasts = self.check(text::dist(&fault.lasts, units::duration), &place.key("for"))?;

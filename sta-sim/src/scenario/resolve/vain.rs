@@ -8,19 +8,17 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::Resolver;
-use crate::runlog::verb_name;
 use crate::scenario::bound;
-use crate::scenario::driver::{is_over_at_once, network_kind};
 use crate::scenario::mistake::Place;
 use crate::scenario::plan::{
-    Behaviour, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Since, Start, Verb,
+    Behaviour, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Since, Start,
 };
 use crate::scenario::schema::{Event, Expect, VerbName};
 use crate::scenario::text::{self, Quantity};
 use crate::scenario::units::{self, show_size};
 
 impl Resolver<'_> {
-    fn in_vain(&mut self, place: &Place, why: impl fmt::Display) {
+    pub(super) fn in_vain(&mut self, place: &Place, why: impl fmt::Display) {
         if self.file.capsule.is_none() {
             self.wrong(place, why);
         }
@@ -54,42 +52,8 @@ impl Resolver<'_> {
         }
     }
 
-    const fn never_heals(&self) -> bool {
+    pub(super) const fn never_heals(&self) -> bool {
         self.healed.as_nanos() >= self.deadline.as_nanos()
-    }
-
-    /// What counts from the end of the event `id` needs one.
-    pub(super) fn has_an_end(&mut self, id: &str, events: &[PlannedEvent], place: &Place) {
-        let Some(event) = events.iter().find(|event| event.id == id) else { return };
-        let verb = &event.verb;
-        let another = |wanted: fn(&Verb) -> bool| events.iter().any(|other| wanted(&other.verb));
-        let by_itself =
-            event.lasts.is_some() || is_over_at_once(verb) || *verb == Verb::TrackerAmnesia;
-        let undone = match verb {
-            Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause => !self.never_heals(),
-            verb if network_kind(verb).is_some() => {
-                !self.never_heals() || another(|other| matches!(other, Verb::Heal))
-            }
-            _ => another(|other| matches!(other, Verb::Restart | Verb::Join)),
-        };
-        if !by_itself && !undone {
-            let why = format!(
-                "{id:?} never ends, so nothing counts from its end: {} lasts until something undoes it; write for = \"5s\" in that event",
-                verb_name(verb)
-            );
-            self.in_vain(place, why);
-        }
-    }
-
-    /// Who has everything from the start, and keeps it, has nothing to recover from.
-    pub(super) fn can_recover(&mut self, of: &[HostIx], sources: &[bool], place: &Place) {
-        let takes = |verb| matches!(verb, VerbName::Wipe | VerbName::CorruptDisk);
-        let (events, faults) = (self.file.event.iter(), self.file.fault.iter());
-        let lost = events.map(|event| event.verb).chain(faults.map(|fault| fault.verb)).any(takes);
-        if !lost && !of.is_empty() && of.iter().all(|&host| sources[host]) {
-            let why = "these have everything from the start, and nothing takes it from them: there is nothing to recover; name those that lack something";
-            self.in_vain(&place.key("of"), why);
-        }
     }
 
     /// Makespan is held against the bound.
@@ -179,7 +143,7 @@ impl Resolver<'_> {
     }
 
     /// Whether seeds differ in what bounds a run.
-    fn draws(&self) -> bool {
+    pub(super) fn draws(&self) -> bool {
         let drawn = |text: &Option<String>, quantity: Quantity| {
             let dist = text.as_ref().and_then(|text| text::dist(text, quantity).ok());
             dist.is_some_and(|dist| dist.constant().is_none())

@@ -35,7 +35,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("name = \"tracker\"", "name = \"leech-2\"\nrole = \"leech\"", "there is no tracker"),
         ("name = \"tracker\"", "name = \"any\"\nrole = \"tracker\"", "\"any\" means something else in a selector"),
         ("name = \"tracker\"", "name = \"tracker\"\nleave = \"on-complete\"", "never becomes complete; write \"at 30s\""),
-        ("name = \"tracker\"", "name = \"tracker\"\nbehaviour = \"free-rider\"", "a tracker has no behaviour"),
+        ("name = \"tracker\"", "name = \"tracker\"\nbehaviour = \"free-rider\"", "group[0].behaviour: only nodes behave in another way"),
         ("count = 6", "count = 6\nlatency = \"10us\"", "no delay below 1ms"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"0 Mbit/s\"", "group[1].up: a rate of zero never ends"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"-8 Mbit/s\"", "\"-8 Mbit/s\" is less than nothing"),
@@ -73,10 +73,12 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("at = \"5s\"", "at = \"5s\"\nwhen = \"count(complete) >= 1\"", "write either at = \"5s\" or when"),
         ("at = \"5s\"", "when = \"progress of leech > 5%\"", "is not a condition; write \"progress of leech[*] >= 50%\""),
         ("at = \"5s\"", "when = \"count(complete) >= 8\"", "\"count(complete) >= 8\" never holds: \"complete\" are 7 hosts at most"),
-        ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 hosts at most"),
+        ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 hosts"),
         ("at = \"5s\"", "when = \"count(any(2, leech)) >= 1\"", "draws hosts, and a condition must not"),
         ("at = \"5s\"", "when = \"event(cot) + 5s\"", "there is no event \"cot\"; did you mean \"cut\"?"),
-        ("at = \"5s\"", "when = \"event(cut) + 5s\"", "the event waits for itself"),
+        ("at = \"5s\"", "when = \"event(cut) + 5s\"", "event[0].when: the event waits for itself: \"cut\" never begins"),
+        ("at = \"5s\"", "when = \"count(leech) == 4\"", "\"count(leech) == 4\" never holds: \"leech\" are 6 hosts"),
+        ("at = \"5s\"", "when = \"count(leech[0..3]) <= 2\"", "\"count(leech[0..3]) <= 2\" never holds: \"leech[0..3]\" are 3 hosts"),
         ("at = \"5s\"", "when = \"first(piece-fialed)\"", "did you mean \"piece-failed\"?"),
         ("at = \"5s\"", "at = \"5s\"\nevery = \"1s\"", "\"every\" and \"times\" (1 or more) belong together"),
         ("for = \"3s\"", "for = \"0s\"", "what lasts no time touches nothing"),
@@ -87,6 +89,8 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("do = \"power-off\"", "do = \"restart\"", "restart cannot strike at random"),
         ("within = \"20s\"", "within = \"40s\"", "expect[0].within: ends at 70.000s, after the deadline"),
         ("within = \"20s\"", "within = \"20s\"\nat-most = \"2%\"", "nothing evaluates \"at-most\" of \"complete\"; it takes of, within, since"),
+        ("that = \"complete\"\nwithin = \"20s\"\nsince = \"healed\"", "that = \"happens\"\nevent = \"piece-failed\"\nat-least = \"0.5 times\"", "expect[0].at-least: nothing is counted in parts; write a whole number"),
+        ("that = \"complete\"\nwithin = \"20s\"\nsince = \"healed\"", "that = \"connections\"\nat-most = \"2.5 per node\"", "expect[0].at-most: nothing is counted in parts"),
         ("within = \"20s\"", "within = \"20s\"\nof = \"tracker\"", "has no node; nothing would be evaluated"),
         ("since = \"healed\"", "since = \"event(cot)\"", "there is no event \"cot\""),
         ("since = \"healed\"", "since = \"yesterday\"", "\"yesterday\" is no moment"),
@@ -220,6 +224,29 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
         ("do = 'crash'\non = 'seed'\nfor = '55s'", "that = 'complete'", ""),
         ("do = 'crash'\non = 'seed'\nfor = '56s'", "that = 'complete'", "event[0].for: lasts until 61.000s, and the run ends at 60.000s"),
         ("do = 'heal'\non = '*'", "that = 'makespan'\nat-most = '2 bounds'", "expect[0]: there is no bound to hold it against"),
+        // Expectations that cannot fail.
+        ("do = 'heal'\non = '*'", "that = 'stall'\nat-most = '59s'", ""),
+        ("do = 'heal'\non = '*'", "that = 'stall'\nat-most = '60s'", "expect[0].at-most: stall cannot fail: no run waits so long: it ends 60.000s after"),
+        ("do = 'heal'\non = '*'", "that = 'registry'\nwithin = '59s'", ""),
+        ("do = 'heal'\non = '*'", "that = 'registry'\nwithin = '60s'", "expect[0].within: registry cannot fail: nothing is wrong for so long"),
+        ("do = 'heal'\non = '*'", "that = 'happens'\nevent = 'piece-failed'\nat-least = '0 times'", "expect[0].at-least: happens cannot fail: everything happens 0 times or more"),
+        ("do = 'heal'\non = '*'", "that = 'happens'\nevent = 'piece-failed'\nat-most = '0 times'", ""),
+        ("do = 'heal'\non = '*'", "that = 'connections'\nat-most = '0 per node'", ""),
+        ("do = 'heal'\non = '*'", "that = 'connections'\nat-most = '1 per node'", "expect[0].at-most: connections cannot fail: no node can have more than 1 sessions"),
+        ("do = 'heal'\non = '*'", "that = 'fairness'\nat-least = '80%'", "expect[0].at-least: fairness cannot fail: Jain's index of 1 rate is never below 100%"),
+        ("do = 'heal'\non = '*'", "that = 'complete'\nof = 'seed'", "expect[0].of: these have everything from the start, and nothing takes it from them, so nothing is asked"),
+        ("do = 'wipe'\non = 'seed'\nfor = '2s'", "that = 'complete'\nof = 'seed'", ""),
+        ("do = 'cut'\non = 'leech'\nfor = '2s'", "that = 'recovery'\nafter = 'off'\nwithin = '53s'", ""),
+        ("do = 'cut'\non = 'leech'\nfor = '2s'", "that = 'recovery'\nafter = 'off'\nwithin = '54s'", "expect[0].within: ends at 61.000s, after the deadline"),
+        ("do = 'cut'\non = 'leech'\nfor = '2s'", "that = 'complete'\nwithin = '54s'\nsince = 'event(off)'", "expect[0].within: ends at 61.000s, after the deadline"),
+        // Events that never begin.
+        ("do = 'cut'\non = 'leech'\n[[event]]\nwhen = 'event(off) + 1s'\ndo = 'crash'\non = 'leech'\nfor = '1s'", "that = 'complete'", "event[1].when: \"off\" never ends, so nothing counts from its end"),
+        ("do = 'cut'\non = 'leech'\nfor = '5s'\n[[event]]\nwhen = 'event(off) + 49s'\ndo = 'heal'\non = 'leech'", "that = 'complete'", ""),
+        ("do = 'cut'\non = 'leech'\nfor = '5s'\n[[event]]\nwhen = 'event(off) + 50s'\ndo = 'heal'\non = 'leech'", "that = 'complete'", "event[1].when: the event never begins: this holds at 60.000s or later"),
+        ("do = 'heal'\non = '*'\n[[event]]\nid = 'a'\nwhen = 'event(b) + 1s'\ndo = 'heal'\non = '*'\n[[event]]\nid = 'b'\nwhen = 'event(a)'\ndo = 'heal'\non = '*'", "that = 'complete'", "event[1].when: these events wait for each other, so none begins: \"a\" for \"b\", \"b\" for \"a\"; let one begin"),
+        // What trackers have not.
+        ("do = 'disk-full'\non = 'tracker'\nfor = '5s'", "that = 'complete'", "event[0].on: disk-full touches nothing there: a tracker has no pieces"),
+        ("do = 'disk-full'\non = 'tracker + leech'\nfor = '5s'", "that = 'complete'", ""),
     ];
     let capsule = "[capsule]\nversion = 'x'\nscenario = 'x'\nseed = 3\nworld = 'turmoil'\nfailed = 'x'\nevidence = ''\nlog-hash = ''\n";
     for (event, expect, expected) in table {
@@ -235,6 +262,17 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
         said.contains("clock.deadline: leech[0] cannot have everything before 83.886s"),
         "{said}"
     );
+    let late =
+        slow.replace("0.1 Mbit", "1 Mbit").replace("deadline = \"60s\"", "deadline = \"16s\"");
+    let within = |bounds: &str| {
+        said_of(&late.replace("EXPECT", &format!("that = 'makespan'\nat-most = '{bounds}'")))
+    };
+    assert_eq!(within("1.9 bounds"), "");
+    let said = within("2 bounds");
+    assert!(
+        said.contains("expect[0].at-most: makespan cannot fail: 2.00 times the bound of 8.388s is 16.777s, and the run ends at 16.000s"),
+        "{said}"
+    );
     let leaves = slow.replace("name = \"leech\"", "name = \"leech\"\nleave = \"at 9s\"");
     assert_eq!(said_of(&leaves.replace("EXPECT", "that = 'complete'")), "", "it is not asked");
     let must = slow.replace("schema = 1", "schema = 1\nmust-fail = 'complete'");
@@ -242,8 +280,31 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
 }
 
 #[test]
+fn a_tracker_has_no_disk_no_knobs_and_no_behaviour() {
+    let keys = "name = \"tracker\"\ndisk = { capacity = \"1 MiB\" }\nengine = { upload-slots = 2 }\nbehaviour = \"free-rider\"";
+    let said = said_of(&with("name = \"tracker\"", keys));
+    for expected in [
+        "group[0].disk: a tracker keeps no pieces",
+        "group[0].engine: these are knobs of nodes",
+        "group[0].behaviour: only nodes behave in another way",
+    ] {
+        assert_eq!(said.matches(expected).count(), 1, "{expected}: {said}");
+    }
+    let one = with(
+        "[[content]]",
+        "[[host]]\nname = \"tracker\"\nbehaviour = \"free-rider\"\n[[content]]",
+    );
+    let said = said_of(&one);
+    assert!(said.contains("host[0].behaviour: only nodes behave in another way"), "{said}");
+}
+
+#[test]
 fn one_mistake_is_told_once() {
     for text in [
+        with("at = \"5s\"", "when = \"event(cut) + 5s\"").replace(
+            "[[fault]]",
+            "[[event]]\nwhen = \"event(cut)\"\ndo = \"heal\"\non = \"*\"\n[[fault]]",
+        ),
         with("on = \"leech[0..2]\"", "on = \"leach[0..2]\"")
             .replace("since = \"healed\"", "since = \"event(cut)\""),
         with("healed = \"30s\"", "healed = \"90s\""),
