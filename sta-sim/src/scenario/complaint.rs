@@ -12,6 +12,11 @@ pub(super) fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((typed, quoted.collect()))
 }
 
+/// The key that is not there, of a message such as `missing field `name``.
+pub(super) fn missing(message: &str) -> Option<&str> {
+    Some(message.strip_prefix("missing field ")?.trim_matches('`'))
+}
+
 /// A message of serde's about the value of the last of `keys`, which lead there from the top of a file.
 pub(super) fn in_our_words(message: &str, keys: &[&str]) -> String {
     if let Some((typed, known)) = unknown(message) {
@@ -21,8 +26,12 @@ pub(super) fn in_our_words(message: &str, keys: &[&str]) -> String {
             None => format!("unknown {what} {typed:?}; known here: {}", known.join(", ")),
         };
     }
-    if let Some(field) = message.strip_prefix("missing field ") {
-        let field = field.trim_matches('`');
+    if let Some(most) = too_large(message) {
+        return format!(
+            "is too large: {most} is the most that can stand here; write a smaller number"
+        );
+    }
+    if let Some(field) = missing(message) {
         let path = [keys, &[field]].concat();
         let write = what_to_write(&path, "").map(|write| format!("; write {write}"));
         return format!("the key {field:?} is missing{}", write.unwrap_or_default());
@@ -32,12 +41,31 @@ pub(super) fn in_our_words(message: &str, keys: &[&str]) -> String {
     said.unwrap_or_else(|| message.to_owned())
 }
 
+/// The most that a number can be, of a message about one that is more, such as
+/// `invalid value: integer `5000000000`, expected u32`.
+fn too_large(message: &str) -> Option<u64> {
+    const MOST_OF_TOML: u64 = i64::MAX as u64;
+    if message.contains("number overflowed") || message == "u64 value was too large" {
+        return Some(MOST_OF_TOML);
+    }
+    let (got, expected) = message.split_once(", expected ")?;
+    let number = got.split_once("integer `")?.1.split('`').next()?;
+    let most = match expected {
+        "u32" => u32::MAX.into(),
+        "u64" | "any valid TOML value" => MOST_OF_TOML,
+        _ => return None,
+    };
+    let is_digits = number.chars().all(|c| c.is_ascii_digit());
+    let fits = number.parse::<u64>().is_ok_and(|number| number <= most);
+    (is_digits && !fits).then_some(most)
+}
+
 /// `string "6", expected u32`: a value of the wrong kind. `None` if nothing is known of the key.
 fn of_another_kind(rest: &str, keys: &[&str]) -> Option<String> {
     let (got, expected) = rest.split_once(", expected ")?;
     let (kind, value) = got.split_once([' ', '`']).unwrap_or((got, ""));
     let kind = if got.starts_with("floating point") { "floating point" } else { kind };
-    let value = value.trim_start_matches("point ").trim_matches('`');
+    let value = value.trim_start_matches("point ").trim_matches('`').trim_end_matches("` as i128");
     let holds = reference::holds(keys);
     let shown = match kind {
         // A table takes a list for its values in order, and the first of them is a table.

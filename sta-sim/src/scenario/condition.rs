@@ -122,7 +122,12 @@ impl Condition {
             let signs = [(">=", Cmp::AtLeast), ("<=", Cmp::AtMost), ("==", Cmp::Exactly)];
             let found = signs.iter().find_map(|(sign, cmp)| Some((*cmp, rest.strip_prefix(sign)?)));
             let (cmp, number) = found.ok_or_else(form)?;
-            let number = number.trim().parse().map_err(|_| form())?;
+            let digits = number.trim();
+            if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
+                return Err(form());
+            }
+            // There are never so many hosts.
+            let number = digits.parse().unwrap_or(u32::MAX);
             let of = steady(of, known.roster)?;
             // Those that are named are always as many; of others it is known how many there can be.
             let (named, most) = (of.fixed().map(|hosts| hosts.len()), of.most(known.nodes));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::mistake::Place;
 use super::nearest::nearest;
 
 /// Most cells of a matrix: what a sweep over one seed can show in a table.
@@ -39,37 +40,40 @@ pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String
 }
 
 /// Writes `value` at `key` of a file: `group.leech.count`, `content.0.piece`, `clock.deadline`. The entry of an array
-/// is named by its `name`, its `id` or its number. The last key may be a new one. Returns the keys that lead there, without
-/// the names of entries.
+/// is named by its `name`, its `id` or its number. The last key may be a new one. Returns the place.
 ///
 /// # Errors
 /// If there is no such place.
-pub fn set<'k>(file: &mut Table, key: &'k str, value: &Value) -> Result<Vec<&'k str>, String> {
-    let (mut at, mut rest, mut keys) = (file, key, Vec::new());
+pub fn set(file: &mut Table, key: &str, value: &Value) -> Result<Place, String> {
+    let (mut at, mut rest, mut place) = (file, key, Place::default());
     while let Some((step, after)) = rest.split_once('.') {
-        keys.push(step);
+        place = place.key(step);
         let known: Vec<String> = at.keys().cloned().collect();
         (at, rest) = match at.get_mut(step) {
             Some(Value::Table(table)) => (table, after),
-            Some(Value::Array(entries)) => entry(step, entries, after)?,
+            Some(Value::Array(entries)) => {
+                let (index, table, after) = entry(step, entries, after)?;
+                place = place.index(index);
+                (table, after)
+            }
             Some(_) => return Err(format!("{step:?} is no table to write in")),
             None => return Err(nothing_called(step, "table", &known)),
         };
     }
-    if let Some(Value::Array(_)) = at.get(rest).filter(|_| keys.is_empty() && !value.is_array()) {
+    let is_top = place == Place::default();
+    if let Some(Value::Array(_)) = at.get(rest).filter(|_| is_top && !value.is_array()) {
         return Err(format!("does not say which {rest}"));
     }
-    keys.push(rest);
     at.insert(rest.to_owned(), value.clone());
-    Ok(keys)
+    Ok(place.key(rest))
 }
 
-/// The entry of `entries` that `rest` begins with, and what follows. A name may have dots: the longest that fits is meant.
+/// The number of the entry of `entries` that `rest` begins with, the entry, and what follows. A name may have dots: the longest that fits is meant.
 fn entry<'a, 'k>(
     of: &str,
     entries: &'a mut [Value],
     rest: &'k str,
-) -> Result<(&'a mut Table, &'k str), String> {
+) -> Result<(usize, &'a mut Table, &'k str), String> {
     let names = |entry: &Value| -> Vec<String> {
         let name = |key: &&str| Some(entry.get(*key)?.as_str()?.to_owned());
         ["name", "id"].iter().filter_map(name).collect()
@@ -83,7 +87,7 @@ fn entry<'a, 'k>(
     let by_number = || Some((which.parse().ok().filter(|ix| *ix < entries.len())?, after));
     match by_name.or_else(by_number) {
         Some((ix, after)) => match entries[ix].as_table_mut() {
-            Some(table) => Ok((table, after)),
+            Some(table) => Ok((ix, table, after)),
             None => Err(format!("{of} holds no tables to write in")),
         },
         None => {
@@ -127,8 +131,8 @@ mod tests {
         }
         assert_eq!(file["group"][1]["count"].as_integer(), Some(7));
         assert_eq!(file["group"][0]["count"].as_integer(), Some(7));
-        let keys = set(&mut file, "content.a.b.piece", &8.into()).expect("a name with a dot");
-        assert_eq!(keys, ["content", "piece"]);
+        let place = set(&mut file, "content.a.b.piece", &8.into()).expect("a name with a dot");
+        assert_eq!(place.to_string(), "content[0].piece");
         set(&mut file, "content.a.piece", &9.into()).expect("a name without");
         assert_eq!(file["content"][0]["piece"].as_integer(), Some(8));
         assert_eq!(file["content"][1]["piece"].as_integer(), Some(9));

@@ -1,17 +1,21 @@
 //! Mistakes in a scenario file, shown with file, line, column, key and what to write.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeInteger, DeTable, DeValue, Deserializer};
 
-use super::complaint::{in_our_words, of_toml, unknown};
+use super::complaint::{in_our_words, missing, of_toml, unknown};
 use super::nearest::nearest;
+use super::reference;
 
 /// Mistakes of shape shown at once: more than a person mends before looking again.
 const SHOWN_MAX: usize = 20;
+/// How often a file is looked at for them: what is put in place of one may have to be put right itself.
+const LOOKS_MAX: usize = 3 * SHOWN_MAX;
 
 /// Where in a file: `group[1].up`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +46,27 @@ impl Place {
         self.and(Step::Index(index))
     }
 
+    /// Another key of the same table.
+    fn beside(&self, key: &str) -> Self {
+        let mut steps = self.0.clone();
+        steps.pop();
+        Self(steps).key(key)
+    }
+
+    /// The list of which this is an entry.
+    fn list(&self) -> Option<Self> {
+        let (last, before) = self.0.split_last()?;
+        matches!(last, Step::Index(_)).then(|| Self(before.to_vec()))
+    }
+
+    /// Whether it is there, or inside.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+
     /// The keys that lead there, without the numbers of entries.
-    fn keys(&self) -> Vec<&str> {
+    pub(super) fn keys(&self) -> Vec<&str> {
         let steps = self.0.iter();
         let keys = steps.filter_map(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -107,34 +130,49 @@ pub struct Located {
     pub excerpt: String,
 }
 
-impl Located {
-    /// The same, its line shown as it stands in `text`, where everything is in the same place.
-    fn shown_in(mut self, text: &str) -> Self {
-        let written = text.lines().nth(self.line - 1).unwrap_or_default();
-        let marks = self.excerpt.lines().nth(1).unwrap_or_default();
-        self.excerpt = format!("{} | {written}\n{marks}", self.line);
-        self
-    }
-}
-
-/// What is wrong with the shape of a file: keys that nobody knows, values of the wrong kind.
+/// A file whose shape was looked at.
 #[derive(Debug)]
-pub struct Misshapen {
-    /// Each of them, from top to bottom; never empty.
+pub struct Decoded<T> {
+    /// Keys that nobody knows, keys that are missing, values of the wrong kind.
     pub found: Vec<Located>,
-    /// The text with what was meant in place of each, everything else where it was. `None` if that is not known of all
-    /// of them: what is missing then would be taken for more mistakes.
-    pub mended: Option<String>,
+    /// The file as it was meant. `None` if that is not known everywhere: what is missing then would be taken for more
+    /// mistakes.
+    pub file: Option<T>,
+    /// What was meant in place of what was found.
+    pub fixes: Vec<Fix>,
 }
 
-impl Misshapen {
-    /// What was found, and `more` that is wrong with the values of [`Self::mended`], of which `text` is the original.
-    #[must_use]
-    pub fn with(self, more: Vec<Located>, text: &str) -> Vec<Located> {
-        let mut all = self.found;
-        all.extend(more.into_iter().map(|located| located.shown_in(text)));
-        all.sort_by_key(|located| (located.line, located.column));
-        all
+/// What is put in place of a mistake of shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    place: Place,
+    what: Instead,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Instead {
+    /// The key is called so.
+    Name(String),
+    /// The value is this word.
+    Word(String),
+    /// Nothing is there.
+    Nothing,
+    /// Something of the kind that belongs there; whatever it is, nothing more is said of it.
+    Anything(Filler),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filler {
+    Number,
+    Text,
+    List,
+    Table,
+}
+
+impl Fix {
+    /// Whether it is what was meant, and not only what lets the rest be looked at.
+    const fn is_meant(&self) -> bool {
+        matches!(self.what, Instead::Name(_) | Instead::Word(_))
     }
 }
 
@@ -176,60 +214,123 @@ impl<'a> Source<'a> {
         located(self.file, self.text, span, &key, &mistake.why)
     }
 
-    /// The file as a `T`.
-    ///
-    /// # Errors
-    /// Every key that is unknown or has a value of the wrong kind: each is mended or taken out, and the rest is looked at
+    /// The file as a `T`, with every mistake of shape: what each stands for is put in its place, and the rest is looked at
     /// again.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Misshapen> {
-        let mut text = self.text.to_owned();
-        let mut found: Vec<(usize, Located)> = Vec::new();
-        let (mut understood, mut whole) = (true, false);
-        while found.len() < SHOWN_MAX {
-            let error = match toml::from_str(&text) {
-                Ok(file) if found.is_empty() => return Ok(file),
-                Ok(_) => {
-                    whole = true;
-                    break;
+    pub fn decode<T: DeserializeOwned>(&mut self) -> Decoded<T> {
+        let (mut found, mut fixes) = (Vec::new(), Vec::<Fix>::new());
+        for _ in 0..LOOKS_MAX {
+            let error = match self.deserialize() {
+                Ok(file) => {
+                    let file = fixes.iter().all(Fix::is_meant).then_some(file);
+                    return Decoded { found, file, fixes };
                 }
                 Err(error) => error,
             };
-            // What is missing now may have been taken out before.
-            if !found.is_empty() && error.message().starts_with("missing field") {
-                break;
-            }
             let span = error.span().unwrap_or(0..0);
-            found.push((span.start, self.explain(&error)));
-            let Some(entry) = self.entry_at(&span) else { break };
-            if let Some(rest) = mended(&text, &entry, error.message()) {
-                text = rest;
-            } else if let Some(rest) = blanked(&text, &entry) {
-                text = rest;
-                understood = false;
-            } else {
-                break;
+            // What was filled in is no mistake of the file's.
+            if !self.is_filled_in(&span) {
+                found.push(self.explain(&error));
             }
+            let fix = self.fix_of(error.message(), &span);
+            let nth = fixes.len();
+            let fix = fix.filter(|fix| found.len() < SHOWN_MAX && self.apply(fix, nth));
+            let Some(fix) = fix else { break };
+            fixes.push(fix);
         }
-        found.sort_by_key(|(start, _)| *start);
-        let found = found.into_iter().map(|(_, located)| located).collect();
-        Err(Misshapen { found, mended: (whole && understood).then_some(text) })
+        Decoded { found, file: None, fixes }
     }
 
-    /// The key and its value, on one line, that hold the span.
-    fn entry_at(&self, span: &Range<usize>) -> Option<Range<usize>> {
-        let mut at = Node::Table(self.tree.get_ref());
-        let mut entry = None;
-        while let Some((step, next)) = at.child_holding(span) {
-            if let (Step::Key(key), Some(table)) = (&step, at.table()) {
-                let found = table.iter().find(|(name, _)| name.get_ref().as_ref() == key.as_str());
-                entry = found
-                    .map(|(name, value)| name.span().start..value.span().end)
-                    .filter(|range| range.start < range.end)
-                    .filter(|range| !self.text[range.clone()].contains('\n'));
-            }
-            at = next;
+    /// The file, with what it was mended by, as a `T`.
+    ///
+    /// # Errors
+    /// If it has another shape.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, toml::de::Error> {
+        T::deserialize(Deserializer::from(self.tree.clone()))
+    }
+
+    /// The same file with these fixes.
+    #[must_use]
+    pub fn with(mut self, fixes: &[Fix]) -> Self {
+        for (nth, fix) in fixes.iter().enumerate() {
+            self.apply(fix, nth);
         }
-        entry
+        self
+    }
+
+    /// What to put in place of what `message` complains of, at `span`.
+    fn fix_of(&self, message: &str, span: &Range<usize>) -> Option<Fix> {
+        let filled_in = self.is_filled_in(span);
+        let place = self.place_of(span);
+        if let Some(key) = missing(message) {
+            let place = place.key(key);
+            let what = Instead::Anything(filler(&place)?);
+            return Some(Fix { place, what });
+        }
+        let what = match unknown(message) {
+            Some((typed, known)) if message.starts_with("unknown field") => {
+                let near = nearest(typed, known).filter(|near| !self.has(&place.beside(near)));
+                near.map_or(Instead::Nothing, |near| Instead::Name(near.to_owned()))
+            }
+            Some((typed, known)) => match nearest(typed, known.iter().copied()) {
+                Some(near) => Instead::Word(near.to_owned()),
+                None if filled_in => Instead::Word((*known.first()?).to_owned()),
+                None => Instead::Anything(Filler::Text),
+            },
+            None if filled_in => Instead::Nothing,
+            None => {
+                // A table takes a list for its values in order, and complains of the first.
+                let list = place.list().filter(|list| filler(list) == Some(Filler::Table));
+                let place = list.unwrap_or(place);
+                let what = filler(&place).map_or(Instead::Nothing, Instead::Anything);
+                return Some(Fix { place, what });
+            }
+        };
+        Some(Fix { place, what })
+    }
+
+    /// Mends the tree, for the `nth` time. Says whether there was something to mend.
+    fn apply(&mut self, fix: &Fix, nth: usize) -> bool {
+        // What is not in the text stands behind it, each by itself.
+        let behind = self.text.len() + 1 + nth;
+        let Some((last, before)) = fix.place.0.split_last() else { return false };
+        let Some(holder) = Holder::Table(self.tree.get_mut()).at(before) else { return false };
+        match (&fix.what, holder, last) {
+            (Instead::Name(name), Holder::Table(table), Step::Key(key)) => {
+                let Some((old, value)) = table.remove_entry(key.as_str()) else { return false };
+                table.insert(Spanned::new(old.span(), Cow::Owned(name.clone())), value);
+                true
+            }
+            (Instead::Nothing, Holder::Table(table), Step::Key(key)) => {
+                table.remove(key.as_str()).is_some()
+            }
+            (Instead::Word(word), holder, last) => {
+                let word = DeValue::String(Cow::Owned(word.clone()));
+                holder.value(last).map(|value| *value.get_mut() = word).is_some()
+            }
+            (Instead::Anything(filler), Holder::Table(table), Step::Key(key)) => {
+                let name = Spanned::new(behind..behind, Cow::Owned(key.clone()));
+                table.insert(name, Spanned::new(behind..behind, filler.value()));
+                true
+            }
+            (Instead::Anything(filler), holder, last) => {
+                let new = Spanned::new(behind..behind, filler.value());
+                holder.value(last).map(|value| *value = new).is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether nothing of the file's own is at `span`.
+    fn is_filled_in(&self, span: &Range<usize>) -> bool {
+        span.start > self.text.len()
+    }
+
+    fn has(&self, place: &Place) -> bool {
+        let mut at = Some(Node::Table(self.tree.get_ref()));
+        for step in &place.0 {
+            at = at.and_then(|node| node.step(step)).map(|(next, _)| next);
+        }
+        at.is_some()
     }
 
     /// What serde complains of, in our words.
@@ -253,30 +354,52 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `text` with what was meant by the entry that `message` complains of, if it fits where the other stands.
-fn mended(text: &str, entry: &Range<usize>, message: &str) -> Option<String> {
-    let written = &text[entry.clone()];
-    let (typed, known) = unknown(message)?;
-    let near = nearest(typed, known)?;
-    let (from, to) = if message.starts_with("unknown field") {
-        (written[..written.find('=')?].to_owned(), near.to_owned())
-    } else {
-        (format!("\"{typed}\""), format!("\"{near}\""))
-    };
-    let width = from.len();
-    let new = (to.len() <= width).then(|| written.replacen(&from, &format!("{to:width$}"), 1))?;
-    with(text, entry, &new)
+/// What can stand at `place`; `None` if nothing is known of it.
+fn filler(place: &Place) -> Option<Filler> {
+    let holds = reference::holds(&place.keys())?;
+    Some(match (holds.as_str(), place.0.last()?) {
+        ("number", _) => Filler::Number,
+        ("table", Step::Key(_)) | ("tables", Step::Index(_)) => Filler::Table,
+        ("list" | "tables", Step::Key(_)) => Filler::List,
+        _ => Filler::Text,
+    })
 }
 
-/// `text` without the entry.
-fn blanked(text: &str, entry: &Range<usize>) -> Option<String> {
-    with(text, entry, &" ".repeat(entry.len()))
+impl Filler {
+    fn value(self) -> DeValue<'static> {
+        match self {
+            Self::Number => DeValue::Integer(DeInteger::default()),
+            Self::Text => DeValue::String(Cow::Borrowed("")),
+            Self::List => DeValue::Array(DeArray::new()),
+            Self::Table => DeValue::Table(DeTable::new()),
+        }
+    }
 }
 
-/// `text` with another `entry`, as long as the one before; `None` if that is the same, or no TOML.
-fn with(text: &str, entry: &Range<usize>, new: &str) -> Option<String> {
-    let rest = [&text[..entry.start], new, &text[entry.end..]].concat();
-    (rest != text && DeTable::parse(&rest).is_ok()).then_some(rest)
+/// What holds others, to be mended.
+enum Holder<'t, 'a> {
+    Table(&'t mut DeTable<'a>),
+    List(&'t mut DeArray<'a>),
+}
+
+impl<'t, 'a> Holder<'t, 'a> {
+    /// What is at these steps from it.
+    fn at(self, steps: &[Step]) -> Option<Self> {
+        let Some((first, rest)) = steps.split_first() else { return Some(self) };
+        match self.value(first)?.get_mut() {
+            DeValue::Table(table) => Self::Table(table).at(rest),
+            DeValue::Array(list) => Self::List(list).at(rest),
+            _ => None,
+        }
+    }
+
+    fn value(self, step: &Step) -> Option<&'t mut Spanned<DeValue<'a>>> {
+        match (self, step) {
+            (Self::Table(table), Step::Key(key)) => table.get_mut(key.as_str()),
+            (Self::List(list), Step::Index(index)) => list.get_mut(*index),
+            _ => None,
+        }
+    }
 }
 
 /// A node of the tree of keys.

@@ -216,7 +216,13 @@ pub fn seeds(text: &str) -> Result<Range<u64>, TextError> {
         what: "a range of seeds",
         forms: "\"0..200\" or \"7\"",
     };
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| form());
+    let number = |text: &str| {
+        let digits = text.trim();
+        let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+        let too_large =
+            || TextError::Value(format!("{digits} is too large: {} is the last seed", u64::MAX));
+        digits.parse::<u64>().map_err(|_| if is_number { too_large() } else { form() })
+    };
     let range = match text.split_once("..") {
         Some((from, to)) => number(from)?..number(to)?,
         None => {

@@ -203,7 +203,11 @@ impl Kind {
         while !rest.is_empty() {
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
             let (digits, after) = rest.split_at(end);
-            let (value, scale) = read_decimal(digits).ok_or_else(number)?;
+            let (value, scale) = match read_decimal(digits) {
+                Some(Ok(read)) => read,
+                Some(Err(why)) => return Err(out_of(why)),
+                None => return Err(number()),
+            };
             let after = after.trim_start();
             let end = match self.compound {
                 true => after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()),
@@ -240,17 +244,22 @@ impl Kind {
     }
 }
 
-/// `12.5` as 125 over 10. At most 18 digits, so that nothing overflows.
-fn read_decimal(digits: &str) -> Option<(u128, u128)> {
+/// `12.5` as 125 over 10; or why there are more than 18 digits, with which something could overflow. `None` if it is no
+/// number.
+fn read_decimal(digits: &str) -> Option<Result<(u128, u128), &'static str>> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() || whole.len() + fraction.len() > 18 || fraction.contains('.') {
+    if whole.is_empty() || fraction.contains('.') || digits.ends_with('.') {
         return None;
     }
-    if digits.ends_with('.') {
-        return None;
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    if whole.len() > 18 {
+        return Some(Err("too large"));
     }
-    let value = format!("{whole}{fraction}").parse().ok()?;
-    Some((value, 10u128.pow(fraction.len() as u32)))
+    if whole.len() + fraction.len() > 18 {
+        return Some(Err("finer than can be told apart; write fewer digits"));
+    }
+    let digits = format!("0{whole}{fraction}");
+    Some(Ok((digits.parse().ok()?, 10u128.pow(fraction.len() as u32))))
 }
 
 /// `nanos` as text that [`duration`] reads back: in the largest unit up to seconds that it fills.
@@ -316,6 +325,8 @@ mod tests {
             ("0.5us", 500),
             ("0s", 0),
             ("1h", 3_600_000_000_000),
+            ("1.00000000000000000000s", 1_000_000_000),
+            ("00000000000000000000001s", 1_000_000_000),
         ] {
             assert_eq!(duration(text), Ok(nanos), "{text}");
         }
@@ -341,6 +352,11 @@ mod tests {
             (said(duration("1.s")), "\"1.s\" is not a duration; write \"250ms\" or \"1m30s\""),
             (said(duration("0.1ns")), "\"0.1ns\" is finer than the smallest unit"),
             (said(duration("999999999h")), "\"999999999h\" is too large"),
+            (said(size("99999999999999999999 B")), "\"99999999999999999999 B\" is too large"),
+            (
+                said(size("1.99999999999999999999 B")),
+                "\"1.99999999999999999999 B\" is finer than can be told apart",
+            ),
             (said(share("101%").map(|p| p.0.into())), "\"101%\" is more than 100%"),
             (said(rate("1 bit/s")), "\"1 bit/s\" is finer than the smallest unit"),
             (said(rate("8 Mbit")), "\"Mbit\" is not a unit of a rate"),

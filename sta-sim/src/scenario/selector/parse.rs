@@ -127,7 +127,11 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Result<u32, SelectorError> {
         let digits = self.word(|c| c.is_ascii_digit());
-        digits.parse().map_err(|_| self.refused("a number"))
+        if digits.is_empty() {
+            return Err(self.refused("a number"));
+        }
+        // There are never so many hosts, whatever the number is.
+        Ok(digits.parse().unwrap_or(u32::MAX).min(u32::MAX - 1))
     }
 
     fn sum(&mut self) -> Result<Expr, SelectorError> {

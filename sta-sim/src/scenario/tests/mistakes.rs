@@ -16,6 +16,18 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("count = 6", "coutn = 6", "test.toml:18:1: group[2].coutn: unknown key \"coutn\"; did you mean \"count\"?"),
         ("count = 6", "count = \"6\"", "test.toml:18:9: group[2].count: holds a whole number of 0 or more, not the text \"6\"; write count = 6"),
         ("count = 6", "count = -6", "group[2].count: holds a whole number of 0 or more, not -6; write count = 6"),
+        ("count = 6", "count = 5000000000", "group[2].count: is too large: 4294967295 is the most that can stand here; write a smaller number"),
+        ("count = 6", "count = 9223372036854775808", "group[2].count: is too large: 4294967295 is the most"),
+        ("count = 6", "count = 99999999999999999999", "group[2].count: is too large: 4294967295 is the most"),
+        ("count = 6", "count = 999999999999999999999999999999999999999999", "group[2].count: is too large: 9223372036854775807 is the most"),
+        ("count = 6", "count = -99999999999999999999", "group[2].count: holds a whole number of 0 or more, not -99999999999999999999; write"),
+        ("count = 6", "count = 6\ndown = \"99999999999999999999 B/s\"", "group[2].down: \"99999999999999999999 B/s\" is too large"),
+        ("count = 6", "count = 6\nengine = { upload-slots = 9223372036854775808 }", "group[2].engine.upload-slots: is too large: 9223372036854775807"),
+        ("count = 6", "count = 6\nengine = { upload-slots = 99999999999999999999 }", "group[2].engine.upload-slots: is too large"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [1, 99999999999999999999]\n[[expect]]", "matrix.group.leech.count[1]: is too large"),
+        ("name = \"right\"", "name = \"right\"\nseeds = \"0..99999999999999999999\"", "seeds: 99999999999999999999 is too large: 18446744073709551615 is the last seed"),
+        ("on = \"leech[0..2]\"", "on = \"leech[99999999999]\"", "\"leech[99999999999]\" is not there: leech has 6 hosts"),
+        ("at = \"5s\"", "when = \"count(complete) >= 99999999999\"", "never holds: \"complete\" are 7 hosts at most"),
         ("count = 6", "count = 2.5", "group[2].count: holds a whole number of 0 or more, not 2.5; write count = 2"),
         ("count = 6", "count = ", "test.toml:18:9: the key \"count\" has no value"),
         ("count = 6", "down = 50 Mbit/s # fast", "text stands in quotes; write down = \"50 Mbit/s\""),
@@ -101,7 +113,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("[[expect]]", "[matrix]\n\"grop.leech.count\" = [3]\n[[expect]]", "there is no table \"grop\"; did you mean \"group\"?"),
         ("[[expect]]", "[matrix]\n\"group.leech.cuont\" = [3, 4]\n[[expect]]", "matrix.group.leech.cuont: unknown key \"cuont\"; did you mean \"count\"?"),
         ("[[expect]]", "[matrix]\n\"group.leech.count\" = 3\n[[expect]]", "holds a list, not 3; write \"group.leech.count\" = [3]"),
-        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "matrix.group.leech.count: \"3\" does not fit: holds a whole number of 0 or more, not the text \"3\"; write count = 3"),
+        ("[[expect]]", "[matrix]\n\"group.leech.count\" = [\"3\"]\n[[expect]]", "matrix.group.leech.count[0]: \"3\" does not fit: holds a whole number of 0 or more, not the text \"3\"; write count = 3"),
         ("[[expect]]", "[matrix]\n\"group.leech.count\" = []\n[[expect]]", "has no value"),
         ("name = \"right\"", "name = \"right\"\nworlds = \"flow\"", "worlds: holds a list, not the text \"flow\"; write worlds = [\"flow\"]"),
         ("name = \"right\"", "name = \"right\"\nseeds = 20", "seeds: holds text (seeds), not 20; write seeds = \"0..20\""),
@@ -165,9 +177,77 @@ fn an_unknown_key_hides_no_wrong_value() {
         2,
         "lines as they are written: {said}"
     );
-    // What had to be taken out may be missed elsewhere: nothing more is said.
+    // What was meant is not known: what follows from it may be no mistake, so that nothing more is said.
     let said = said_of(&with("count = 6", "count = \"6\"").replace("60s", "60"));
     assert!(!said.contains("has no unit"), "{said}");
+}
+
+#[test]
+fn what_is_missing_and_what_is_wrong_in_one_table_is_shown_at_once() {
+    let said = said_of(
+        &with("name = \"leech\"", "rolee = \"leech\"\nzzz = 1\ndown = 3")
+            .replace("name = \"image.bin\"\n", "")
+            .replace("size = \"1 MiB\"", "size = 1\nfiles = [{ count = \"x\" }]")
+            .replace("do = \"cut\"\n", "")
+            .replace("do = \"power-off\"\n", "")
+            .replace("every = \"exp 4s\"\n", "")
+            .replace("that = \"complete\"\n", ""),
+    );
+    let expected = [
+        "group[2]: the key \"name\" is missing; write name = ",
+        "group[2].rolee: unknown key \"rolee\"; did you mean \"role\"?",
+        "group[2].zzz: unknown key \"zzz\"",
+        "group[2].down: holds text (rate or distribution), not 3",
+        "content[0]: the key \"name\" is missing",
+        "content[0].size: holds text (size), not 1",
+        "content[0].files[0]: the key \"name\" is missing",
+        "content[0].files[0]: the key \"size\" is missing",
+        "content[0].files[0].count: holds a whole number of 0 or more, not the text \"x\"",
+        "event[0]: the key \"do\" is missing",
+        "fault[0]: the key \"do\" is missing",
+        "fault[0]: the key \"every\" is missing",
+        "expect[0]: the key \"that\" is missing",
+    ];
+    for what in expected {
+        assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
+    }
+    assert_eq!(said.matches("test.toml:").count(), expected.len(), "{said}");
+    let nothing = said_of("");
+    for key in ["schema", "name", "clock", "group", "content"] {
+        assert_eq!(nothing.matches(&format!("the key {key:?} is missing")).count(), 1, "{nothing}");
+    }
+    assert_eq!(
+        nothing.matches("test.toml:").count(),
+        5,
+        "nothing of what was filled in: {nothing}"
+    );
+}
+
+#[test]
+fn a_wrong_value_of_the_matrix_is_shown_where_it_is_written() {
+    let sweep =
+        |lines: &str| said_of(&with("[[expect]]", &format!("[matrix]\n{lines}\n[[expect]]")));
+    let said = sweep("\"group.leech.up\" = [\"8 Mbit/s\",\n    \"9\"]");
+    assert!(
+        said.starts_with("test.toml:41:5: matrix.group.leech.up[1]: \"9\" has no unit; write"),
+        "{said}"
+    );
+    assert_eq!(said.matches("test.toml:").count(), 1, "{said}");
+    // What follows from a value elsewhere says in which cell.
+    let said =
+        sweep("\"group.leech.count\" = [6, 63]\n\"content.0.piece\" = [\"64 KiB\", \"128 KiB\"]");
+    assert!(
+        said.contains("group: 65 hosts are more than the turmoil world takes (64)")
+            && said.contains("(where content.0.piece = \"64 KiB\", group.leech.count = 63)"),
+        "{said}"
+    );
+    assert_eq!(said.matches("test.toml:").count(), 1, "{said}");
+    // What is wrong in every cell is no matter of cells.
+    let said = said_of(
+        &with("[[expect]]", "[matrix]\n\"group.leech.count\" = [3, 4]\n[[expect]]")
+            .replace("for = \"3s\"", "for = \"3\""),
+    );
+    assert!(said.contains("has no unit") && !said.contains("(where"), "{said}");
 }
 
 #[test]
