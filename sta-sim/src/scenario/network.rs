@@ -1,8 +1,10 @@
 //! The network as the faults under way leave it: what passes between two hosts, and how fast.
 //!
 //! Faults overlap: two cuts of the same link are two, and the link is whole when both have ended. A world does not
-//! keep account of that; when the driver says [`super::driver::Do::Network`] it asks here.
+//! keep account of that; when the driver says [`super::driver::Do::Network`] it asks here. Faults that are alike are kept as one
+//! that has several causes, since an event may happen ten thousand times at the same moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dist::Dist;
@@ -62,20 +64,22 @@ pub(super) enum Kind {
     Slow(SlowPlan),
 }
 
+/// Faults that are alike.
 #[derive(Clone, Debug)]
 struct Fault {
-    cause: OccurrenceIx,
+    /// What they are parts of, in the order in which they began; never empty.
+    causes: Vec<OccurrenceIx>,
     kind: Kind,
     both_ways: bool,
     from: Vec<bool>,
     to: Vec<bool>,
 }
 
-/// Every network fault under way.
+/// Every network fault under way. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Network {
-    edges: Vec<Edge>,
-    faults: Vec<Fault>,
+    edges: Arc<[Edge]>,
+    faults: Arc<Vec<Fault>>,
 }
 
 impl Network {
@@ -88,7 +92,7 @@ impl Network {
             loss: host.loss,
             cause: None,
         };
-        Self { edges: hosts.iter().map(edge).collect(), faults: Vec::new() }
+        Self { edges: hosts.iter().map(edge).collect(), faults: Arc::default() }
     }
 
     /// The way from `from` to `to`. A host reaches itself whatever happens.
@@ -98,15 +102,20 @@ impl Network {
         if from == to {
             return link;
         }
+        let mut clogged_by = None;
         for fault in self.faults.iter().filter(|fault| fault.touches(from, to)) {
+            let last = fault.causes.last().copied();
             match fault.kind {
                 Kind::Cut => link.cut = true,
                 Kind::Hold => link.held = true,
                 Kind::Refuse => link.refused = true,
-                Kind::Clog(delay) => link.clog = Some(delay),
+                Kind::Clog(delay) if last > clogged_by => {
+                    (link.clog, clogged_by) = (Some(delay), last);
+                }
+                Kind::Clog(_) => {}
                 Kind::Slow(_) => continue,
             }
-            link.cause = Some(fault.cause);
+            link.cause = link.cause.max(last);
         }
         link
     }
@@ -120,9 +129,12 @@ impl Network {
             let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
             edge.up = least(edge.up, slow.up);
             edge.down = least(edge.down, slow.down);
-            edge.latency += slow.latency.unwrap_or_default();
-            edge.loss = Ppm((edge.loss.0 + slow.loss.unwrap_or_default().0).min(Ppm::ALL.0));
-            edge.cause = Some(fault.cause);
+            let times = u32::try_from(fault.causes.len()).unwrap_or(u32::MAX);
+            let latency = slow.latency.unwrap_or_default().saturating_mul(times);
+            edge.latency = edge.latency.saturating_add(latency);
+            let loss = slow.loss.unwrap_or_default().0.saturating_mul(times);
+            edge.loss = Ppm(edge.loss.0.saturating_add(loss).min(Ppm::ALL.0));
+            edge.cause = edge.cause.max(fault.causes.last().copied());
         }
         edge
     }
@@ -141,30 +153,99 @@ impl Network {
             set
         };
         let (from, to) = (set(from), set(to));
-        self.faults.push(Fault { cause, kind, both_ways, from, to });
+        let faults = Arc::make_mut(&mut self.faults);
+        let like = |fault: &&mut Fault| {
+            (fault.kind, fault.both_ways) == (kind, both_ways)
+                && (&fault.from, &fault.to) == (&from, &to)
+        };
+        match faults.iter_mut().find(like) {
+            Some(fault) => fault.causes.push(cause),
+            None => faults.push(Fault { causes: vec![cause], kind, both_ways, from, to }),
+        }
     }
 
     /// Ends the fault with this cause. Returns the hosts it touched, ascending; none if it was over already.
     pub(super) fn end(&mut self, cause: OccurrenceIx) -> Vec<HostIx> {
         let mut touched = vec![false; self.edges.len()];
-        self.faults.retain(|fault| {
-            if fault.cause == cause {
+        let faults = Arc::make_mut(&mut self.faults);
+        for fault in faults.iter_mut() {
+            let before = fault.causes.len();
+            fault.causes.retain(|other| *other != cause);
+            if fault.causes.len() < before {
                 (0..touched.len()).for_each(|h| touched[h] |= fault.from[h] || fault.to[h]);
             }
-            fault.cause != cause
-        });
+        }
+        faults.retain(|fault| !fault.causes.is_empty());
         (0..touched.len()).filter(|&host| touched[host]).collect()
     }
 
     /// The causes of the faults that touch one of `hosts`, in the order they began.
     pub(super) fn causes_at(&self, hosts: &[HostIx]) -> Vec<OccurrenceIx> {
         let at = |fault: &&Fault| hosts.iter().any(|&host| fault.from[host] || fault.to[host]);
-        self.faults.iter().filter(at).map(|fault| fault.cause).collect()
+        let causes = self.faults.iter().filter(at).flat_map(|fault| &fault.causes);
+        let mut causes: Vec<OccurrenceIx> = causes.copied().collect();
+        causes.sort_unstable();
+        causes
     }
 }
 
 impl Fault {
     fn touches(&self, from: HostIx, to: HostIx) -> bool {
         self.from[from] && self.to[to] || self.both_ways && self.from[to] && self.to[from]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Kind, Network};
+    use crate::scenario::dist::Dist;
+    use crate::scenario::plan::SlowPlan;
+    use crate::scenario::tests::{RIGHT, plan};
+    use crate::scenario::units::Ppm;
+
+    #[test]
+    fn faults_that_are_alike_are_one_until_the_last_of_them_ends() {
+        let mut network = Network::new(&plan(RIGHT, 0).hosts);
+        let clog = |nanos| Kind::Clog(Dist::Const { value: nanos });
+        for cause in 0..10_000 {
+            network.begin(cause, Kind::Cut, true, (&[1], &[2]));
+        }
+        network.begin(10_000, clog(5), true, (&[1], &[2]));
+        network.begin(10_001, clog(7), true, (&[1], &[2]));
+        network.begin(10_002, clog(5), true, (&[1], &[2]));
+        assert_eq!(network.faults.len(), 3);
+        let link = network.link(2, 1);
+        assert!(link.cut);
+        assert_eq!((link.clog, link.cause), (Some(Dist::Const { value: 5 }), Some(10_002)));
+        assert_eq!(network.end(10_002), [1, 2]);
+        assert_eq!(network.link(1, 2).clog, Some(Dist::Const { value: 7 }), "the last begun");
+        assert_eq!(network.causes_at(&[2]), (0..10_002).collect::<Vec<_>>());
+        for cause in 0..9_999 {
+            network.end(cause);
+        }
+        assert!(network.link(1, 2).cut);
+        network.end(9_999);
+        assert!(!network.link(1, 2).cut);
+        assert!(network.end(9_999).is_empty(), "it was over already");
+    }
+
+    #[test]
+    fn what_slows_twice_slows_twice() {
+        let mut network = Network::new(&plan(RIGHT, 0).hosts);
+        let before = network.edge(1);
+        let slow = SlowPlan {
+            latency: Some(Duration::from_millis(3)),
+            loss: Some(Ppm(600_000)),
+            ..SlowPlan::default()
+        };
+        network.begin(4, Kind::Slow(slow), false, (&[1], &[]));
+        network.begin(5, Kind::Slow(slow), false, (&[1], &[]));
+        let edge = network.edge(1);
+        assert_eq!(edge.latency, before.latency + Duration::from_millis(6));
+        assert_eq!((edge.loss, edge.cause), (Ppm::ALL, Some(5)));
+        network.end(5);
+        assert_eq!((network.edge(1).loss, network.edge(1).cause), (Ppm(600_000), Some(4)));
     }
 }

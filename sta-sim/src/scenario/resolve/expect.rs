@@ -6,7 +6,7 @@ use sta_core::model::time::Time;
 
 use super::Resolver;
 use super::timeline::word;
-use super::waits::Earliest;
+use super::waits::{Earliest, Moments};
 use crate::runlog::Kind;
 use crate::scenario::condition::named;
 use crate::scenario::mistake::Place;
@@ -66,6 +66,7 @@ impl Resolver<'_> {
             self.wrong(&Place::top("expect"), "nothing is expected, so nothing is proved; add an [[expect]] with that = \"complete\"");
         }
         let sources: Vec<bool> = hosts.iter().map(|host| is_source(host, contents)).collect();
+        let moments = self.moments(events);
         let ids = self.event_ids();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut all = Vec::new();
@@ -75,7 +76,7 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(check) = self.what(expect, (hosts, &sources), &ids, &place) else { continue };
-            self.proves_something(expect, &check, (hosts, contents), events, &place);
+            self.proves_something(expect, &check, (hosts, contents), &moments, &place);
             self.can_fail(expect, &check, (hosts, contents), &place);
             let text = said(expect);
             all.push(Expectation {
@@ -188,22 +189,22 @@ impl Resolver<'_> {
         expect: &Expect,
         check: &Check,
         (hosts, contents): (&[HostPlan], &[ContentPlan]),
-        events: &[PlannedEvent],
+        moments: &Moments<'_>,
         place: &Place,
     ) {
         match check {
             Check::Complete { hosts: of, within, since } => {
                 if let Since::Event(id) = since {
-                    self.has_an_end(id, events, &place.key("since"));
+                    self.has_an_end(id, moments, &place.key("since"));
                 }
                 self.has_room(expect, (of, hosts, contents));
-                if self.in_time(since, *within, events, place) {
+                if self.in_time(since, *within, moments, place) {
                     self.is_attainable(expect, (of, hosts, contents), (*within, since), place);
                 }
             }
             Check::Recovery { after, within, .. } => {
-                self.has_an_end(after, events, &place.key("after"));
-                self.in_time(&Since::Event(after.clone()), *within, events, place);
+                self.has_an_end(after, moments, &place.key("after"));
+                self.in_time(&Since::Event(after.clone()), *within, moments, place);
             }
             Check::Makespan { .. } => {
                 self.is_bounded(hosts, contents, place);
@@ -313,12 +314,12 @@ impl Resolver<'_> {
         &mut self,
         since: &Since,
         within: Duration,
-        events: &[PlannedEvent],
+        moments: &Moments<'_>,
         place: &Place,
     ) -> bool {
         let from = match since {
             Since::Healed => self.healed,
-            Since::Event(id) => match self.ends(id, events) {
+            Since::Event(id) => match moments.end_of(id) {
                 Earliest::At(at) => at,
                 Earliest::Never | Earliest::Unknown => Time::ZERO,
             },

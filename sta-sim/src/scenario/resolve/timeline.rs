@@ -1,5 +1,6 @@
 //! Events and random faults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sta_core::model::rng::Seed;
@@ -65,9 +66,11 @@ impl Resolver<'_> {
     pub(super) fn timeline(&mut self) -> Vec<PlannedEvent> {
         let (events, ids) = (&self.file.event, self.event_ids());
         let mut planned = Vec::new();
+        let mut times = BTreeMap::<&str, usize>::new();
+        ids.iter().for_each(|id| *times.entry(id).or_default() += 1);
         for (ix, event) in events.iter().enumerate() {
             let place = Place::top("event").index(ix);
-            if ids.iter().filter(|id| **id == ids[ix]).count() > 1 {
+            if times[ids[ix].as_str()] > 1 {
                 self.wrong(&place.key("id"), format!("there are two events {:?}", ids[ix]));
             }
             planned.extend(self.event(event, &ids, ix, &place));

@@ -1,5 +1,6 @@
 //! Which event waits for which: those that wait for each other, or for what does not end in time, never begin.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sta_core::model::time::Time;
@@ -21,63 +22,110 @@ pub(super) enum Earliest {
     Unknown,
 }
 
+/// The events of a file, and when each begins and ends for the first time.
+pub(super) struct Moments<'a> {
+    events: &'a [PlannedEvent],
+    by_id: BTreeMap<&'a str, usize>,
+    begins: Vec<Earliest>,
+    ends: Vec<Earliest>,
+    /// Events that wait for each other, each for the next, and the last for the first.
+    circles: Vec<Vec<usize>>,
+}
+
+impl Moments<'_> {
+    /// When the event `id` ends for the first time.
+    pub(super) fn end_of(&self, id: &str) -> Earliest {
+        self.by_id.get(id).map_or(Earliest::Unknown, |&ix| self.ends[ix])
+    }
+
+    /// The event for whose end this one waits.
+    fn awaited(&self, ix: usize) -> Option<usize> {
+        let (id, _) = waits_for(&self.events[ix])?;
+        self.by_id.get(id).copied()
+    }
+}
+
 impl Resolver<'_> {
     /// Every event that waits for another can begin.
     pub(super) fn waits_for_something(&mut self, events: &[PlannedEvent]) {
-        let (file, ids) = (self.file, self.event_ids());
-        let waiting = file.event.iter().zip(&ids).enumerate();
-        for (ix, (_, id)) in waiting.filter(|(_, (event, _))| event.when.is_some()) {
-            let Some(planned) = events.iter().find(|planned| planned.id == *id) else { continue };
-            let Some(awaited) = waits_for(planned) else { continue };
-            let place = Place::top("event").index(ix).key("when");
-            if let Some(cycle) = cycle(planned, events) {
-                // Told once, of the first of them.
-                let first = events.iter().find(|event| cycle.contains(&event.id.as_str()));
-                if first.is_some_and(|first| first.id == planned.id) {
-                    self.in_vain(&place, in_a_circle(&cycle));
-                }
-                continue;
-            }
-            self.has_an_end(awaited, events, &place);
-            if let Earliest::At(at) = self.begins(planned, events)
-                && at >= self.healed
+        let moments = self.moments(events);
+        let ids = self.event_ids();
+        let numbers: BTreeMap<&str, usize> = ids.iter().map(String::as_str).zip(0..).collect();
+        let when = |event: &PlannedEvent| {
+            Place::top("event").index(numbers[event.id.as_str()]).key("when")
+        };
+        for circle in &moments.circles {
+            // Told of the one that is written first.
+            let first = circle.iter().min().map_or(0, |first| *first);
+            self.in_vain(&when(&events[first]), in_a_circle(circle, events));
+        }
+        for (event, begins) in events.iter().zip(&moments.begins) {
+            let Some((awaited, _)) = waits_for(event) else { continue };
+            self.has_an_end(awaited, &moments, &when(event));
+            if let Earliest::At(at) = begins
+                && *at >= self.healed
                 && !self.healed_is_wrong
             {
                 let why = format!(
                     "the event never begins: this holds at {at} or later, and faults are over at {} (clock.healed, clock.deadline)",
                     self.healed
                 );
-                self.in_vain(&place, why);
+                self.in_vain(&when(event), why);
             }
         }
     }
 
-    /// When the event begins for the first time.
-    fn begins(&self, event: &PlannedEvent, events: &[PlannedEvent]) -> Earliest {
-        match &event.start {
-            Start::At(at) => Earliest::At(*at),
-            Start::When(condition) => match condition.after() {
-                None => Earliest::At(Time::ZERO),
-                Some(_) if cycle(event, events).is_some() => Earliest::Unknown,
-                Some((awaited, delay)) => match self.ends(awaited, events) {
-                    Earliest::At(at) => Earliest::At(at + delay),
-                    _ => Earliest::Unknown,
-                },
-            },
+    /// When the events begin and end.
+    pub(super) fn moments<'a>(&self, events: &'a [PlannedEvent]) -> Moments<'a> {
+        let by_id = events.iter().map(|event| event.id.as_str()).zip(0..).collect();
+        let unknown = vec![None; events.len()];
+        let (mut begins, mut ends) = (unknown.clone(), unknown);
+        let mut moments = Moments { events, by_id, begins: vec![], ends: vec![], circles: vec![] };
+        let is_there = |wanted: fn(&Verb) -> bool| events.iter().any(|event| wanted(&event.verb));
+        let undone = Undone {
+            by_heal: is_there(|verb| matches!(verb, Verb::Heal)),
+            by_start: is_there(|verb| matches!(verb, Verb::Restart | Verb::Join)),
+        };
+        let mut walked = vec![usize::MAX; events.len()];
+        for first in 0..events.len() {
+            let (mut way, mut at) = (Vec::new(), Some(first));
+            while let Some(ix) = at.filter(|&ix| begins[ix].is_none() && walked[ix] != first) {
+                walked[ix] = first;
+                way.push(ix);
+                at = moments.awaited(ix);
+            }
+            if let Some(met) = at.filter(|&ix| begins[ix].is_none()) {
+                let circle = way.split_off(way.iter().position(|&ix| ix == met).unwrap_or(0));
+                for &ix in &circle {
+                    (begins[ix], ends[ix]) = (Some(Earliest::Unknown), Some(Earliest::Unknown));
+                }
+                moments.circles.push(circle);
+            }
+            for &ix in way.iter().rev() {
+                let end_of = |id: usize| ends[id].unwrap_or(Earliest::Unknown);
+                let begin = match (&events[ix].start, waits_for(&events[ix])) {
+                    (Start::At(at), _) => Earliest::At(*at),
+                    (Start::When(_), None) => Earliest::At(Time::ZERO),
+                    (Start::When(_), Some((_, delay))) => match moments.awaited(ix).map(end_of) {
+                        Some(Earliest::At(at)) => Earliest::At(at + delay),
+                        _ => Earliest::Unknown,
+                    },
+                };
+                begins[ix] = Some(begin);
+                ends[ix] = Some(self.end(&events[ix], begin, undone));
+            }
         }
+        let known = |all: Vec<Option<Earliest>>| all.into_iter().flatten().collect();
+        (moments.begins, moments.ends) = (known(begins), known(ends));
+        moments
     }
 
-    /// When the event `id` ends for the first time.
-    pub(super) fn ends(&self, id: &str, events: &[PlannedEvent]) -> Earliest {
-        let Some(event) = events.iter().find(|event| event.id == id) else {
-            return Earliest::Unknown;
-        };
-        let Earliest::At(begins) = self.begins(event, events) else { return Earliest::Unknown };
-        let verb = &event.verb;
-        let another = |wanted: fn(&Verb) -> bool| events.iter().any(|other| wanted(&other.verb));
+    /// When an event ends for the first time that begins so.
+    fn end(&self, event: &PlannedEvent, begins: Earliest, undone: Undone) -> Earliest {
+        let Earliest::At(begins) = begins else { return Earliest::Unknown };
         let heals = !self.never_heals();
         let end_of_faults = if heals { Earliest::At(self.healed) } else { Earliest::Never };
-        match (event.lasts, verb) {
+        match (event.lasts, &event.verb) {
             (Some(lasts), _) => {
                 let ends = begins + Duration::from_nanos(lasts.constant().unwrap_or(0));
                 Earliest::At(if heals { ends.min(self.healed) } else { ends })
@@ -87,65 +135,56 @@ impl Resolver<'_> {
             }
             (None, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause) => end_of_faults,
             (None, verb) if network_kind(verb).is_some() => {
-                let healed = another(|other| matches!(other, Verb::Heal));
-                if healed { Earliest::At(begins) } else { end_of_faults }
+                if undone.by_heal {
+                    Earliest::At(begins)
+                } else {
+                    end_of_faults
+                }
             }
-            (None, _) if another(|other| matches!(other, Verb::Restart | Verb::Join)) => {
-                Earliest::At(begins)
-            }
+            (None, _) if undone.by_start => Earliest::At(begins),
             (None, _) => Earliest::Never,
         }
     }
 
     /// What counts from the end of the event `id` needs one.
-    pub(super) fn has_an_end(&mut self, id: &str, events: &[PlannedEvent], place: &Place) {
-        if self.ends(id, events) == Earliest::Never
-            && let Some(event) = events.iter().find(|event| event.id == id)
+    pub(super) fn has_an_end(&mut self, id: &str, moments: &Moments<'_>, place: &Place) {
+        if moments.end_of(id) == Earliest::Never
+            && let Some(&ix) = moments.by_id.get(id)
         {
             let why = format!(
                 "{id:?} never ends, so nothing counts from its end: {} lasts until something undoes it; write for = \"5s\" in that event",
-                verb_name(&event.verb)
+                verb_name(&moments.events[ix].verb)
             );
             self.in_vain(place, why);
         }
     }
 }
 
-/// The event whose end an event waits for.
-fn waits_for(event: &PlannedEvent) -> Option<&str> {
+/// Which verbs of a file undo others.
+#[derive(Clone, Copy)]
+struct Undone {
+    by_heal: bool,
+    by_start: bool,
+}
+
+/// The event for whose end an event waits, and how much longer.
+fn waits_for(event: &PlannedEvent) -> Option<(&str, Duration)> {
     match &event.start {
-        Start::When(condition) => condition.after().map(|(awaited, _)| awaited),
+        Start::When(condition) => condition.after(),
         Start::At(_) => None,
     }
 }
 
-/// The events that `first` waits for, one after the other, if they lead back to it.
-fn cycle<'a>(first: &'a PlannedEvent, events: &'a [PlannedEvent]) -> Option<Vec<&'a str>> {
-    let mut chain = vec![first.id.as_str()];
-    let mut at = first;
-    while let Some(awaited) = waits_for(at) {
-        if awaited == first.id {
-            return Some(chain);
-        }
-        // It may lead into a circle of others.
-        if chain.contains(&awaited) {
-            return None;
-        }
-        chain.push(awaited);
-        at = events.iter().find(|event| event.id == awaited)?;
+fn in_a_circle(circle: &[usize], events: &[PlannedEvent]) -> String {
+    let id = |ix: &usize| &events[*ix].id;
+    if let [alone] = circle {
+        return format!("the event waits for itself: {:?} never begins", id(alone));
     }
-    None
-}
-
-fn in_a_circle(cycle: &[&str]) -> String {
-    if let [alone] = cycle {
-        return format!("the event waits for itself: {alone:?} never begins");
-    }
-    let after = cycle.iter().skip(1).chain(cycle.first());
-    let waits: Vec<String> =
-        cycle.iter().zip(after).map(|(one, other)| format!("{one:?} for {other:?}")).collect();
+    let after = circle.iter().skip(1).chain(circle.first());
+    let waits = circle.iter().zip(after);
+    let waits = waits.map(|(one, other)| format!("{:?} for {:?}", id(one), id(other)));
     format!(
         "these events wait for each other, so none begins: {}; let one begin at = \"5s\"",
-        waits.join(", ")
+        waits.collect::<Vec<_>>().join(", ")
     )
 }

@@ -399,3 +399,26 @@ fn one_mistake_is_told_once() {
         assert_eq!(said.matches("test.toml:").count(), 1, "{said}");
     }
 }
+
+#[test]
+fn thousands_of_events_that_wait_for_each_other_are_looked_at_in_no_time() {
+    use std::fmt::Write as _;
+    let events = |last: &str| {
+        let mut all = String::new();
+        for ix in 0..3_000 {
+            let when =
+                if ix == 0 { last.to_owned() } else { format!("when = 'event(e{})'", ix - 1) };
+            let _ = write!(all, "[[event]]\nid = 'e{ix}'\n{when}\ndo = 'heal'\non = '*'\n");
+        }
+        with("[[fault]]", &format!("{all}[[fault]]"))
+    };
+    assert_eq!(said_of(&events("at = '1s'")), "");
+    let said = said_of(&events("when = 'event(e2)'"));
+    assert!(
+        said.contains(
+            "so none begins: \"e0\" for \"e2\", \"e2\" for \"e1\", \"e1\" for \"e0\"; let"
+        ),
+        "{said}"
+    );
+    assert_eq!(said.matches("test.toml:").count(), 1, "{said}");
+}
