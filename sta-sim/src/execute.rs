@@ -116,9 +116,9 @@ impl Job {
             }
             None => ("nothing".to_owned(), done.outcome.cause().unwrap_or_default()),
         };
-        let said = done.log.hashes().said;
+        let said = &done.log.hashes().said;
         let failure =
-            Failure { check: &check, evidence: &evidence, log_hash: &said, end: done.log.end };
+            Failure { check: &check, evidence: &evidence, log_hash: said, end: done.log.end };
         Ok(capsule::write(&file, &done.plan, &done.log.occurrences, failure))
     }
 }

@@ -8,7 +8,8 @@
 mod kind;
 mod line;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sta_core::io::observer::Observer;
@@ -150,7 +151,7 @@ pub enum Ended {
 /// A finished run.
 #[derive(Clone, Debug)]
 pub struct RunLog {
-    /// Everything, in order.
+    /// Everything, in order. Nothing changes it once the run is over.
     pub entries: Vec<Entry>,
     /// When it ended, in the world's time.
     pub end: Time,
@@ -158,6 +159,8 @@ pub struct RunLog {
     pub ended: Ended,
     /// The driver's log: what was done to whom, when, and what it touched.
     pub occurrences: Vec<Occurrence>,
+    /// Once the lines were made: that is done once.
+    hashes: OnceLock<Hashes>,
 }
 
 /// Where a world writes what happens. Cheap to clone; every clone writes into the same log.
@@ -185,46 +188,60 @@ pub struct Hashes {
     pub said: String,
 }
 
-/// Lines on their way into a hash: BLAKE3 is several times as fast on many bytes at once.
-#[derive(Default)]
-struct Lines {
-    hasher: blake3::Hasher,
-    waiting: Vec<u8>,
-}
-
-/// Bytes that are hashed at once: the most that BLAKE3 makes use of, and little memory.
+/// Bytes that are hashed and written at once: the most that BLAKE3 makes use of, and little memory.
 const HASHED_AT_ONCE: usize = 64 << 10;
 
-impl Lines {
-    fn flush(&mut self, at_least: usize) {
-        if self.waiting.len() >= at_least {
-            self.hasher.update(&self.waiting);
-            self.waiting.clear();
-        }
-    }
-
-    /// The hash so far, in hexadecimal.
-    fn hash(mut self) -> String {
-        self.flush(0);
-        self.hasher.finalize().to_hex().to_string()
-    }
-}
-
 impl RunLog {
+    /// A run of these entries, in order, that ended so.
+    #[must_use]
+    pub const fn new(
+        entries: Vec<Entry>,
+        end: Time,
+        ended: Ended,
+        occurrences: Vec<Occurrence>,
+    ) -> Self {
+        Self { entries, end, ended, occurrences, hashes: OnceLock::new() }
+    }
+
     /// The hashes of its lines.
     #[must_use]
-    pub fn hashes(&self) -> Hashes {
-        let (mut all, mut said) = (Lines::default(), Lines::default());
+    pub fn hashes(&self) -> &Hashes {
+        self.hashes.get_or_init(|| self.make_lines(&mut io::sink()).expect("it takes everything"))
+    }
+
+    /// Writes every entry as a line of `events.jsonl`, and at the end the hash of them all.
+    ///
+    /// # Errors
+    /// As `to`'s.
+    pub fn write_lines(&self, to: &mut impl Write) -> io::Result<()> {
+        let hashes = self.make_lines(to)?;
+        writeln!(to, "{{\"hash\":\"{}\"}}", hashes.hash)?;
+        self.hashes.get_or_init(|| hashes);
+        Ok(())
+    }
+
+    fn make_lines(&self, to: &mut impl Write) -> io::Result<Hashes> {
+        let (mut all, mut of_said) = (blake3::Hasher::new(), blake3::Hasher::new());
+        let (mut lines, mut said) = (Vec::new(), Vec::new());
         for entry in &self.entries {
-            let start = all.waiting.len();
-            entry.write_line(&mut all.waiting);
+            let start = lines.len();
+            entry.write_line(&mut lines);
             if let Entry::Said(_) = entry {
-                said.waiting.extend_from_slice(&all.waiting[start..]);
-                said.flush(HASHED_AT_ONCE);
+                said.extend_from_slice(&lines[start..]);
             }
-            all.flush(HASHED_AT_ONCE);
+            if lines.len() >= HASHED_AT_ONCE {
+                all.update(&lines);
+                of_said.update(&said);
+                to.write_all(&lines)?;
+                lines.clear();
+                said.clear();
+            }
         }
-        Hashes { hash: all.hash(), said: said.hash() }
+        all.update(&lines);
+        of_said.update(&said);
+        to.write_all(&lines)?;
+        let hex = |hasher: blake3::Hasher| hasher.finalize().to_hex().to_string();
+        Ok(Hashes { hash: hex(all), said: hex(of_said) })
     }
 }
 
@@ -286,7 +303,7 @@ impl Recorder {
     #[must_use]
     pub fn finish(&self, end: Time, ended: Ended, occurrences: Vec<Occurrence>) -> RunLog {
         let mut inner = self.inner();
-        RunLog { entries: std::mem::take(&mut inner.entries), end, ended, occurrences }
+        RunLog::new(std::mem::take(&mut inner.entries), end, ended, occurrences)
     }
 
     /// A poisoned lock is entered all the same: a panicking world's log is what explains the panic.
@@ -416,7 +433,7 @@ mod tests {
         let run = |times: &[u64]| {
             let recorder = Recorder::new();
             times.iter().for_each(|&at| recorder.observe(&said(at, Event::NodeStopped)));
-            recorder.finish(Time::from_nanos(9), Ended::Done, vec![]).hashes().hash
+            recorder.finish(Time::from_nanos(9), Ended::Done, vec![]).hashes().hash.clone()
         };
         assert_eq!(run(&[1, 2]), run(&[1, 2]));
         assert_ne!(run(&[1, 2]), run(&[1, 3]));
@@ -431,7 +448,7 @@ mod tests {
             if let Some(name) = note {
                 recorder.note(Time::from_nanos(1), Note::Mark { name: name.to_owned() });
             }
-            recorder.finish(Time::from_nanos(9), Ended::Done, vec![]).hashes()
+            recorder.finish(Time::from_nanos(9), Ended::Done, vec![]).hashes().clone()
         };
         let (plain, noted) = (run(None), run(Some("end-game")));
         assert_eq!(plain.said, noted.said);

@@ -1,5 +1,6 @@
 //! Hands a run over: its folder, the command that replays it, and what is printed.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,11 +39,11 @@ pub enum DeliverError {
 /// # Errors
 /// If it cannot be written.
 pub fn write(job: &Job, done: &Done, out: &Path) -> Result<Delivered, DeliverError> {
-    let capsule = job.capsule(done)?;
-    let path = out.join(report::folder_name(&done.outcome)).join("capsule.toml");
-    let replay = format!("sta-sim replay {}", quoted(&path));
     let Done { plan, log, outcome } = done;
-    let folder = report::write(out, plan, log, outcome, &capsule, &replay)?;
+    let folder = report::begin(out, log, outcome)?;
+    let capsule = job.capsule(done)?;
+    let replay = format!("sta-sim replay {}", quoted(&folder.join("capsule.toml")));
+    report::write(&folder, plan, log, outcome, &capsule, &replay)?;
     Ok(Delivered { folder, replay })
 }
 
@@ -61,8 +62,8 @@ pub fn print(done: &Done, delivered: &Delivered, json: bool) -> Result<(), Deliv
     if !json {
         return Ok(tell(|stdout| write!(stdout, "{text}"))?);
     }
-    let hash = done.log.hashes().hash;
-    tell(|mut stdout| report::write_events(&mut stdout, &done.log, &hash))?;
+    let mut events = File::open(delivered.folder.join(report::EVENTS))?;
+    tell(|mut stdout| io::copy(&mut events, &mut stdout).map(drop))?;
     note!("{}", text.trim_end());
     Ok(())
 }

@@ -152,7 +152,7 @@ fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
 /// The outcome on a line of its own.
 fn print_json(done: &Done) {
     let hashes = done.log.hashes();
-    let told = done.outcome.told(&hashes);
+    let told = done.outcome.told(hashes);
     let line = serde_json::to_string(&told).expect("an outcome has no odd map keys");
     say(&format!("{line}\n"));
 }

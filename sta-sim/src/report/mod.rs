@@ -39,45 +39,56 @@ pub struct ReportError {
     pub source: io::Error,
 }
 
-/// Writes the folder of a run under `out` and points `latest` at it. `capsule` is the text of `capsule.toml`, `replay`
-/// the command that runs it again.
+/// What a run's log is called in its folder.
+pub const EVENTS: &str = "events.jsonl";
+
+/// Makes the folder of a run under `out`, with its log: whatever else is written needs the log's hash, and its lines are made once.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn begin(out: &Path, log: &RunLog, outcome: &Outcome) -> Result<PathBuf, ReportError> {
+    let folder = out.join(folder_name(outcome));
+    std::fs::create_dir_all(&folder).map_err(fails(&folder))?;
+    let path = folder.join(EVENTS);
+    let events = || {
+        let mut file = BufWriter::new(File::create(&path)?);
+        log.write_lines(&mut file)?;
+        file.flush()
+    };
+    events().map_err(fails(&path))?;
+    Ok(folder)
+}
+
+/// Writes the rest of a run's `folder` and points `latest` at it. `capsule` is the text of `capsule.toml`, `replay` the command that
+/// runs it again.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write(
-    out: &Path,
+    folder: &Path,
     plan: &Arc<Plan>,
     log: &RunLog,
     outcome: &Outcome,
     capsule: &str,
     replay: &str,
-) -> Result<PathBuf, ReportError> {
-    let folder = out.join(folder_name(outcome));
-    let fails = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ReportError { path, source }
-    };
-    std::fs::create_dir_all(&folder).map_err(fails(&folder))?;
+) -> Result<(), ReportError> {
     let hashes = log.hashes();
     let page = html::page(plan, log, outcome, &hashes.hash, replay);
-    let told = outcome.told(&hashes);
+    let told = outcome.told(hashes);
     let json = serde_json::to_string_pretty(&told).expect("an outcome has no odd map keys");
-    for (name, text) in [("report.html", &page), ("report.json", &json)] {
+    let texts =
+        [("report.html", page.as_str()), ("report.json", json.as_str()), ("capsule.toml", capsule)];
+    for (name, text) in texts {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(fails(&path))?;
     }
-    let path = folder.join("capsule.toml");
-    std::fs::write(&path, capsule).map_err(fails(&path))?;
-    let path = folder.join("events.jsonl");
-    let events = || {
-        let mut file = BufWriter::new(File::create(&path)?);
-        write_events(&mut file, log, &hashes.hash)?;
-        file.flush()
-    };
-    events().map_err(fails(&path))?;
-    let latest = out.join("latest");
-    point(&latest, &folder).map_err(fails(&latest))?;
-    Ok(folder)
+    let latest = folder.with_file_name("latest");
+    point(&latest, folder).map_err(fails(&latest))
+}
+
+fn fails(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
+    let path = path.to_owned();
+    move |source| ReportError { path, source }
 }
 
 /// `flash-crowd-turmoil-7`: letters and digits of the name, the cell and the world, and the seed. What is too long for a
@@ -85,7 +96,8 @@ pub fn write(
 #[must_use]
 pub fn folder_name(outcome: &Outcome) -> String {
     let cell: String = outcome.cell.iter().map(|(_, value)| format!("-{value}")).collect();
-    let mut name = plain(&format!("{}{cell}-{:?}", outcome.scenario, outcome.world));
+    let own = plain(&outcome.scenario);
+    let mut name = plain(&format!("{own}{cell}-{:?}", outcome.world));
     if name.len() > NAME_MAX {
         let hash = blake3::hash(name.as_bytes()).to_hex();
         name = format!("{}-{}", name[..NAME_MAX - 9].trim_end_matches('-'), &hash[..8]);
@@ -93,32 +105,25 @@ pub fn folder_name(outcome: &Outcome) -> String {
     format!("{name}-{}", outcome.seed)
 }
 
-/// The letters and digits of `text` in lower case, and one hyphen for whatever stands between them.
+/// The letters and digits of `text` in lower case, and one hyphen for whatever stands between them. Where letters are lost, which
+/// are not ASCII, or nothing is left, eight digits of the text's BLAKE3 tell it from others.
 #[must_use]
 pub fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
     let mut name = String::new();
-    for c in text.to_lowercase().chars() {
+    for c in text.chars() {
         if c.is_ascii_alphanumeric() {
             name.push(c);
         } else if !name.ends_with('-') && !name.is_empty() {
             name.push('-');
         }
     }
-    name.trim_end_matches('-').to_owned()
-}
-
-/// Writes every entry of a log as a line, and the `hash` of them all.
-///
-/// # Errors
-/// As `to`'s.
-pub fn write_events(to: &mut impl Write, log: &RunLog, hash: &str) -> io::Result<()> {
-    let mut line = Vec::new();
-    for entry in &log.entries {
-        line.clear();
-        entry.write_line(&mut line);
-        to.write_all(&line)?;
+    let name = name.trim_end_matches('-');
+    if name.is_empty() || text.chars().any(|c| c.is_alphanumeric() && !c.is_ascii()) {
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        return format!("{name}-{}", &hash[..8]).trim_start_matches('-').to_owned();
     }
-    writeln!(to, "{{\"hash\":\"{hash}\"}}")
+    name.to_owned()
 }
 
 /// Makes `latest` name `folder`: a symbolic link, or where there are none a file with the folder's name.

@@ -251,12 +251,8 @@ mod tests {
     const LEECH_0: usize = 3;
 
     fn series(story: &str) -> Series {
-        let log = RunLog {
-            entries: story::entries(story),
-            end: Time::from_nanos(COLUMNS as u64 * 1_000_000),
-            ended: Ended::Done,
-            occurrences: vec![],
-        };
+        let end = Time::from_nanos(COLUMNS as u64 * 1_000_000);
+        let log = RunLog::new(story::entries(story), end, Ended::Done, vec![]);
         Series::of(&Arc::new(story::plan(2)), &log)
     }
 

@@ -1,5 +1,6 @@
 //! A synthetic run, drawn: its page has what it must have, escapes what it must, and a browser shows it.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::{Block, Layout};
 use sta_core::model::time::Time;
 
-use super::{html, summary, write};
+use super::{begin, folder_name, html, summary, write};
 use crate::checks::story;
 use crate::outcome::{Outcome, Verdict};
 use crate::runlog::{Ended, Entry, Note, Noted, Recorder, RunLog};
@@ -299,13 +300,35 @@ fn a_failure_ends_with_what_who_when_the_seed_and_the_command() {
     assert!(several > 1 && text.contains(&format!(", and {} more)", several - 1)), "{text}");
 }
 
+fn written(made: &Made, out: &Path) -> PathBuf {
+    let Made { plan, log, outcome } = made;
+    let folder = begin(out, log, outcome).expect("it can be written");
+    write(&folder, plan, log, outcome, "schema = 1\n", REPLAY).expect("it can be written");
+    folder
+}
+
+#[test]
+fn every_name_has_a_folder_of_its_own() {
+    let mut made = made(2);
+    let mut folder = |name: &str| {
+        made.outcome.scenario = name.to_owned();
+        folder_name(&made.outcome)
+    };
+    let plain = folder("Flash crowd!");
+    assert_eq!(plain, folder("flash-crowd"));
+    let names =
+        ["flash crowd", "flüsh crowd", "flösh crowd", "人群", "群人", "толпа", "", "!"].map(folder);
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    assert!(names.iter().all(|name| name.chars().all(letters)), "{names:?}");
+    let apart: std::collections::BTreeSet<&String> = names.iter().collect();
+    assert_eq!((apart.len(), &names[0]), (names.len(), &plain), "{names:?}");
+}
+
 #[test]
 fn a_folder_holds_everything_and_latest_points_at_it() {
     let (made, out) = (made(2), tempfile::tempdir().expect("a folder"));
-    let folder = write(out.path(), &made.plan, &made.log, &made.outcome, "schema = 1\n", REPLAY)
-        .expect("it can be written");
-    let again = write(out.path(), &made.plan, &made.log, &made.outcome, "schema = 1\n", REPLAY);
-    assert_eq!(again.expect("it can be written again"), folder);
+    let folder = written(&made, out.path());
+    assert_eq!(written(&made, out.path()), folder, "it can be written again");
     let latest = out.path().join("latest");
     for name in ["report.json", "events.jsonl", "capsule.toml", "report.html"] {
         assert!(latest.join(name).is_file(), "{name}");
@@ -322,8 +345,7 @@ fn a_folder_holds_everything_and_latest_points_at_it() {
 #[test]
 fn a_browser_shows_the_page() {
     let (made, out) = (made(12), tempfile::tempdir().expect("a folder"));
-    let folder =
-        write(out.path(), &made.plan, &made.log, &made.outcome, "", REPLAY).expect("writable");
+    let folder = written(&made, out.path());
     if let Some(keep) = std::env::var_os("STA_KEEP_PAGE") {
         std::fs::copy(folder.join("report.html"), keep).expect("a place for the page");
     }

@@ -25,7 +25,7 @@ fn a_quiet_swarm_is_complete_near_the_bound() {
 
 #[test]
 fn a_seed_gives_one_run_and_another_seed_another() {
-    let hash = |seed| run("", seed).1.hashes();
+    let hash = |seed| run("", seed).1.hashes().clone();
     assert_eq!(hash(1), hash(1));
     assert_ne!(hash(1), hash(2));
 }

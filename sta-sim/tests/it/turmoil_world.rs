@@ -45,7 +45,7 @@ fn a_swarm_gets_everything() {
 
 #[test]
 fn one_seed_is_one_run_and_another_is_another() {
-    let hash = |seed| run("", seed).1.hashes();
+    let hash = |seed| run("", seed).1.hashes().clone();
     assert_eq!(hash(5), hash(5));
     assert_ne!(hash(5), hash(6));
 }
