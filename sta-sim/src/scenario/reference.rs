@@ -150,8 +150,9 @@ fn sections(root: &Value) -> Vec<Section> {
     for (name, property) in tables {
         let Some((definition, many)) = table(root, property) else { continue };
         let header = if many { format!("[[{name}]]") } else { format!("[{name}]") };
-        let optional = if is_required(root, name) { "" } else { " May be left out." };
-        let about = format!("{}{optional}", about(property));
+        let optional = if is_required(root, name) { "" } else { "May be left out." };
+        let needs = property.get("needs").and_then(Value::as_str).unwrap_or(optional);
+        let about = format!("{} {needs}", about(property)).trim_end().to_owned();
         all.push(section(root, header, about, definition));
         for (inner, property) in properties(definition) {
             // `with` is the same for events and for faults.

@@ -52,6 +52,7 @@ pub struct File {
     pub fault: Vec<Fault>,
     /// What must hold. Integrity, manners and bounds are watched in every run, asked for or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("needs" = "One at least: a run that nothing is expected of proves nothing."))]
     pub expect: Vec<Expect>,
     /// Kinds of events (tags of the log, such as `piece-failed`) that must happen in at least one seed of a sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,8 +65,9 @@ pub struct File {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub matrix: BTreeMap<String, Vec<toml::Value>>,
-    /// Where the file comes from, if a failed run wrote it.
+    /// Where the file comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("needs" = "Runs write it into their capsules; nobody else does."))]
     pub capsule: Option<Capsule>,
 }
 
@@ -160,7 +162,7 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "leave", "usual" = "stay"))]
     pub leave: Option<String>,
-    /// Its disk.
+    /// The disk of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
     /// How its nodes behave: `"honest"`, `"corrupt 3%"` (of the blocks sent), `"liar 50%"` (of the pieces lacked are
@@ -168,7 +170,7 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "behaviour", "usual" = "honest"))]
     pub behaviour: Option<String>,
-    /// Knobs of the engine by name; see below.
+    /// Knobs of a node's engine by name; see below.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub engine: BTreeMap<String, toml::Value>,
@@ -299,7 +301,7 @@ pub struct Event {
     pub verb: VerbName,
     /// To whom. Who that is, is found when it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("unit" = "selector", "usual" = "the trackers, for a tracker's verb"))]
+    #[schemars(extend("unit" = "selector", "usual" = "the trackers, for a tracker's verb; must be written for others"))]
     pub on: Option<String>,
     /// The other side of a network fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -446,7 +448,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("usual" = "unlimited"))]
     pub limit: Option<u32>,
-    /// Spares a host that alone holds a piece.
+    /// `"last-copy"` spares a host that alone holds a piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("usual" = "nobody"))]
     pub protect: Option<Protect>,
@@ -483,7 +485,7 @@ pub struct Expect {
     pub that: CheckName,
     /// Of whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("unit" = "selector", "usual" = "the nodes that start with less than everything"))]
+    #[schemars(extend("unit" = "selector", "usual" = "the nodes that start with less than everything; for copies, those that have everything"))]
     pub of: Option<String>,
     /// complete, recovery, registry: how soon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -507,7 +509,7 @@ pub struct Expect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "as the check says"))]
     pub at_least: Option<String>,
-    /// Whether it fails the run.
+    /// What it means if it does not hold: `"fail"`, the run has failed; `"warn"`, it is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("usual" = "fail"))]
     pub severity: Option<Severity>,
