@@ -3,8 +3,8 @@
 //! A store is synchronous. Who calls it from which thread is `run/disk.rs`' business: real nodes have threads
 //! for it, worlds call it in line, because threads have no place in a world.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -122,18 +122,22 @@ pub trait PieceStore: Send + Sync + 'static {
     /// If it could not be made durable or named.
     fn finish(&self) -> Result<(), StoreError>;
 
-    /// How long writing `bytes` takes from now on, in the world's time. Real stores take real time and say zero.
-    fn write_cost(&self, bytes: u64) -> Duration {
+    /// Resolves once `bytes` are written that are asked for now, in the world's time. Real stores take real time, and are not waited
+    /// for.
+    fn writing(&self, bytes: u64) -> Option<Wait> {
         let _ = bytes;
-        Duration::ZERO
+        None
     }
 
     /// The same for reading.
-    fn read_cost(&self, bytes: u64) -> Duration {
+    fn reading(&self, bytes: u64) -> Option<Wait> {
         let _ = bytes;
-        Duration::ZERO
+        None
     }
 }
+
+/// Something that takes the world's time.
+pub type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Verifies one piece.
 pub trait PieceVerifier: Send {

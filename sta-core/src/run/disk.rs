@@ -106,7 +106,7 @@ enum Jobs {
 
 impl Disk {
     /// Starts `threads` threads for pieces and one for finishing torrents; or, with 0, one task on the current runtime that
-    /// takes [`PieceStore::write_cost`] of the runtime's time for each job.
+    /// waits for [`PieceStore::writing`] after each job.
     ///
     /// # Panics
     /// If the system cannot start a thread; with 0 threads, if there is no runtime.
@@ -333,8 +333,8 @@ async fn work_in_line<T: From<DiskDone>>(
     let _alarm = Alarm(&done);
     while let Some(job) = inbox.recv().await {
         let outcome = worker.work(job);
-        if !outcome.cost.is_zero() {
-            tokio::time::sleep(outcome.cost).await;
+        if let Some(wait) = outcome.wait {
+            wait.await;
         }
         backlog.remove(outcome.received);
         outcome.done.map(|d| done.send(d.into()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::buffers::{Buffer, BufferPool};
 use super::disk::{Backlog, READ_BACK_BYTES};
@@ -177,11 +177,9 @@ async fn is_right(store: &dyn PieceStore, piece: u32) -> Result<bool, StoreError
         store.read(start + u64::from(read), &mut part[..portion])?;
         verifier.update(&part[..portion]);
         read += portion as u32;
-        let cost = store.read_cost(portion as u64);
-        if cost.is_zero() {
-            yield_now().await;
-        } else {
-            sleep(cost).await;
+        match store.reading(portion as u64) {
+            Some(wait) => wait.await,
+            None => yield_now().await,
         }
     }
     Ok(verifier.verdict())
@@ -203,9 +201,8 @@ async fn write_all(
                 ToPeer::Message(message) => encode(&message, 0, &mut batch.heads),
                 ToPeer::Block { id, block, store } => match body(&*store, block).await {
                     Ok(body) => {
-                        let cost = store.read_cost(block.len.into());
-                        if !cost.is_zero() {
-                            sleep(cost).await;
+                        if let Some(wait) = store.reading(block.len.into()) {
+                            wait.await;
                         }
                         let message = PeerMessage::Data { id, block: block.into() };
                         encode(&message, block.len, &mut batch.heads);

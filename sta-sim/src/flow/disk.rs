@@ -1,11 +1,10 @@
 //! What a host keeps of contents, without a byte: which pieces, and which blocks of them are wrong.
 //!
-//! It survives the process. Writing and reading take their time one after the other, where the disk has a speed; `T` is what follows
-//! once a request is done. A change of speed counts from then on.
+//! It survives the process. What takes the disk's time is its [`DiskQueue`]'s business; `T` is what follows once a request is done.
 //! A power failure takes the pieces of the last writes ([`NotDurable`]); a piece that was only in part here when the
 //! process died is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sta_core::model::bitfield::Bitfield;
@@ -15,37 +14,23 @@ use sta_core::model::time::Time;
 
 use crate::scenario::driver::DiskState;
 use crate::scenario::plan::ContentIx;
+use crate::world::disk_queue::DiskQueue;
+pub(super) use crate::world::disk_queue::Request;
 use crate::world::durable::NotDurable;
 use crate::world::ranges::Ranges;
 
 /// The disk of one host.
 #[derive(Debug)]
 pub(super) struct Disk<T> {
-    state: DiskState,
+    queue: DiskQueue<T>,
     /// Bytes that fit; `None` is unlimited.
     capacity: Option<u64>,
     /// Bytes that are taken, where capacity is limited.
     used: u64,
-    /// What it has yet to do, and what follows. The first is under way.
-    requests: VecDeque<(Request, T)>,
-    /// When the first is done, and how often that was set: what was said before counts no more.
-    done_at: Time,
-    turn: u64,
     /// Whether the bytes of the block that has just come are wrong.
     pub incoming: bool,
     /// By content; `None` of one that it takes no part in.
     kept: Vec<Option<Kept>>,
-}
-
-/// Something that takes a disk's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    /// So many bytes are read.
-    Read(u64),
-    /// So many bytes are written.
-    Write(u64),
-    /// What was written before is looked at.
-    Look,
 }
 
 /// A content on a disk.
@@ -94,90 +79,27 @@ impl Kept {
 impl<T> Disk<T> {
     /// An empty disk.
     pub(super) fn new(state: DiskState, capacity: Option<u64>) -> Self {
-        Self {
-            state,
-            capacity,
-            used: 0,
-            requests: VecDeque::new(),
-            done_at: Time::ZERO,
-            turn: 0,
-            incoming: false,
-            kept: Vec::new(),
-        }
+        Self { queue: DiskQueue::new(state), capacity, used: 0, incoming: false, kept: Vec::new() }
     }
 
-    /// Asks for something. Gives `then` back if it takes no time, and nothing is before it.
+    /// As [`DiskQueue::ask`].
     pub(super) fn ask(&mut self, request: Request, then: T, now: Time) -> Option<T> {
-        let idle = self.requests.is_empty();
-        if idle && self.takes_time(request).is_none() {
-            return Some(then);
-        }
-        self.requests.push_back((request, then));
-        if idle {
-            self.begin(now);
-        }
-        None
+        self.queue.ask(request, then, now)
     }
 
-    /// When the request under way is done, and the number of that word; `None` if there is none.
+    /// As [`DiskQueue::due`].
     pub(super) fn due(&self) -> Option<(Time, u64)> {
-        (!self.requests.is_empty()).then_some((self.done_at, self.turn))
+        self.queue.due()
     }
 
-    /// The request is done of which [`Self::due`] gave the number: what follows. Another one begins.
+    /// As [`DiskQueue::done`].
     pub(super) fn done(&mut self, turn: u64, now: Time) -> Option<T> {
-        if turn != self.turn {
-            return None;
-        }
-        let (_, then) = self.requests.pop_front()?;
-        self.begin(now);
-        Some(then)
+        self.queue.done(turn, now)
     }
 
-    /// It is so from now on. What is left of the request under way takes its time by that.
+    /// As [`DiskQueue::set`].
     pub(super) fn set(&mut self, state: DiskState, now: Time) {
-        let left = self.done_at.since(now).as_nanos();
-        let first = self.requests.front().map(|(request, _)| *request);
-        let before = first.and_then(|request| self.rate(request));
-        self.state = state;
-        if let (Some(request), Some(before)) = (first, before) {
-            let bytes = left * u128::from(before) / 1_000_000_000;
-            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-            self.set_first(self.time_for(request, bytes), now);
-        }
-    }
-
-    fn begin(&mut self, now: Time) {
-        if let Some(&(request, _)) = self.requests.front() {
-            self.set_first(self.takes_time(request), now);
-        }
-    }
-
-    fn set_first(&mut self, takes: Option<u64>, now: Time) {
-        self.turn += 1;
-        self.done_at = Time::from_nanos(now.as_nanos().saturating_add(takes.unwrap_or(0)));
-    }
-
-    fn rate(&self, request: Request) -> Option<u64> {
-        match request {
-            Request::Read(_) => self.state.read,
-            Request::Write(_) => self.state.write,
-            Request::Look => None,
-        }
-    }
-
-    /// Nanoseconds that it takes; `None` if the disk has no such speed.
-    fn takes_time(&self, request: Request) -> Option<u64> {
-        match request {
-            Request::Read(bytes) | Request::Write(bytes) => self.time_for(request, bytes),
-            Request::Look => None,
-        }
-    }
-
-    fn time_for(&self, request: Request, bytes: u64) -> Option<u64> {
-        let rate = self.rate(request)?;
-        let took = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-        Some(u64::try_from(took).unwrap_or(u64::MAX))
+        self.queue.set(state, now);
     }
 
     /// There is room for a content of which `have` is here.
@@ -213,7 +135,7 @@ impl<T> Disk<T> {
         block: Block,
         wrong: bool,
     ) -> Result<(), StoreError> {
-        if self.state.full || !self.takes(content, block) {
+        if self.queue.state().full || !self.takes(content, block) {
             let reason = "no space left on device".to_owned();
             return Err(StoreError { path: "disk".to_owned(), reason, passing: true });
         }
@@ -315,8 +237,7 @@ impl<T> Disk<T> {
 
     /// What a process finds when it starts: pieces that are verified anew and right.
     pub(super) fn restart(&mut self) {
-        self.requests.clear();
-        self.turn += 1;
+        self.queue.forget();
         for kept in self.kept.iter_mut().flatten() {
             kept.wrong.clear();
             kept.right.clear();
@@ -342,11 +263,7 @@ impl<T> Disk<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use sta_core::model::time::Time;
-
-    use super::{Bitfield, Block, Disk, DiskState, Layout, Request};
+    use super::{Bitfield, Block, Disk, DiskState, Layout};
 
     const PIECE: u32 = 256 << 10;
 
@@ -416,29 +333,6 @@ mod tests {
         assert!(disk.write(0, block(0, 0), false).is_ok(), "it lies there still");
         disk.empty();
         assert!(disk.write(0, block(1, 0), false).is_ok());
-    }
-
-    #[test]
-    fn a_change_of_speed_counts_from_then_on() {
-        let rates = |read, write| DiskState { read: Some(read), write: Some(write), full: false };
-        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
-        let mut disk = Disk::new(rates(100, 10), None);
-        assert_eq!(disk.ask(Request::Look, "at once", at(0)), Some("at once"));
-        assert_eq!(disk.ask(Request::Write(100), "written", at(0)), None);
-        assert_eq!(disk.ask(Request::Read(100), "read", at(0)), None);
-        assert_eq!(disk.ask(Request::Look, "looked", at(0)), None);
-        let (done, old) = disk.due().expect("it writes");
-        assert_eq!(done, at(10));
-        disk.set(rates(50, 60), at(4));
-        let (done, turn) = disk.due().expect("it writes");
-        assert_eq!(done, at(5), "60 bytes are left");
-        assert_eq!(disk.done(old, at(10)), None, "that word counts no more");
-        assert_eq!(disk.done(turn, at(5)), Some("written"));
-        let (done, turn) = disk.due().expect("it reads");
-        assert_eq!((done, disk.done(turn, at(7))), (at(7), Some("read")));
-        let (done, turn) = disk.due().expect("it looks");
-        assert_eq!((done, disk.done(turn, at(7))), (at(7), Some("looked")));
-        assert_eq!(disk.due(), None);
     }
 
     #[test]

@@ -9,10 +9,9 @@
 //! | churner | nothing: the driver makes it leave and come back |
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError, Wait};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::config::EngineConfig;
 use sta_core::model::layout::Layout;
@@ -120,12 +119,12 @@ impl PieceStore for CorruptStore {
         self.inner.finish()
     }
 
-    fn write_cost(&self, bytes: u64) -> Duration {
-        self.inner.write_cost(bytes)
+    fn writing(&self, bytes: u64) -> Option<Wait> {
+        self.inner.writing(bytes)
     }
 
-    fn read_cost(&self, bytes: u64) -> Duration {
-        self.inner.read_cost(bytes)
+    fn reading(&self, bytes: u64) -> Option<Wait> {
+        self.inner.reading(bytes)
     }
 }
 

@@ -18,6 +18,7 @@
 
 pub mod behaviour;
 pub mod content;
+pub mod disk_queue;
 pub mod durable;
 pub mod fabric;
 pub mod loss;
@@ -25,6 +26,7 @@ pub mod panics;
 pub mod process;
 pub mod ranges;
 pub mod shaping;
+pub mod sim_disk;
 pub mod sim_store;
 pub mod stage;
 pub mod staged_world;

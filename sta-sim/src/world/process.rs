@@ -18,12 +18,14 @@ use tokio::sync::mpsc;
 
 use super::behaviour::{claims_of, engine_of, store_of};
 use super::content::Content;
-use super::sim_store::{Disk, SimStore};
+use super::sim_disk::Disk;
+use super::sim_store::SimStore;
 use super::stage::HostCx;
 use super::tap::Tapped;
 use super::watcher::Watcher;
 use crate::runlog::Note;
-use crate::scenario::plan::{Behaviour, ContentIx, HostIx, HostPlan, Plan, Role};
+use crate::scenario::driver::DiskState;
+use crate::scenario::plan::{Behaviour, ContentIx, DiskPlan, HostIx, HostPlan, Plan, Role};
 
 /// A host's machine: what outlives its process.
 pub struct Machine {
@@ -67,8 +69,8 @@ impl Machine {
     /// A machine as `plan` has it at the start.
     #[must_use]
     pub fn new(plan: &HostPlan, contents: &[Arc<Content>]) -> Self {
-        let disk = Arc::new(Disk::new(plan.disk.capacity));
-        disk.set(plan.disk.read, plan.disk.write, false);
+        let DiskPlan { read, write, capacity } = plan.disk;
+        let disk = Arc::new(Disk::new(DiskState { read, write, full: false }, capacity));
         let stores = plan.takes.iter().map(|take| {
             let content = Arc::clone(&contents[take.content]);
             let store = SimStore::new(plan.id.as_str(), content, Arc::clone(&disk));

@@ -7,86 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use sta_core::io::clock::Clock;
-use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError, Wait};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::BLAKE3_BYTES;
-use sta_core::model::time::Time;
 
 use super::content::Content;
+use super::disk_queue::Request;
 use super::durable::NotDurable;
 use super::ranges::Ranges;
-
-/// A machine's disk, shared by all its stores.
-#[derive(Default)]
-pub struct Disk(Mutex<DiskState>);
-
-impl std::fmt::Debug for Disk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Disk")
-    }
-}
-
-#[derive(Default)]
-struct DiskState {
-    /// Bytes a second; `None` takes no time.
-    read: Option<u64>,
-    write: Option<u64>,
-    capacity: Option<u64>,
-    full: bool,
-    used: u64,
-    /// Writes that were refused.
-    refused: u64,
-    /// The time of the process that runs, and until when its requests take: each waits for those before it.
-    clock: Option<Arc<dyn Clock>>,
-    busy_until: Time,
-}
-
-impl DiskState {
-    /// How long a request made now takes that moves `bytes` at `rate`.
-    fn wait(&mut self, bytes: u64, rate: Option<u64>) -> Duration {
-        let Some(rate) = rate else { return Duration::ZERO };
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-        let took = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let now = self.clock.as_ref().map_or(Time::ZERO, |clock| clock.now());
-        self.busy_until = self.busy_until.max(now) + took;
-        self.busy_until.since(now)
-    }
-}
-
-impl Disk {
-    /// A disk on which `capacity` bytes fit.
-    #[must_use]
-    pub fn new(capacity: Option<u64>) -> Self {
-        Self(Mutex::new(DiskState { capacity, ..DiskState::default() }))
-    }
-
-    /// How it is from now on: bytes a second read and written, and whether it takes nothing more.
-    pub fn set(&self, read: Option<u64>, write: Option<u64>, full: bool) {
-        let mut state = self.lock();
-        (state.read, state.write, state.full) = (read, write, full);
-    }
-
-    /// A process starts, whose time `clock` tells: nothing was asked of the disk yet.
-    pub fn restart(&self, clock: Arc<dyn Clock>) {
-        let mut state = self.lock();
-        (state.clock, state.busy_until) = (Some(clock), Time::ZERO);
-    }
-
-    /// Writes refused since this was last asked.
-    pub fn take_refused(&self) -> u64 {
-        std::mem::take(&mut self.lock().refused)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, DiskState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use super::sim_disk::Disk;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -117,7 +50,7 @@ impl SimStore {
     /// Puts the bytes of `piece` there, as if they had been there for long.
     pub fn seed(&self, piece: u32) {
         let range = self.range_of(piece);
-        self.disk.lock().used += range.end - range.start;
+        self.disk.hold(range.end - range.start);
         let mut state = self.lock();
         state.written.insert(range);
         state.leaves.insert(piece);
@@ -166,7 +99,7 @@ impl SimStore {
             state.written.remove(range);
         }
         drop(state);
-        self.forget_used(lost);
+        self.disk.free(lost);
         lost
     }
 
@@ -174,12 +107,7 @@ impl SimStore {
     pub fn empty(&self) {
         let bytes = self.lock().written.bytes();
         *self.lock() = State::default();
-        self.forget_used(bytes);
-    }
-
-    fn forget_used(&self, bytes: u64) {
-        let mut disk = self.disk.lock();
-        disk.used = disk.used.saturating_sub(bytes);
+        self.disk.free(bytes);
     }
 
     fn range_of(&self, piece: u32) -> Range<u64> {
@@ -293,13 +221,9 @@ impl PieceStore for SimStore {
         let mut state = self.lock();
         let there: u64 = state.written.within(range.clone()).map(|r| r.end - r.start).sum();
         let new = data.len() as u64 - there;
-        let mut disk = self.disk.lock();
-        if disk.full || disk.capacity.is_some_and(|capacity| disk.used + new > capacity) {
-            disk.refused += 1;
+        if !self.disk.take(new) {
             return Err(self.error("no space left on device", true));
         }
-        disk.used += new;
-        drop(disk);
         state.put(&self.content, offset, data);
         state.not_durable.remember(range);
         Ok(())
@@ -350,16 +274,12 @@ impl PieceStore for SimStore {
         Ok(())
     }
 
-    fn write_cost(&self, bytes: u64) -> Duration {
-        let mut disk = self.disk.lock();
-        let rate = disk.write;
-        disk.wait(bytes, rate)
+    fn writing(&self, bytes: u64) -> Option<Wait> {
+        self.disk.ask(Request::Write(bytes))
     }
 
-    fn read_cost(&self, bytes: u64) -> Duration {
-        let mut disk = self.disk.lock();
-        let rate = disk.read;
-        disk.wait(bytes, rate)
+    fn reading(&self, bytes: u64) -> Option<Wait> {
+        self.disk.ask(Request::Read(bytes))
     }
 }
 

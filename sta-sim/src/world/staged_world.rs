@@ -190,7 +190,7 @@ impl<S: Stage> StagedWorld<S> {
             Do::Disk(disk) => {
                 self.settle_disk(host);
                 self.disk_causes[host] = disk.full.then_some(cause);
-                machine.disk.set(disk.read, disk.write, disk.full);
+                machine.disk.set(disk);
             }
             Do::CorruptPieces(pieces) => {
                 for (content, piece) in pieces {

@@ -2,6 +2,7 @@
 
 mod capsules;
 mod determinism;
+mod disks;
 mod failures;
 mod flow_validation;
 mod flow_world;

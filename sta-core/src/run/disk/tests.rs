@@ -11,7 +11,7 @@ use super::worker::{Job, Task, Worker};
 use super::{Disk, DiskDone};
 use crate::io::file_store::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
-use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
+use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError, Wait};
 use crate::model::files::{Files, FilesError, NewFile};
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
@@ -113,8 +113,9 @@ impl PieceStore for MemoryStore {
         Ok(())
     }
 
-    fn write_cost(&self, bytes: u64) -> Duration {
-        Duration::from_micros(bytes)
+    fn writing(&self, bytes: u64) -> Option<Wait> {
+        // A timer needs a runtime, and workers on threads, which wait for nothing, have none.
+        Some(Box::pin(async move { tokio::time::sleep(Duration::from_micros(bytes)).await }))
     }
 }
 

@@ -8,14 +8,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::{DiskDone, READ_BACK_BYTES};
 use crate::io::aligned::AlignedBytes;
 use crate::io::sha1::Sha1;
-use crate::io::store::{PieceStore, PieceVerifier, StoreError};
+use crate::io::store::{PieceStore, PieceVerifier, StoreError, Wait};
 use crate::model::ids::InfoHash;
 use crate::model::layout::Block;
 use crate::model::leaves::LeafHashes;
@@ -41,8 +40,8 @@ pub(super) struct Outcome {
     pub(super) done: Option<DiskDone>,
     /// What the job took off the backlog.
     pub(super) received: u64,
-    /// The world's time that it took.
-    pub(super) cost: Duration,
+    /// What is still to be waited for: the world's time that it takes.
+    pub(super) wait: Option<Wait>,
 }
 
 pub(super) struct Worker {
@@ -171,8 +170,8 @@ impl Worker {
             }
             Task::Finish => (Some(DiskDone::Finished { torrent, result: store.finish() }), 0, 0),
         };
-        let cost = if moved > 0 { store.write_cost(moved) } else { Duration::ZERO };
-        Outcome { done, received, cost }
+        let wait = if moved > 0 { store.writing(moved) } else { None };
+        Outcome { done, received, wait }
     }
 
     fn write(

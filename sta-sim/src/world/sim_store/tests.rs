@@ -2,10 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sta_core::io::clock::{Clock, RuntimeClock};
 use sta_core::io::store::{Body, PieceStore};
 use sta_core::model::layout::Layout;
+use sta_core::model::time::Time;
 
 use super::{Disk, SimStore};
+use crate::scenario::driver::DiskState;
 use crate::world::content::Content;
 use crate::world::durable::NOT_DURABLE_BYTES;
 
@@ -44,7 +47,7 @@ fn body(store: &SimStore, offset: u64, len: u32) -> Vec<u8> {
 
 #[test]
 fn what_is_seeded_is_there_and_verifies() {
-    let (store, bytes) = store_on(Disk::default());
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
     store.seed(1);
     store.seed(3);
     assert_eq!(store.intact().iter().collect::<Vec<_>>(), [1, 3]);
@@ -55,7 +58,7 @@ fn what_is_seeded_is_there_and_verifies() {
 
 #[test]
 fn a_verifier_is_ready_for_the_first_byte_again() {
-    let (store, bytes) = store_on(Disk::default());
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
     let mut verifier = store.verifier(3);
     let piece = &bytes[3 * PIECE as usize..];
     for (data, good) in
@@ -71,7 +74,7 @@ fn a_verifier_is_ready_for_the_first_byte_again() {
 
 #[test]
 fn corruption_is_seen_by_everybody_who_looks() {
-    let (store, bytes) = store_on(Disk::default());
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
     (0..4).for_each(|piece| store.seed(piece));
     assert_eq!(store.corrupt(2), 512);
     assert_eq!(store.intact().iter().collect::<Vec<_>>(), [0, 1, 3]);
@@ -84,7 +87,7 @@ fn corruption_is_seen_by_everybody_who_looks() {
 
 #[test]
 fn a_power_failure_takes_what_was_not_durable() {
-    let (store, bytes) = store_on(Disk::default());
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
     store.seed(0);
     store.write(16_384, &bytes[16_384..32_768]).expect("space");
     assert!(verdict(&store, 1));
@@ -98,7 +101,7 @@ fn a_power_failure_takes_what_was_not_durable() {
 
 #[test]
 fn a_torn_write_is_half_there() {
-    let (store, bytes) = store_on(Disk::default());
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
     store.write(0, &bytes[..16_384]).expect("space");
     store.write(16_384, &bytes[16_384..32_768]).expect("space");
     assert_eq!(store.lose_power(true), 8_192);
@@ -109,7 +112,7 @@ fn a_torn_write_is_half_there() {
 
 #[test]
 fn a_full_disk_refuses_what_is_new_and_a_wiped_one_is_empty() {
-    let (store, bytes) = store_on(Disk::new(Some(20_000)));
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), Some(20_000)));
     store.write(0, &bytes[..16_384]).expect("it fits");
     let refused = store.write(16_384, &bytes[16_384..32_768]).expect_err("it does not");
     assert!(refused.passing && refused.to_string().contains("no space left"), "{refused}");
@@ -118,22 +121,44 @@ fn a_full_disk_refuses_what_is_new_and_a_wiped_one_is_empty() {
     store.empty();
     assert!(store.intact().is_empty());
     store.write(16_384, &bytes[16_384..32_768]).expect("there is space again");
-    store.disk.set(None, None, true);
+    store.disk.set(DiskState { full: true, ..DiskState::default() });
     assert!(store.write(0, &bytes[..1]).is_err());
 }
 
-#[test]
-fn a_slow_disk_takes_time() {
-    let (store, _) = store_on(Disk::default());
-    assert_eq!(store.write_cost(1 << 20), Duration::ZERO);
-    store.disk.set(Some(10_000_000), Some(1_000_000), false);
-    assert_eq!(store.write_cost(500_000), Duration::from_millis(500));
-    assert_eq!(store.read_cost(1_000_000), Duration::from_millis(600), "one after the other");
+#[tokio::test(start_paused = true)]
+async fn a_slow_disk_takes_time_and_a_change_of_speed_counts_from_then_on() {
+    let clock = Arc::new(RuntimeClock::start());
+    let (store, _) = store_on(Disk::new(DiskState::default(), None));
+    store.disk.restart(Arc::clone(&clock) as Arc<dyn Clock>);
+    assert!(store.writing(1 << 20).is_none());
+    let rates = |read, write| DiskState { read: Some(read), write: Some(write), full: false };
+    let since_then = |then: Time| clock.now().since(then).as_millis();
+    store.disk.set(rates(10_000_000, 1_000_000));
+    let write = store.writing(500_000).expect("it takes time");
+    let read = store.reading(1_000_000).expect("it takes time");
+    let nobody_waits_for_it = store.writing(100_000);
+    drop(nobody_waits_for_it);
+    let last = store.reading(1_000_000).expect("it takes time");
+    read.await;
+    assert_eq!(since_then(Time::ZERO), 600, "one after the other");
+    write.await;
+    last.await;
+    assert_eq!(since_then(Time::ZERO), 800, "what nobody waits for takes its time too");
+    for (rate, took) in [(5_000_000, 600), (500_000, 1_500)] {
+        store.disk.set(rates(10_000_000, 1_000_000));
+        let (begun, write) = (clock.now(), store.writing(1_000_000).expect("it takes time"));
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            store.disk.set(rates(10_000_000, rate));
+        };
+        tokio::join!(write, change);
+        assert_eq!(since_then(begun), took, "half of it at {rate} bytes a second");
+    }
 }
 
 #[test]
 fn outside_of_the_content_is_an_error() {
-    let (store, _) = store_on(Disk::default());
+    let (store, _) = store_on(Disk::new(DiskState::default(), None));
     for (offset, len) in [(TOTAL, 1), (u64::MAX, 2), (0, TOTAL as usize + 1)] {
         assert!(store.write(offset, &vec![0; len]).is_err(), "{offset} {len}");
         assert!(store.read(offset, &mut vec![0; len]).is_err(), "{offset} {len}");
@@ -162,7 +187,7 @@ proptest! {
     /// The memo never hides a corrupted piece: verdicts and `intact` are what real hashes say of the bytes that are read.
     #[test]
     fn verdicts_are_those_of_real_hashes(steps in prop::collection::vec(step(), 0..30)) {
-        let (store, truth) = store_on(Disk::default());
+        let (store, truth) = store_on(Disk::new(DiskState::default(), None));
         let mut model = vec![0; TOTAL as usize];
         for step in steps {
             match step {
