@@ -115,6 +115,13 @@ impl Condition {
         let expr = if let Some(rest) = text.strip_prefix("progress of ") {
             let (of, share) = rest.split_once(">=").ok_or_else(form)?;
             let of = steady(of.trim(), known.roster)?;
+            // Trackers come first. They lack nothing, so that it would hold at once.
+            let trackers = known.roster.len().saturating_sub(known.nodes);
+            if of.fixed().is_some_and(|hosts| hosts.iter().all(|host| *host < trackers)) {
+                return Err(ConditionError(format!(
+                    "{text:?} says nothing: \"{of}\" fetch nothing, being trackers; name nodes"
+                )));
+            }
             Expr::Progress { of, at_least: units::share(share.trim()).map_err(said)? }
         } else if let Some(rest) = text.strip_prefix("count(") {
             let (of, rest) = rest.rsplit_once(')').ok_or_else(form)?;

@@ -84,6 +84,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("at = \"5s\"", "at = \"35s\"", "event[0].at: 35.000s is not before 30.000s, when faults are over"),
         ("at = \"5s\"", "at = \"5s\"\nwhen = \"count(complete) >= 1\"", "write either at = \"5s\" or when"),
         ("at = \"5s\"", "when = \"progress of leech > 5%\"", "is not a condition; write \"progress of leech[*] >= 50%\""),
+        ("at = \"5s\"", "when = \"progress of tracker >= 50%\"", "event[0].when: \"progress of tracker >= 50%\" says nothing: \"tracker\" fetch nothing, being trackers; name nodes"),
         ("at = \"5s\"", "when = \"count(complete) >= 8\"", "\"count(complete) >= 8\" never holds: \"complete\" are 7 hosts at most"),
         ("at = \"5s\"", "when = \"count(leech[0..3]) == 4\"", "never holds: \"leech[0..3]\" are 3 hosts"),
         ("at = \"5s\"", "when = \"count(any(2, leech)) >= 1\"", "draws hosts, and a condition must not"),
