@@ -40,8 +40,8 @@ pub(super) struct Kept {
     pub have: Bitfield,
     /// Pieces that were verified, and whose bytes are wrong all the same.
     pub rotten: BTreeSet<u32>,
-    /// Wrong blocks of pieces that are being fetched.
-    wrong: BTreeMap<u32, BTreeSet<u32>>,
+    /// Which bytes are wrong of pieces that are being fetched.
+    wrong: BTreeMap<u32, Ranges>,
     /// Pieces that are being fetched whose leaves' hashes are known: how many bytes from the start were found right. They stay so:
     /// what comes for them again is not written.
     right: BTreeMap<u32, u32>,
@@ -141,11 +141,13 @@ impl<T> Disk<T> {
         }
         if let Some(kept) = self.kept_mut(content) {
             let right = kept.right.get(&block.piece).copied().unwrap_or(0);
-            if wrong && block.offset + block.len > right {
-                kept.wrong.entry(block.piece).or_default().insert(block.offset);
-            } else if let Some(blocks) = kept.wrong.get_mut(&block.piece) {
-                blocks.remove(&block.offset);
-                if blocks.is_empty() {
+            let end = block.offset + block.len;
+            if wrong && end > right {
+                let written = block.offset.max(right).into()..end.into();
+                kept.wrong.entry(block.piece).or_default().insert(written);
+            } else if let Some(bytes) = kept.wrong.get_mut(&block.piece) {
+                bytes.remove(block.offset.into()..end.into());
+                if bytes.is_empty() {
                     kept.wrong.remove(&block.piece);
                 }
             }
@@ -189,9 +191,9 @@ impl<T> Disk<T> {
     pub(super) fn check_leaves(&mut self, content: ContentIx, piece: u32, bytes: u32) -> u32 {
         let Some(kept) = self.kept_mut(content) else { return 0 };
         let Some(right) = kept.right.get_mut(&piece) else { return 0 };
-        let wrong = kept.wrong.get(&piece).and_then(|blocks| blocks.first().copied());
+        let wrong = kept.wrong.get(&piece).and_then(Ranges::first);
         let leaf = kept.layout.leaf_bytes();
-        let until = wrong.map_or(bytes, |wrong| bytes.min(wrong));
+        let until = wrong.map_or(bytes, |wrong| bytes.min(wrong as u32));
         // What was right before the piece began anew stays so.
         *right = (*right).max(until - until % leaf);
         (*right).min(bytes)
@@ -280,6 +282,23 @@ mod tests {
             assert!(disk.keep(0, piece));
         }
         disk
+    }
+
+    /// The next time a piece may come in blocks of another size, and honest peers were blamed for what was wrong of the first.
+    #[test]
+    fn what_is_written_over_a_wrong_block_is_right_whatever_its_size() {
+        let mut disk = written();
+        let mut write = |offset, len, wrong| {
+            disk.write(0, Block { piece: 0, offset, len }, wrong).expect("there is room");
+            disk.check(0, 0)
+        };
+        assert!(!write(16 << 10, 16 << 10, true));
+        assert!(!write(32 << 10, 16 << 10, true));
+        assert!(!write(16 << 10, 24 << 10, false), "the half of the second is still there");
+        assert!(write(0, 64 << 10, false));
+        assert!(!write(0, PIECE, true));
+        assert!(!write(16 << 10, 16 << 10, false));
+        assert!(write(0, PIECE, false));
     }
 
     #[test]

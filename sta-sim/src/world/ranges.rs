@@ -58,6 +58,18 @@ impl Ranges {
         self.within(range).next().is_some()
     }
 
+    /// Where the first of them begins.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.0.keys().next().copied()
+    }
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Bytes in the set.
     #[must_use]
     pub fn bytes(&self) -> u64 {
