@@ -21,7 +21,7 @@ const MARGIN: Duration = Duration::from_millis(30);
 const AHEAD: Duration = Duration::from_millis(100);
 const AHEAD_BYTES: u64 = 128 << 10;
 /// Blocks of a piece that several peers offer may be so many times as large: nobody waits for it to be passed on, so fewer blocks
-/// cost the schedule nothing. Twice as large gives the same, with a fifth more events; eight times as large costs a fiftieth.
+/// cost the schedule nothing. Twice as large gives the same, with a quarter more events; eight times as large costs a hundredth.
 const SHARED_BLOCKS: u32 = 4;
 /// But such a block should not take its peer longer than this; over slow links the last blocks would be waited for.
 const SHARED_BLOCK_TIME: Duration = Duration::from_millis(400);
