@@ -350,11 +350,10 @@ impl Assembly {
         self.get(piece).map_or_else(Wishers::new, |p| p.wishers.clone())
     }
 
-    /// Whether it is of use to know that the first bytes of `piece` are right: nobody was told yet that it is coming, or somebody
-    /// has asked for it.
+    /// Whether anybody has asked for a block of `piece`.
     #[must_use]
-    pub fn is_of_use_early(&self, piece: u32) -> bool {
-        self.get(piece).is_some_and(|p| !p.wishers.is_empty() || !p.announced)
+    pub fn is_wished(&self, piece: u32) -> bool {
+        self.get(piece).is_some_and(|p| !p.wishers.is_empty())
     }
 
     /// Peers are told that `piece` is coming: whether they were not before.

@@ -17,14 +17,12 @@ use crate::model::time::Time;
 /// bounds with 30 ms, 1.09 with 120 ms, 1.13 with 250 ms and two pieces at the least.
 const MARGIN: Duration = Duration::from_millis(30);
 /// Where answers come fast, so much is in flight at the least, and up to [`AHEAD_BYTES`]: a peer that is shared by ten sends two of the
-/// larger blocks before it comes round again. Found in the flow world with [`SHARED_BLOCKS`].
+/// larger blocks before it comes round again. Found in the flow world.
 const AHEAD: Duration = Duration::from_millis(100);
 const AHEAD_BYTES: u64 = 128 << 10;
-/// Blocks of a piece that several peers offer may be so many times as large: nobody waits for it to be passed on, so fewer blocks
-/// cost the schedule nothing. Twice as large gives the same, with a quarter more events; eight times as large costs a hundredth.
-const SHARED_BLOCKS: u32 = 4;
-/// But such a block should not take its peer longer than this; over slow links the last blocks would be waited for.
-const SHARED_BLOCK_TIME: Duration = Duration::from_millis(400);
+/// A block that is larger than the link asks for should not take its peer longer than this; over slow links the last blocks would be
+/// waited for.
+const LARGE_BLOCK_TIME: Duration = Duration::from_millis(400);
 /// A delay measured beyond this is waiting in a queue and not distance.
 const DELAY_MAX: Duration = Duration::from_secs(1);
 
@@ -107,10 +105,10 @@ impl Pipeline {
         self.sends_in(2 * self.delay() + MARGIN, now).clamp(floor, limits::IN_FLIGHT_BYTES_MAX)
     }
 
-    /// How large the blocks of the next piece should be: a power of two that does not hold the link long. Larger if
-    /// the piece is `shared`: others offer it as well.
+    /// How large the blocks of a piece should be: a power of two that does not hold the link long, and then so many `times` as
+    /// much where that does not take the peer long either.
     #[must_use]
-    pub fn block_bytes(&self, shared: bool, now: Time) -> u32 {
+    pub fn block_bytes(&self, times: u32, now: Time) -> u32 {
         if self.delay.is_none() {
             return limits::BLOCK_BYTES_MIN;
         }
@@ -121,7 +119,7 @@ impl Pipeline {
         };
         let bytes =
             sent_in(limits::BLOCK_LINK_TIME, limits::BLOCK_BYTES_MIN, limits::BLOCK_BYTES_MAX);
-        if shared { sent_in(SHARED_BLOCK_TIME, bytes, SHARED_BLOCKS * bytes) } else { bytes }
+        sent_in(LARGE_BLOCK_TIME, bytes, times * bytes)
     }
 
     /// Bytes that the peer sends in this time, at the rate of late.
@@ -172,7 +170,7 @@ mod tests {
 
     #[test]
     fn blocks_do_not_hold_the_link_and_are_larger_where_nobody_waits_for_them() {
-        // bytes per second -> block of what it alone offers, of what others offer, too
+        // bytes per second -> block as the link asks for it, four times as large
         let table = [
             (30_000, 16 << 10, 16 << 10),
             (100_000, 16 << 10, 32 << 10),
@@ -181,12 +179,12 @@ mod tests {
             (12_500_000, 128 << 10, 512 << 10),
             (1_000_000_000, 1 << 20, 1 << 20),
         ];
-        for (rate, alone, shared) in table {
+        for (rate, once, four_times) in table {
             let (pipeline, now) = steady(rate, 10);
-            let found = [false, true].map(|shared| pipeline.block_bytes(shared, now));
-            assert_eq!(found, [alone, shared], "{rate} B/s");
+            let found = [1, 4].map(|times| pipeline.block_bytes(times, now));
+            assert_eq!(found, [once, four_times], "{rate} B/s");
         }
-        assert_eq!(Pipeline::default().block_bytes(true, Time::ZERO), limits::BLOCK_BYTES_MIN);
+        assert_eq!(Pipeline::default().block_bytes(4, Time::ZERO), limits::BLOCK_BYTES_MIN);
     }
 
     #[test]

@@ -143,12 +143,11 @@ fn leaves_are_looked_at_from_the_start_once_each() {
     assert!(!assembly.leaves_answered(1, 16 * K), "nothing new");
     assert!(assembly.is_right(block(0, 16 * K)) && !assembly.is_right(block(1, 16 * K)));
     assert_eq!(assembly.right(1), 16 * K);
-    assert!(assembly.is_of_use_early(1), "nobody was told");
     assert!(assembly.announce(1) && !assembly.announce(1) && assembly.is_announced(1));
-    assert!(!assembly.is_of_use_early(1));
+    assert!(!assembly.is_wished(1));
     assembly.wish(1, B);
     assembly.wish(1, B);
-    assert!(assembly.is_of_use_early(1) && assembly.wishers(1)[..] == [B]);
+    assert!(assembly.is_wished(1) && assembly.wishers(1)[..] == [B]);
     assert_eq!(arrive(&mut assembly, 32 * K, 12_768), None, "it is judged whole");
 }
 

@@ -39,6 +39,14 @@ impl Swarm {
         self.check_leaves(piece);
     }
 
+    /// Whether it is of use to know that the first bytes of `piece` are right: somebody has asked for them, or would if told. Where a
+    /// source is near nobody is told of what several offer: who wants it has it from them as soon.
+    pub(super) fn is_of_use_early(&self, piece: u32) -> bool {
+        let to_tell = !self.assembly.is_announced(piece);
+        let wanted = to_tell && !(self.is_shared(piece) && self.is_near_source());
+        wanted || self.assembly.is_wished(piece)
+    }
+
     /// Asks the store about leaves that it was not asked about.
     pub(super) fn check_leaves(&mut self, piece: u32) {
         if let Some(bytes) = self.assembly.leaves_to_check(piece) {

@@ -25,21 +25,27 @@ const PIECE: u32 = 16 << 10;
 struct Script {
     node: Node,
     now: Time,
+    piece_bytes: u32,
 }
 
 impl Script {
     /// It has the pieces whose digit is 1.
     fn new(have: &str) -> Self {
+        Self::with_pieces(have, PIECE)
+    }
+
+    /// The same with pieces of so many bytes.
+    fn with_pieces(have: &str, piece_bytes: u32) -> Self {
         let id = "me".parse().expect("a plain name");
         let node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
-        let mut script = Self { node, now: Time::ZERO };
+        let mut script = Self { node, now: Time::ZERO, piece_bytes };
         script.takes_part(TORRENT, have, &[]);
         script
     }
 
     /// It takes part in `torrent`, and knows the hosts 192.0.2.`peers`.
     fn takes_part(&mut self, torrent: InfoHash, have: &str, peers: &[u8]) -> Vec<Output> {
-        let layout = Layout::new(have.len() as u64 * u64::from(PIECE), PIECE);
+        let layout = Layout::new(have.len() as u64 * u64::from(self.piece_bytes), self.piece_bytes);
         let mut pieces = Bitfield::empty(have.len() as u32);
         for (piece, _) in (0..).zip(have.bytes()).filter(|(_, digit)| *digit == b'1') {
             pieces.insert(piece);
@@ -142,6 +148,31 @@ fn who_becomes_a_source_is_told_what_it_was_not() {
     assert_eq!(told(&outputs, becoming), [], "it has that piece, and lacks others");
     let outputs = me.has(becoming, 1, 2);
     assert_eq!(told(&outputs, becoming), [PieceRange::one(0)], "sources go by what they know");
+}
+
+#[test]
+fn near_a_source_what_several_offer_is_not_passed_on_before_it_is_whole() {
+    let mut me = Script::with_pieces("000", 4 * PIECE);
+    let (source, _) = me.meet(1, "source", 1);
+    let (other, _) = me.meet(2, "other", 2);
+    me.has(source, 0, 2);
+    me.has(other, 0, 0);
+    let looks = |outputs: &[Output]| {
+        outputs.iter().any(|output| matches!(output, Output::CheckLeaves { .. }))
+    };
+    let comes = |me: &mut Script, conn, (id, block)| me.tell(Input::Block { conn, id, block });
+
+    let asked = me.say(source, PeerMessage::Unchoke);
+    let rare = gets(&asked, source)[0];
+    assert_ne!(rare.1.piece, 0, "the source alone has it");
+    assert!(looks(&comes(&mut me, source, rare)));
+
+    let asked = me.say(other, PeerMessage::Unchoke);
+    let shared = gets(&asked, other);
+    assert_eq!(shared[0].1.piece, 0);
+    assert!(!looks(&comes(&mut me, other, shared[0])));
+    me.tell(Input::Closed { conn: source, why: "gone".into() });
+    assert!(looks(&comes(&mut me, other, shared[1])), "now it may be far from any source");
 }
 
 #[test]
