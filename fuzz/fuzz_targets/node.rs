@@ -241,14 +241,14 @@ impl World {
         for &piece in &self.held {
             have.insert(piece);
         }
-        self.give(Input::Add(Torrent {
+        self.give(Input::Add(Box::new(Torrent {
             info_hash: torrent(),
             layout: self.layout,
             have,
             trackers: story.has_tracker.then(tracker).into_iter().collect(),
             peers: (0..story.known_peers % 8).map(peer).collect(),
             fetch,
-        }));
+        })));
     }
 
     fn give(&mut self, input: Input) {
@@ -291,7 +291,6 @@ impl World {
                 self.disk.push_back(Errand::CheckLeaves(piece, bytes));
             }
             Output::KeepLeaves { piece, .. } => assert!(piece < self.layout.pieces()),
-            Output::SendLeaves { piece, .. } => assert!(piece < self.layout.pieces()),
             Output::Forget { piece, keep, .. } => {
                 let right = self.right.get(&piece).copied().unwrap_or_default();
                 assert!(keep <= right, "what was not found right is kept");

@@ -77,15 +77,15 @@ pub enum Note {
         /// Its index in the driver's log.
         fault: OccurrenceIx,
         /// As in the driver's log.
-        id: String,
+        id: Box<str>,
         /// What wanted it.
         origin: Origin,
         /// What is done, as the scenario spells it: `cut`, `power-off`, ...
-        verb: String,
+        verb: Box<str>,
         /// To whom. Empty if it found nobody.
-        on: Vec<NodeId>,
+        on: Box<[NodeId]>,
         /// The other side of a network fault; empty where that is everybody else.
-        against: Vec<NodeId>,
+        against: Box<[NodeId]>,
     },
     /// It was undone.
     FaultEnded {
@@ -280,7 +280,7 @@ impl Recorder {
         let names = |hosts: &[usize]| hosts.iter().map(|&ix| plan.hosts[ix].id.clone()).collect();
         for (fault, occurrence) in log.iter().enumerate().skip(first_new) {
             let Occurrence { id, origin, verb, on, against, ended, .. } = occurrence;
-            let (id, verb, origin) = (id.clone(), verb_name(verb), *origin);
+            let (id, verb, origin) = (id.as_str().into(), verb_name(verb).into(), *origin);
             let (on, against) = (names(on), names(against));
             self.note(at, Note::FaultBegan { fault, id, origin, verb, on, against });
             if ended.is_some() {

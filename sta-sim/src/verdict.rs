@@ -13,7 +13,7 @@ use crate::checks::happens::Kinds;
 use crate::checks::liveness::{Stall, downloads, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
-use crate::runlog::{Entry, Note, Noted, RunLog, verb_name};
+use crate::runlog::{Detail, Entry, Note, Noted, RunLog, verb_name};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{HostIx, Plan, World};
 use crate::scenario::units::Ppm;
@@ -23,31 +23,32 @@ use crate::scenario::units::Ppm;
 pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
     let mut account = Account::new(Arc::clone(plan));
     let mut kinds = Kinds::default();
-    // Each with the detail that it looks at.
     let expected = plan.expectations.iter().map(checks::for_expectation);
-    let mut expected: Vec<_> = expected.map(|rule| (rule.sees(), rule)).collect();
     let (names, watched): (Vec<&str>, Vec<_>) = checks::watched().into_iter().unzip();
-    let mut watched: Vec<_> = watched.into_iter().map(|rule| (rule.sees(), rule)).collect();
+    let mut rules: Vec<Box<dyn Rule>> = expected.chain(watched).collect();
+    let seers = |detail| (0..rules.len()).filter(|&ix| rules[ix].sees() >= detail).collect();
+    let seers: [Vec<usize>; 3] = [Detail::Milestones, Detail::Pieces, Detail::Blocks].map(seers);
     let mut gauges = Gauges::new(&account);
     let mut panics = Vec::new();
     for entry in &log.entries {
         account.see(entry);
         kinds.see(entry);
         gauges.see(entry, &account);
-        let detail = entry.kind().detail();
-        let all = expected.iter_mut().chain(&mut watched);
-        all.filter(|(sees, _)| *sees >= detail).for_each(|(_, rule)| rule.see(entry, &account));
+        for &ix in &seers[entry.kind().detail() as usize] {
+            rules[ix].see(entry, &account);
+        }
         if let Entry::Noted(Noted { at, note: Note::Panicked { who, what } }) = entry {
             let (at, line, what) = (*at, account.line(), what.clone());
             panics.push(Finding { at, who: Some(who.clone()), what, line });
         }
     }
     account.close(log.end);
+    let (expected, watched) = rules.split_at_mut(plan.expectations.len());
     let expectations: Vec<Judged> = plan
         .expectations
         .iter()
-        .zip(&mut expected)
-        .map(|(expectation, (_, rule))| Judged {
+        .zip(expected)
+        .map(|(expectation, rule)| Judged {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
@@ -57,9 +58,9 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
     let asked_for = |name: &str| plan.expectations.iter().any(|asked| asked.check.name() == name);
     let watched: Vec<Judged> = names
         .into_iter()
-        .zip(&mut watched)
+        .zip(watched)
         .filter(|(name, _)| !asked_for(name))
-        .map(|(name, (_, rule))| Judged {
+        .map(|(name, rule)| Judged {
             name: name.to_owned(),
             text: name.to_owned(),
             warn_only: false,

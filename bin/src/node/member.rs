@@ -145,7 +145,7 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             first.then(|| format!("tracker {tracker}: {why}; trying again"))
         }
         Event::DialFailed { addr, peer: None, why, .. } => {
-            let first = news.unreachable().insert(addr.clone());
+            let first = news.unreachable().insert((**addr).clone());
             first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),

@@ -419,6 +419,12 @@ impl Assembly {
         state.senders
     }
 
+    /// Whether one of these pieces is under way.
+    #[must_use]
+    pub fn any_of(&self, pieces: &Bitfield) -> bool {
+        self.lacks.iter().any(|lack| pieces.contains(lack.piece))
+    }
+
     /// Whether `piece` is under way.
     #[must_use]
     pub fn contains(&self, piece: u32) -> bool {

@@ -75,7 +75,7 @@ pub struct Torrent {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Take part in a torrent. Adding it twice changes nothing.
-    Add(Torrent),
+    Add(Box<Torrent>),
     /// Leave a torrent.
     Remove(InfoHash),
     /// Leave everything, in order; [`Output::Stopped`] follows.
@@ -221,6 +221,8 @@ pub enum Output {
         torrent: InfoHash,
         /// Which block.
         block: Block,
+        /// A `leaves` message about its piece goes ahead, if the hashes are known.
+        leaves: bool,
     },
     /// End a connection after what was sent before.
     Close {
@@ -260,15 +262,6 @@ pub enum Output {
         piece: u32,
         /// The hashes.
         hashes: LeafHashes,
-    },
-    /// Send a `leaves` message, if the hashes are known: blocks of the piece follow.
-    SendLeaves {
-        /// To where.
-        conn: ConnId,
-        /// Of which torrent.
-        torrent: InfoHash,
-        /// Which piece.
-        piece: u32,
     },
     /// A piece begins anew: what was hashed of it no longer counts. Of its bytes the first `keep` were found right and may be on
     /// their way to peers: they stay as they are, whatever is written there from now on.

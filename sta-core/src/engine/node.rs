@@ -123,7 +123,7 @@ impl Node {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Time) {
         match input {
-            Input::Add(torrent) => self.add(torrent, now),
+            Input::Add(torrent) => self.add(*torrent, now),
             Input::Remove(torrent) => self.remove(torrent, now),
             Input::Stop => self.stop(now),
             Input::Accepted { conn, remote } => self.accepted(conn, remote, now),

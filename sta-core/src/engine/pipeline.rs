@@ -101,8 +101,9 @@ impl Pipeline {
         if !self.follows {
             return (floor + self.grown).min(limits::IN_FLIGHT_BYTES_MAX);
         }
-        let floor = floor.max(self.sends_in(AHEAD, now).min(AHEAD_BYTES));
-        self.sends_in(2 * self.delay() + MARGIN, now).clamp(floor, limits::IN_FLIGHT_BYTES_MAX)
+        let rate = self.rate(now);
+        let floor = floor.max(sent_in(AHEAD, rate).min(AHEAD_BYTES));
+        sent_in(2 * self.delay() + MARGIN, rate).clamp(floor, limits::IN_FLIGHT_BYTES_MAX)
     }
 
     /// How large the blocks of a piece should be: a power of two that does not hold the link long, and then so many `times` as
@@ -112,21 +113,22 @@ impl Pipeline {
         if self.delay.is_none() {
             return limits::BLOCK_BYTES_MIN;
         }
-        let sent_in = |time: Duration, least: u32, most: u32| {
-            let bytes = u32::try_from(self.sends_in(time, now)).unwrap_or(u32::MAX);
+        let rate = self.rate(now);
+        let block = |time: Duration, least: u32, most: u32| {
+            let bytes = u32::try_from(sent_in(time, rate)).unwrap_or(u32::MAX);
             let power: u32 = 1 << bytes.max(1).ilog2();
             power.clamp(least, most.min(limits::BLOCK_BYTES_MAX))
         };
         let bytes =
-            sent_in(limits::BLOCK_LINK_TIME, limits::BLOCK_BYTES_MIN, limits::BLOCK_BYTES_MAX);
-        sent_in(LARGE_BLOCK_TIME, bytes, times * bytes)
+            block(limits::BLOCK_LINK_TIME, limits::BLOCK_BYTES_MIN, limits::BLOCK_BYTES_MAX);
+        block(LARGE_BLOCK_TIME, bytes, times * bytes)
     }
+}
 
-    /// Bytes that the peer sends in this time, at the rate of late.
-    fn sends_in(&self, time: Duration, now: Time) -> u64 {
-        let bytes = u128::from(self.rate(now)) * time.as_nanos() / 1_000_000_000;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    }
+/// Bytes that are sent in this time at so many a second. Times here are seconds and rates at the most what [`Rate`] counts, so that no
+/// product overflows.
+const fn sent_in(time: Duration, rate: u64) -> u64 {
+    rate.saturating_mul(time.as_micros() as u64) / 1_000_000
 }
 
 #[cfg(test)]

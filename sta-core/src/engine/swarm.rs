@@ -356,7 +356,8 @@ impl Swarm {
         let dialled = self.neighbours.lost(conn, useless, now);
         let Some(session) = self.sessions.remove(conn) else {
             if let Some((addr, peer)) = dialled {
-                self.event(Event::DialFailed { torrent, addr, peer, why: why.into() });
+                let (addr, why) = (Box::new(addr), why.into());
+                self.event(Event::DialFailed { torrent, addr, peer, why });
             }
             return;
         };

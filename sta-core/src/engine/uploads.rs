@@ -187,6 +187,12 @@ impl Uploads {
     ) -> Option<Service> {
         let changed = changed.filter(|_| !self.crowded);
         let spreading = only_source && !self.seen.is_full();
+        if let Some(conn) = changed
+            && !spreading
+            && sessions.get(conn).is_none_or(|session| session.ahead() >= AHEAD_MAX)
+        {
+            return None;
+        }
         if changed.is_none() || spreading {
             self.free_slots(sessions, &served, ready);
         }

@@ -99,7 +99,7 @@ pub enum Event {
         /// For which torrent.
         torrent: InfoHash,
         /// Where.
-        addr: Address,
+        addr: Box<Address>,
         /// Who should be there, if a tracker said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peer: Option<NodeId>,

@@ -167,13 +167,13 @@ impl NodeHandle {
 
 impl TorrentSpec {
     fn for_engine(&self) -> Input {
-        Input::Add(Torrent {
+        Input::Add(Box::new(Torrent {
             info_hash: self.info_hash,
             layout: self.store.layout(),
             have: self.have.clone(),
             trackers: self.trackers.clone(),
             peers: self.peers.clone(),
             fetch: self.fetch,
-        })
+        }))
     }
 }

@@ -85,7 +85,7 @@ impl Mesh {
                 have.insert(piece);
             }
             let peers = (n + 1..haves.len()).map(|other| address(other).into()).collect();
-            mesh.give(n, Input::Add(mesh.torrent(have, peers)));
+            mesh.give(n, Input::Add(Box::new(mesh.torrent(have, peers))));
         }
         mesh
     }
@@ -215,7 +215,6 @@ impl Mesh {
             | Output::TrackerSend { .. }
             | Output::TrackerClose { .. }
             | Output::KeepLeaves { .. }
-            | Output::SendLeaves { .. }
             | Output::Stopped => {}
         }
     }

@@ -450,9 +450,9 @@ impl Account {
             Note::FaultBegan { id, origin, verb, on, against, .. } => {
                 self.fault_began(*origin, verb, on);
                 self.faults.push(Fault {
-                    id: id.clone(),
+                    id: id.to_string(),
                     origin: *origin,
-                    verb: verb.clone(),
+                    verb: verb.to_string(),
                     targets: on.iter().chain(against).cloned().collect(),
                     began: *at,
                     ended: None,

@@ -97,11 +97,11 @@ fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
             *faults += 1;
             noted(Note::FaultBegan {
                 fault: *faults - 1,
-                id: (*verb).to_owned(),
+                id: (*verb).into(),
                 origin: Origin::Healed,
-                verb: (*verb).to_owned(),
+                verb: (*verb).into(),
                 on: targets.iter().map(|target| id(target)).collect(),
-                against: vec![],
+                against: [].into(),
             })
         }
         [fault] if who == "ended" => noted(Note::FaultEnded { fault: number(fault) as usize }),

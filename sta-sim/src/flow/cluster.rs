@@ -87,7 +87,7 @@ pub struct Cluster {
     outputs: VecDeque<Output>,
     answers: VecDeque<Input>,
     /// By their number: what stands for hashes of leaves.
-    leaf_hashes: BTreeMap<u32, LeafHashes>,
+    leaf_hashes: BTreeMap<u16, LeafHashes>,
 }
 
 #[derive(Clone, Debug)]
@@ -404,9 +404,9 @@ impl Cluster {
                     self.post(conn, side, message.into());
                 }
             }
-            Output::SendBlock { conn, id, torrent, block } => {
-                if let Some((conn, side)) = self.peer_conn(host, conn) {
-                    self.send_block(host, (conn, side), id, torrent, block);
+            Output::SendBlock { conn, id, torrent, block, leaves } => {
+                if let Some(end) = self.peer_conn(host, conn) {
+                    self.send_block(host, end, id, torrent, block, leaves);
                 }
             }
             Output::Close { conn, .. } => {
@@ -453,11 +453,6 @@ impl Cluster {
                 let right = disk.check_leaves(content, piece, bytes);
                 let answer = Chore::Tell(Input::LeavesChecked { torrent, piece, right });
                 self.ask_disk(host, Request::Look, answer);
-            }
-            Output::SendLeaves { conn, torrent, piece } => {
-                if let Some((conn, side)) = self.peer_conn(host, conn) {
-                    self.send_leaves(host, (conn, side), torrent, piece);
-                }
             }
             Output::Finish { torrent } => {
                 let Some(content) = self.content(&torrent) else { return };

@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::layout::Block;
-use sta_core::model::leaves::LeafHashes;
+use sta_core::model::metainfo::BLAKE3_BYTES;
 use sta_core::wire::frame::{HEAD_BYTES, PREAMBLE};
 use sta_core::wire::peer::{PeerMessage, WireBlock};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
@@ -25,6 +25,8 @@ pub(super) enum Letter {
         block: Block,
         /// Whether the bytes are other than the content's.
         wrong: bool,
+        /// Of how many leaves it says the hashes, in a `leaves` message that goes before it; 0 without one.
+        leaves: u16,
     },
     /// Another from a node to a node.
     Peer(Box<PeerMessage>),
@@ -54,12 +56,12 @@ impl Letter {
             Self::Get { id, block } => about_block("get", *id, (*block).into()),
             Self::Have(piece) => about_have(&[PieceRange::one(*piece)]),
             Self::Coming(piece) => text_bytes(r#"{"t":"coming","i":}"#, &[*piece]),
-            Self::Block { id, block, .. } => {
-                about_block("data", *id, (*block).into()) + u64::from(block.len)
+            Self::Block { id, block, leaves, .. } => {
+                let data = about_block("data", *id, (*block).into()) + u64::from(block.len);
+                data + if *leaves == 0 { 0 } else { about_leaves(block.piece, *leaves) }
             }
             Self::Peer(message) => match &**message {
                 hello @ PeerMessage::Hello { .. } => PREAMBLE.len() as u64 + frame(hello),
-                PeerMessage::Leaves { i, h } => about_leaves(*i, h),
                 PeerMessage::Have { p } => about_have(p),
                 message => frame(message),
             },
@@ -92,9 +94,9 @@ fn about_have(ranges: &[PieceRange]) -> u64 {
     text_bytes(r#"{"t":"have","p":[]}"#, &[0_u32; 0]) + inside
 }
 
-/// The same for the hashes of leaves.
-fn about_leaves(piece: u32, hashes: &LeafHashes) -> u64 {
-    let base64 = hashes.as_bytes().len().div_ceil(3) as u64 * 4;
+/// The same for the hashes of so many leaves.
+fn about_leaves(piece: u32, leaves: u16) -> u64 {
+    let base64 = (usize::from(leaves) * BLAKE3_BYTES).div_ceil(3) as u64 * 4;
     text_bytes(r#"{"t":"leaves","i":,"h":""}"#, &[piece]) + base64
 }
 
@@ -123,8 +125,9 @@ impl io::Write for Counter {
 mod tests {
     use smallvec::smallvec;
 
-    use super::{LeafHashes, Letter, PeerMessage, PieceRange};
+    use super::{BLAKE3_BYTES, Letter, PeerMessage, PieceRange};
     use sta_core::model::layout::Block;
+    use sta_core::model::leaves::LeafHashes;
     use sta_core::wire::frame::encode;
 
     #[test]
@@ -136,14 +139,12 @@ mod tests {
             (u64::MAX, u32::MAX, u32::MAX, u32::MAX),
         ] {
             let block = Block { piece, offset, len };
-            let h = LeafHashes::new(vec![7; id as usize % 999]);
             let messages = [
                 PeerMessage::Get { id, block: block.into() },
                 PeerMessage::Have { p: smallvec![PieceRange::one(piece)] },
                 PeerMessage::Have { p: smallvec![PieceRange(0, piece)] },
                 PeerMessage::Have { p: smallvec![PieceRange::one(piece), PieceRange(0, 4)] },
                 PeerMessage::Coming { i: piece },
-                PeerMessage::Leaves { i: piece, h },
                 PeerMessage::Cancel { id },
             ];
             let mut frame = Vec::new();
@@ -158,7 +159,12 @@ mod tests {
             }
             frame.clear();
             encode(&PeerMessage::Data { id, block: block.into() }, block.len, &mut frame);
-            let data = Letter::Block { id, block, wrong: false };
+            let leaves = id as u16 % 65;
+            let data = Letter::Block { id, block, wrong: false, leaves };
+            if leaves > 0 {
+                let h = LeafHashes::new(vec![7; usize::from(leaves) * BLAKE3_BYTES]);
+                encode(&PeerMessage::Leaves { i: piece, h }, 0, &mut frame);
+            }
             assert_eq!(data.bytes(), frame.len() as u64 + u64::from(len));
         }
     }

@@ -131,7 +131,9 @@ impl Machine {
             Role::Node => {
                 let mut node =
                     Node::new(self.id.clone(), PORT, engine_of(self.behaviour, &self.engine), seed);
-                torrents.into_iter().for_each(|torrent| node.handle(Input::Add(torrent), now));
+                torrents
+                    .into_iter()
+                    .for_each(|torrent| node.handle(Input::Add(Box::new(torrent)), now));
                 let (dialled, trackers) = (Vec::new(), BTreeMap::new());
                 (Process::Node(NodeProcess { node, dialled, trackers }), 0)
             }

@@ -212,9 +212,14 @@ impl World {
             self.recorder.note(Time::ZERO, Note::Content { content, torrent });
         }
         let (mut now, mut events_before) = (Time::ZERO, 0);
+        // When the driver wants something done: that changes only when it is asked what.
+        let mut driver_due = Time::ZERO;
         loop {
-            self.drive(now);
-            let next = self.cluster.next_at().min(self.driver.deadline());
+            if now >= driver_due {
+                self.drive(now);
+                driver_due = self.driver.deadline();
+            }
+            let next = self.cluster.next_at().min(driver_due);
             if self.is_decided(now, next) {
                 return Ended::Done;
             }
@@ -243,9 +248,6 @@ impl World {
 
     /// Does what the driver wants done now.
     fn drive(&mut self, now: Time) {
-        if now < self.driver.deadline() && now != Time::ZERO {
-            return;
-        }
         let actions = self.driver.poll(now, &Sight(&self.cluster, &self.recorder));
         self.recorder.note_faults(now, &self.plan, self.driver.log());
         if !self.healed && self.plan.healed < self.plan.deadline && now >= self.plan.healed {

@@ -162,11 +162,11 @@ fn made(leeches: u32) -> Made {
             let late = if host >= broken && ms > 5_900 { 5_300 } else { 0 };
             if late > 0 && dark {
                 dark = false;
-                let (id, verb) = ("lights-out".to_owned(), "power-off".to_owned());
-                let (on, origin) = (vec![who.clone()], Origin::Event(0));
+                let (id, verb) = ("lights-out".into(), "power-off".into());
+                let (on, origin) = ([who.clone()].into(), Origin::Event(0));
                 maker.note(
                     6_000,
-                    Note::FaultBegan { fault: 0, id, origin, verb, on, against: vec![] },
+                    Note::FaultBegan { fault: 0, id, origin, verb, on, against: [].into() },
                 );
                 maker.note(6_000, Note::ProcessDied { who: who.clone() });
                 maker.note(11_000, Note::FaultEnded { fault: 0 });

@@ -131,7 +131,7 @@ fn node() -> (Node, Mesh) {
     let id = "me".parse().expect("a plain name");
     let mut node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
     let have = Bitfield::full(4);
-    node.handle(Input::Add(mesh.torrent(have, Vec::new())), Time::ZERO);
+    node.handle(Input::Add(Box::new(mesh.torrent(have, Vec::new()))), Time::ZERO);
     while node.poll_output().is_some() {}
     (node, mesh)
 }
@@ -165,7 +165,7 @@ fn closed(outputs: &[Output]) -> Option<String> {
 fn who_connects_later_is_told_what_is_coming() {
     let mesh = mesh(&["0000"]);
     let mut node = Node::new("me".parse().expect("a name"), 6881, EngineConfig::default(), Seed(1));
-    node.handle(Input::Add(mesh.torrent(Bitfield::empty(4), Vec::new())), Time::ZERO);
+    node.handle(Input::Add(Box::new(mesh.torrent(Bitfield::empty(4), Vec::new()))), Time::ZERO);
     let mut tell = |input| {
         node.handle(input, Time::ZERO);
         std::iter::from_fn(|| node.poll_output()).collect::<Vec<_>>()
@@ -203,7 +203,7 @@ fn the_last_blocks_are_asked_of_an_idle_peer_too_when_the_first_has_not_answered
     let mut node = Node::new("me".parse().expect("a name"), 6881, EngineConfig::default(), Seed(1));
     let mut have = Bitfield::full(4);
     have.remove(2);
-    node.handle(Input::Add(mesh.torrent(have, Vec::new())), Time::ZERO);
+    node.handle(Input::Add(Box::new(mesh.torrent(have, Vec::new()))), Time::ZERO);
     let remote = ([192, 0, 2, 7], 5000).into();
     let mut asked_of = |number: u32, after: Duration| {
         let (conn, now) = (ConnId::accepted(number), Time::ZERO + after);

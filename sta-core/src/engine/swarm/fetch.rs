@@ -10,7 +10,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{Phase, Swarm};
-use crate::engine::assembly::nearest;
+use crate::engine::assembly::{Unfinished, nearest};
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Gained, Session};
 use crate::model::event::Event;
@@ -96,10 +96,17 @@ impl Swarm {
         let window = self.window(session, now);
         let (mut asked, mut sure) = (session.asked_bytes(), true);
         while asked < window * self.behind / BEHIND_PIECES {
-            let block = if sure { self.next_block(conn, now) } else { None };
+            let Some(session) = self.sessions.get_mut(conn) else { return };
+            let unfinished = self.assembly.unfinished(conn, &session.have);
+            let avoided = session.avoided(now);
+            let early = unfinished.early;
+            let block = if sure { self.next_block(conn, &unfinished, &avoided, now) } else { None };
             // What it has, and nobody sends us, was all asked for: so it stays for the moment.
             sure = block.is_some();
-            let Some(block) = block.or_else(|| self.other_block(conn, window, now)) else { return };
+            let other = || self.early_block(conn, early, &avoided, window, now);
+            let Some(block) = block.or_else(other).or_else(|| self.steal(conn, now)) else {
+                return;
+            };
             asked = self.ask(conn, block, now);
         }
     }
@@ -208,33 +215,29 @@ impl Swarm {
     }
 
     /// A block of a piece that the peer has and that nobody else was asked for.
-    fn next_block(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        let session = self.sessions.get_mut(conn)?;
-        let unfinished = self.assembly.unfinished(conn, &session.have);
+    fn next_block(
+        &mut self,
+        conn: ConnId,
+        unfinished: &Unfinished,
+        avoided: &[u32],
+        now: Time,
+    ) -> Option<Block> {
         if let Some(piece) = unfinished.own {
             return self.assembly.next_missing(piece);
         }
-        let avoided = session.avoided(now);
         let may = |piece| !avoided.contains(&piece);
         if let Some(piece) = nearest(&unfinished.orphans, may) {
             self.assembly.adopt(piece, conn);
             return self.assembly.next_missing(piece);
         }
-        if let Some(piece) = self.picker.pick(&session.have, &avoided) {
+        let session = self.sessions.get(conn)?;
+        if let Some(piece) = self.picker.pick(&session.have, avoided) {
             self.start(conn, piece, now);
             return self.assembly.next_missing(piece);
         }
         // A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
         let help = |piece| may(piece) && !self.from_one_peer.contains(&piece);
         self.assembly.next_missing(nearest(&unfinished.others, help)?)
-    }
-
-    /// A block of what is coming to the peer, or one that another would take long to send.
-    fn other_block(&mut self, conn: ConnId, window: u64, now: Time) -> Option<Block> {
-        let session = self.sessions.get_mut(conn)?;
-        let begun = self.assembly.unfinished(conn, &session.have).early;
-        let avoided = session.avoided(now);
-        self.early_block(conn, begun, &avoided, window, now).or_else(|| self.steal(conn, now))
     }
 
     /// Whether several peers offer `piece`.
@@ -267,7 +270,8 @@ impl Swarm {
     /// The peer with the longest queue, in time, gives up its last block if this one would be done with it in half
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
-        if now < self.steal_from {
+        let has = &self.sessions.get(conn)?.have;
+        if now < self.steal_from || !self.assembly.any_of(has) {
             return None;
         }
         let none_open = self.is_ending();
@@ -289,6 +293,9 @@ impl Swarm {
         let mut best: Option<(Duration, ConnId, Block)> = None;
         let mut any_waits = false;
         for (other, holder) in self.sessions.iter() {
+            if holder.outstanding_bytes() == 0 {
+                continue;
+            }
             // Of a peer that has not answered yet nothing is known, and a moment's patience is cheaper than a doubled block. Not at
             // the end: the last blocks may all wait behind what slow peers send to others.
             if !few

@@ -42,10 +42,8 @@ impl Swarm {
                 session.said = now;
             }
             let (conn, torrent) = (service.conn, self.info_hash);
-            if service.begins && self.layout.leaves(block.piece) > 1 {
-                self.outputs.push_back(Output::SendLeaves { conn, torrent, piece: block.piece });
-            }
-            self.outputs.push_back(Output::SendBlock { conn, id, torrent, block });
+            let leaves = service.begins && self.layout.leaves(block.piece) > 1;
+            self.outputs.push_back(Output::SendBlock { conn, id, torrent, block, leaves });
             for (conn, Wish { id, .. }) in service.elsewhere {
                 self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
             }

@@ -51,14 +51,14 @@ impl Script {
             pieces.insert(piece);
         }
         let address = |&host: &u8| Address { host: format!("192.0.2.{host}"), port: 6881 };
-        self.tell(Input::Add(Torrent {
+        self.tell(Input::Add(Box::new(Torrent {
             info_hash: torrent,
             layout: layout.expect("in bounds"),
             have: pieces,
             trackers: Vec::new(),
             peers: peers.iter().map(address).collect(),
             fetch: true,
-        }))
+        })))
     }
 
     fn tell(&mut self, input: Input) -> Vec<Output> {

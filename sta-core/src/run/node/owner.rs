@@ -344,9 +344,14 @@ impl Owner {
         match output {
             Output::Dial { conn, addr } => self.dial(conn, addr),
             Output::Send { conn, message } => self.send(conn, ToPeer::Message(message)),
-            Output::SendBlock { conn, id, torrent, block } => {
+            Output::SendBlock { conn, id, torrent, block, leaves } => {
                 if let Some(store) = self.stores.get(&torrent) {
                     let store = Arc::clone(store);
+                    let known = leaves.then(|| store.leaf_hashes(block.piece)).flatten();
+                    if let Some(h) = known {
+                        let message = PeerMessage::Leaves { i: block.piece, h };
+                        self.send(conn, ToPeer::Message(message));
+                    }
                     self.send(conn, ToPeer::Block { id, block, store });
                 }
             }
@@ -370,12 +375,6 @@ impl Owner {
             }
             Output::KeepLeaves { torrent, piece, hashes } => {
                 self.with_store(torrent, |_, store| store.keep_leaf_hashes(piece, &hashes));
-            }
-            Output::SendLeaves { conn, torrent, piece } => {
-                let known = self.stores.get(&torrent).and_then(|store| store.leaf_hashes(piece));
-                if let Some(h) = known {
-                    self.send(conn, ToPeer::Message(PeerMessage::Leaves { i: piece, h }));
-                }
             }
             Output::Forget { torrent, piece, keep } => {
                 self.with_store(torrent, |disk, store| disk.forget(torrent, store, piece, keep));

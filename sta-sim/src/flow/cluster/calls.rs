@@ -33,16 +33,17 @@ impl Cluster {
         network.map_or_else(Link::default, |network| network.link(from as usize, to as usize))
     }
 
-    /// How long anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
-    fn way(&self, from: HostIx, to: HostIx) -> (Duration, Loss) {
+    /// How many nanoseconds anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
+    fn way(&self, from: HostIx, to: HostIx) -> (u64, Loss) {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        (near.latency + far.latency + self.core_latency, Loss::between(near.loss, far.loss))
+        let one_way = nanos(near.latency) + nanos(far.latency) + nanos(self.core_latency);
+        (one_way, Loss::between(near.loss, far.loss))
     }
 
     /// Bytes per second that one way between two hosts carries at the most, whatever their links do.
     pub(super) fn cap(&self, from: HostIx, to: HostIx) -> u64 {
         let (one_way, loss) = self.way(from, to);
-        loss.rate(one_way).unwrap_or(NO_CAP)
+        loss.rate(Duration::from_nanos(one_way)).unwrap_or(NO_CAP)
     }
 
     /// How long a message of so many bytes, sent now from `from`, is on its way to `to`, once it has left.
@@ -52,8 +53,11 @@ impl Cluster {
         let clog = self.network.as_ref().and_then(|it| it.link(from as usize, to as usize).clog);
         let rng = &mut self.machines[from as usize].rng;
         let jitter = near.jitter.constant().unwrap_or_else(|| near.jitter.draw(rng));
-        let resent = loss.delay(bytes, one_way, rng);
-        nanos(one_way + resent) + jitter + clog.map_or(0, |clog| clog.draw(rng))
+        let resent = match loss {
+            Loss::NONE => 0,
+            loss => nanos(loss.delay(bytes, Duration::from_nanos(one_way), rng)),
+        };
+        one_way + resent + jitter + clog.map_or(0, |clog| clog.draw(rng))
     }
 
     pub(super) fn happened(&mut self, happening: Happening<Letter>) {
@@ -107,7 +111,12 @@ impl Cluster {
     pub(super) fn arrived(&mut self, conn: ConnIx, side: Side, letter: Letter) {
         let host = self.net.ends(conn)[side];
         let told = match (&self.labels[conn as usize][side], letter) {
-            (&Label::Peer(conn), Letter::Block { id, block, wrong }) => {
+            (&Label::Peer(conn), Letter::Block { id, block, wrong, leaves }) => {
+                if leaves > 0 {
+                    let message =
+                        PeerMessage::Leaves { i: block.piece, h: self.leaf_hashes(leaves) };
+                    self.tell(host, Told::Node(Input::Message { conn, message }));
+                }
                 self.machines[host as usize].disk.incoming = wrong;
                 Told::Node(Input::Block { conn, id, block })
             }
@@ -237,27 +246,10 @@ impl Cluster {
         self.net.close(conn, side);
     }
 
-    /// The hashes of the leaves of a piece go ahead of it, if they are known.
-    pub(super) fn send_leaves(
-        &mut self,
-        host: HostIx,
-        (conn, side): (ConnIx, Side),
-        torrent: InfoHash,
-        piece: u32,
-    ) {
-        let Some(content) = self.content(&torrent) else { return };
-        let kept = self.machines[host as usize].disk.kept(content);
-        if kept.is_some_and(|kept| kept.knows_leaves(piece)) {
-            let leaves = self.contents[content].layout.leaves(piece);
-            let h = self.leaf_hashes(leaves);
-            self.post(conn, side, PeerMessage::Leaves { i: piece, h }.into());
-        }
-    }
-
-    /// As many bytes as the hashes of so many leaves are.
-    fn leaf_hashes(&mut self, leaves: u32) -> LeafHashes {
+    /// What stands for the hashes of so many leaves.
+    fn leaf_hashes(&mut self, leaves: u16) -> LeafHashes {
         let made = self.leaf_hashes.entry(leaves);
-        let make = || LeafHashes::new(vec![0; leaves as usize * BLAKE3_BYTES]);
+        let make = || LeafHashes::new(vec![0; usize::from(leaves) * BLAKE3_BYTES]);
         made.or_insert_with(make).clone()
     }
 
@@ -268,15 +260,19 @@ impl Cluster {
         id: u64,
         torrent: InfoHash,
         block: Block,
+        leaves: bool,
     ) {
-        let content = self.content(&torrent);
+        let Some(content) = self.content(&torrent) else { return };
         let machine = &mut self.machines[host as usize];
-        let kept = content.and_then(|content| machine.disk.kept(content));
+        let kept = machine.disk.kept(content);
         let mut wrong = kept.is_some_and(|kept| !kept.is_block_right(block));
         if let Behaviour::Corrupt(share) = machine.behaviour {
             wrong |= below_million(&mut machine.rng) < share.0;
         }
-        let letter = Letter::Block { id, block, wrong };
+        let known = leaves && kept.is_some_and(|kept| kept.knows_leaves(block.piece));
+        let count = || self.contents[content].layout.leaves(block.piece) as u16;
+        let leaves = if known { count() } else { 0 };
+        let letter = Letter::Block { id, block, wrong, leaves };
         self.ask_disk(host, Request::Read(block.len.into()), Chore::Post { conn, side, letter });
     }
 
