@@ -314,6 +314,13 @@ impl Cluster {
             machine.backlog.push_back(told);
             return;
         }
+        let told = match told {
+            Told::Block { conn, id, block, wrong } => {
+                machine.disk.incoming = wrong;
+                Told::Node(Input::Block { conn, id, block })
+            }
+            other => other,
+        };
         match (&mut machine.process, told) {
             (Some(Process::Node(process)), Told::Node(input)) => {
                 process.node.swap_outputs(&mut self.outputs);

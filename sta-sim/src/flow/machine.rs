@@ -10,6 +10,7 @@ use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::config::EngineConfig;
 use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::layout::Block;
 use sta_core::model::limits;
 use sta_core::model::rng::{Rng, Seed};
 use sta_core::model::time::Time;
@@ -70,6 +71,13 @@ pub(super) struct Machine {
 #[derive(Debug)]
 pub(super) enum Told {
     Node(Input),
+    /// A block has come, and whether its bytes are wrong.
+    Block {
+        conn: ConnId,
+        id: u64,
+        block: Block,
+        wrong: bool,
+    },
     Tracker(registry::Input),
 }
 

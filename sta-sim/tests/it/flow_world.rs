@@ -1,11 +1,15 @@
 //! Plans run in the flow world: the shipped engine under faults, without a byte.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use sta_core::model::event::{Event, Record};
 use sta_sim::flow;
 use sta_sim::outcome::{Outcome, Verdict};
-use sta_sim::runlog::{Ended, RunLog};
+use sta_sim::runlog::{Ended, Entry, RunLog};
 use sta_sim::scenario::driver::Occurrence;
+use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 
 use crate::story;
@@ -72,6 +76,65 @@ fn faults_are_survived() {
         let touched: u64 = log.occurrences.iter().filter(of_story).map(|o| o.touched).sum();
         assert!(touched > 0, "{id} touched nothing");
     }
+}
+
+/// A piece comes from who sends wrong bytes, and after its blocks one that is right, while the process stands still.
+#[test]
+fn what_comes_wrong_while_a_process_stands_still_is_wrong() {
+    const SWARM: &str = r#"# A nap.
+schema = 1
+name = "a nap"
+worlds = ["flow"]
+[clock]
+deadline = "60s"
+[[group]]
+name = "tracker"
+[[group]]
+name = "seed"
+up = "4 Mbit/s"
+latency = "5ms"
+[[group]]
+name = "corrupt"
+role = "seed"
+up = "20 Mbit/s"
+latency = "5ms"
+behaviour = "corrupt 100%"
+[[group]]
+name = "leech"
+latency = "5ms"
+[[content]]
+name = "image.bin"
+size = "1 MiB"
+piece = "64 KiB"
+[[event]]
+at = "76ms"
+for = "2s"
+do = "pause"
+on = "leech"
+[[expect]]
+that = "complete"
+within = "30s"
+"#;
+    let scenario = Scenario::read(Path::new("nap.toml"), SWARM.to_owned()).expect("no mistakes");
+    let plan = Arc::new(scenario.plan(1, World::Flow, 0).expect("a plan"));
+    let log = flow::world::run(&plan, None).expect("nothing that it cannot honour");
+    let mut wrong = BTreeSet::new();
+    let mut failed = 0;
+    for entry in &log.entries {
+        let Entry::Said(Record { event, .. }) = entry else { continue };
+        match event {
+            Event::BlockReceived { peer, block, .. } if peer.as_str() == "corrupt-0" => {
+                wrong.insert(block.piece);
+            }
+            Event::PieceFailed { piece, .. } => {
+                failed += 1;
+                wrong.remove(piece);
+            }
+            Event::PieceVerified { piece, .. } => assert!(!wrong.contains(piece), "{piece}"),
+            _ => {}
+        }
+    }
+    assert!(failed > 0, "it sent nothing, so nothing was proved");
 }
 
 #[test]

@@ -117,8 +117,7 @@ impl Cluster {
                         PeerMessage::Leaves { i: block.piece, h: self.leaf_hashes(leaves) };
                     self.tell(host, Told::Node(Input::Message { conn, message }));
                 }
-                self.machines[host as usize].disk.incoming = wrong;
-                Told::Node(Input::Block { conn, id, block })
+                Told::Block { conn, id, block, wrong }
             }
             (Label::Tracker(tracker), Letter::FromTracker(message)) => {
                 let (tracker, message) = ((**tracker).clone(), *message);
