@@ -22,7 +22,7 @@ const AHEAD: Duration = Duration::from_millis(100);
 const AHEAD_BYTES: u64 = 128 << 10;
 /// A block that is larger than the link asks for should not take its peer longer than this; over slow links the last blocks would be
 /// waited for.
-const LARGE_BLOCK_TIME: Duration = Duration::from_millis(400);
+const LARGE_BLOCK_TIME: Duration = Duration::from_millis(800);
 /// A delay measured beyond this is waiting in a queue and not distance.
 const DELAY_MAX: Duration = Duration::from_secs(1);
 
@@ -174,8 +174,8 @@ mod tests {
     fn blocks_do_not_hold_the_link_and_are_larger_where_nobody_waits_for_them() {
         // bytes per second -> block as the link asks for it, four times as large
         let table = [
-            (30_000, 16 << 10, 16 << 10),
-            (100_000, 16 << 10, 32 << 10),
+            (20_000, 16 << 10, 16 << 10),
+            (50_000, 16 << 10, 32 << 10),
             (1_500_000, 16 << 10, 64 << 10),
             (3_000_000, 32 << 10, 128 << 10),
             (12_500_000, 128 << 10, 512 << 10),

@@ -39,7 +39,7 @@ impl Swarm {
                 self.outputs.push_back(Output::Keep { torrent, block });
                 if complete {
                     self.outputs.push_back(Output::Check { torrent, piece: block.piece });
-                } else if self.is_of_use_early(block.piece) {
+                } else if self.is_of_use_early(conn, block.piece, now) {
                     self.check_leaves(block.piece);
                 }
                 if let Some(other) = other {
