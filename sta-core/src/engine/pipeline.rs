@@ -23,6 +23,8 @@ const AHEAD_BYTES: u64 = 128 << 10;
 /// A block that is larger than the link asks for should not take its peer longer than this; over slow links the last blocks would be
 /// waited for.
 const LARGE_BLOCK_TIME: Duration = Duration::from_millis(800);
+/// Until the rate of a peer is known, no block is larger: as much as is asked for until then.
+const FIRST_BLOCKS_MAX: u32 = limits::IN_FLIGHT_BYTES_MIN as u32;
 /// A delay measured beyond this is waiting in a queue and not distance.
 const DELAY_MAX: Duration = Duration::from_secs(1);
 
@@ -106,12 +108,12 @@ impl Pipeline {
         sent_in(2 * self.delay() + MARGIN, rate).clamp(floor, limits::IN_FLIGHT_BYTES_MAX)
     }
 
-    /// How large the blocks of a piece should be: a power of two that does not hold the link long, and then so many `times` as
-    /// much where that does not take the peer long either.
+    /// How large the blocks of a piece should be: a power of two that does not hold the link long; and then so many `times` as
+    /// much, and a whole `leaf` at the least, where that does not take the peer long either: no part of a leaf can be passed on.
     #[must_use]
-    pub fn block_bytes(&self, times: u32, now: Time) -> u32 {
+    pub fn block_bytes(&self, times: u32, leaf: u32, now: Time) -> u32 {
         if self.delay.is_none() {
-            return limits::BLOCK_BYTES_MIN;
+            return leaf.clamp(limits::BLOCK_BYTES_MIN, FIRST_BLOCKS_MAX);
         }
         let rate = self.rate(now);
         let block = |time: Duration, least: u32, most: u32| {
@@ -121,7 +123,7 @@ impl Pipeline {
         };
         let bytes =
             block(limits::BLOCK_LINK_TIME, limits::BLOCK_BYTES_MIN, limits::BLOCK_BYTES_MAX);
-        block(LARGE_BLOCK_TIME, bytes, times * bytes)
+        block(LARGE_BLOCK_TIME, bytes, (times * bytes).max(leaf))
     }
 }
 
@@ -172,21 +174,24 @@ mod tests {
 
     #[test]
     fn blocks_do_not_hold_the_link_and_are_larger_where_nobody_waits_for_them() {
-        // bytes per second -> block as the link asks for it, four times as large
+        // bytes per second -> block as the link asks for it, four times as large, of pieces with leaves of 256 KiB
         let table = [
-            (20_000, 16 << 10, 16 << 10),
-            (50_000, 16 << 10, 32 << 10),
-            (1_500_000, 16 << 10, 64 << 10),
-            (3_000_000, 32 << 10, 128 << 10),
-            (12_500_000, 128 << 10, 512 << 10),
-            (1_000_000_000, 1 << 20, 1 << 20),
+            (20_000, 16 << 10, 16 << 10, 16 << 10),
+            (50_000, 16 << 10, 32 << 10, 32 << 10),
+            (1_500_000, 16 << 10, 64 << 10, 256 << 10),
+            (3_000_000, 32 << 10, 128 << 10, 256 << 10),
+            (12_500_000, 128 << 10, 512 << 10, 256 << 10),
+            (1_000_000_000, 1 << 20, 1 << 20, 1 << 20),
         ];
-        for (rate, once, four_times) in table {
+        let small = limits::BLOCK_BYTES_MIN;
+        for (rate, once, four_times, leaf) in table {
             let (pipeline, now) = steady(rate, 10);
-            let found = [1, 4].map(|times| pipeline.block_bytes(times, now));
-            assert_eq!(found, [once, four_times], "{rate} B/s");
+            let found = [(1, small), (4, small), (1, 256 << 10)]
+                .map(|(times, leaf)| pipeline.block_bytes(times, leaf, now));
+            assert_eq!(found, [once, four_times, leaf], "{rate} B/s");
         }
-        assert_eq!(Pipeline::default().block_bytes(4, Time::ZERO), limits::BLOCK_BYTES_MIN);
+        let first = |leaf| Pipeline::default().block_bytes(4, leaf, Time::ZERO);
+        assert_eq!([small, 32 << 10, 1 << 20].map(first), [small, 32 << 10, 64 << 10]);
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Swarm {
     /// How large the blocks are that a peer is asked for: as its link asks for it, or so many `times` as large.
     fn block_bytes(&self, session: &Session, times: u32, now: Time) -> u32 {
         let bytes = match self.config.block_bytes {
-            0 => session.pipeline.block_bytes(times, now),
+            0 => session.pipeline.block_bytes(times, self.layout.leaf_bytes(), now),
             fixed => fixed,
         };
         bytes.min(self.layout.piece_bytes())
