@@ -41,12 +41,15 @@ pub struct LinkId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowId(pub u32);
 
-/// The links, the flows that cross them, and their rates.
+/// The links, the flows that cross them, and what each link lets every flow have.
 ///
-/// Rates are those of the moment of the last [`Self::settle`]; what starts or ends in between is gathered.
+/// Levels are those of the moment of the last [`Self::settle`]; what starts or ends in between is gathered.
 #[derive(Debug, Default)]
 pub struct Fair {
+    /// By link. Side by side, because with every change one looks at those of many links.
     links: Vec<Link>,
+    /// By link: the flows on it.
+    claims: Vec<SmallVec<[Claim; CLAIMS]>>,
     flows: Vec<Flow>,
     /// Links whose flows, caps or capacity have changed since the last settling.
     touched: Vec<LinkId>,
@@ -57,33 +60,29 @@ pub struct Fair {
     moved: Vec<LinkId>,
     /// Links to be compared; empty but while one is corrected.
     doubtful: Vec<LinkId>,
+    /// What the flows of a link ask for; of use only while it is compared.
+    demands: Vec<u64>,
 }
 
-/// What is looked at all the time comes first, and fills two lines of a cache.
-#[derive(Debug)]
-#[repr(C, align(64))]
+/// So many flows of a link lie side by side with those of others: as many as a host has neighbours.
+const CLAIMS: usize = 10;
+
+#[derive(Clone, Copy, Debug)]
 struct Link {
     capacity: u64,
     level: u64,
     /// The level that its flows ask for; other than `level` only while it is among the `wrong`.
     target: u64,
-    /// By flow: the lesser of its cap and the level of its other link. Inside the link for as many as a host has neighbours,
-    /// and one.
-    demands: SmallVec<[u64; 11]>,
-    flows: Vec<Claim>,
-    touched: bool,
-    /// The least level that it has had in this settling, 0 if it has other flows; `None` if nothing has changed.
-    moved: Option<u64>,
+    /// The least level that it has had in this settling, 0 if it has other flows; [`UNLIMITED`] if nothing has changed.
+    least: u64,
 }
 
-/// What else a link knows of a flow.
-#[derive(Debug)]
+/// What a link knows of a flow.
+#[derive(Clone, Copy, Debug)]
 struct Claim {
     cap: u64,
     flow: FlowId,
     other: LinkId,
-    /// Where it stands in the list of the other link.
-    place: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -91,21 +90,14 @@ struct Flow {
     links: [LinkId; 2],
     /// Where it stands in the lists of its links.
     places: [u32; 2],
-    rate: u64,
 }
 
 impl Fair {
     /// A link that moves `capacity` bytes per second at the most.
     pub fn add_link(&mut self, capacity: u64) -> LinkId {
-        self.links.push(Link {
-            capacity,
-            level: UNLIMITED,
-            target: UNLIMITED,
-            demands: SmallVec::new(),
-            flows: Vec::new(),
-            touched: false,
-            moved: None,
-        });
+        let (level, target, least) = (UNLIMITED, UNLIMITED, UNLIMITED);
+        self.links.push(Link { capacity, level, target, least });
+        self.claims.push(SmallVec::new());
         LinkId(self.links.len() as u32 - 1)
     }
 
@@ -124,51 +116,49 @@ impl Fair {
     /// What the flows on `link` move together, in bytes per second.
     #[must_use]
     pub fn used(&self, link: LinkId) -> u64 {
-        self.links[link.0 as usize].flows.iter().map(|claim| self.rate(claim.flow)).sum()
+        let level = self.links[link.0 as usize].level;
+        let rate = |claim: &Claim| claim.demand(&self.links).min(level);
+        self.claims[link.0 as usize].iter().map(rate).sum()
     }
 
     /// `flow`, which is not under way, goes across the links `from` and `to`, two different ones, at `cap` bytes per second at
-    /// the most ([`UNLIMITED`] if nothing but the links limits it). Its rate is 0 until [`Self::settle`].
+    /// the most ([`UNLIMITED`] if nothing but the links limits it).
     pub fn start(&mut self, flow: FlowId, from: LinkId, to: LinkId, cap: u64) {
         debug_assert_ne!(from, to, "a flow crosses two links");
         let links = [from, to];
-        let places = links.map(|link| self.links[link.0 as usize].flows.len() as u32);
-        let state = Flow { links, places, rate: 0 };
+        let places = links.map(|link| self.claims[link.0 as usize].len() as u32);
+        let state = Flow { links, places };
         if self.flows.len() <= flow.0 as usize {
             self.flows.resize(flow.0 as usize + 1, state.clone());
         }
         self.flows[flow.0 as usize] = state;
         let cap = cap.max(1);
-        for (link, other, place) in [(from, to, places[1]), (to, from, places[0])] {
-            let demand = cap.min(self.links[other.0 as usize].level);
-            let state = &mut self.links[link.0 as usize];
-            state.demands.push(demand);
-            state.flows.push(Claim { cap, flow, other, place });
+        for (link, other) in [(from, to), (to, from)] {
+            self.claims[link.0 as usize].push(Claim { cap, flow, other });
             self.touch(link);
         }
     }
 
     /// `flow` has ended; it may be started again.
     pub fn end(&mut self, flow: FlowId) {
-        let Flow { links, places, .. } = self.flows[flow.0 as usize];
+        let Flow { links, places } = self.flows[flow.0 as usize];
         for (link, place) in links.into_iter().zip(places) {
-            let Link { demands, flows, .. } = &mut self.links[link.0 as usize];
-            demands.swap_remove(place as usize);
-            flows.swap_remove(place as usize);
-            if let Some(&Claim { flow, other, place: there, .. }) = flows.get(place as usize) {
-                let state = &mut self.flows[flow.0 as usize];
-                let side = usize::from(state.links[0] != link);
-                state.places[side] = place;
-                self.links[other.0 as usize].flows[there as usize].place = place;
+            let claims = &mut self.claims[link.0 as usize];
+            claims.swap_remove(place as usize);
+            if let Some(&Claim { flow, .. }) = claims.get(place as usize) {
+                let moved = &mut self.flows[flow.0 as usize];
+                moved.places[usize::from(moved.links[0] != link)] = place;
             }
             self.touch(link);
         }
     }
 
-    /// The rate of `flow` in bytes per second, as of the last settling.
+    /// The rate of `flow`, which is under way, in bytes per second, as of the last settling.
     #[must_use]
     pub fn rate(&self, flow: FlowId) -> u64 {
-        self.flows[flow.0 as usize].rate
+        let Flow { links: [from, _], places: [place, _] } = self.flows[flow.0 as usize];
+        let claim = &self.claims[from.0 as usize][place as usize];
+        claim.demand(&self.links).min(self.links[from.0 as usize].level)
     }
 
     /// The two links of `flow`.
@@ -177,12 +167,9 @@ impl Fair {
         self.flows[flow.0 as usize].links
     }
 
-    /// Makes the rates fair again, and calls `changed` with every flow whose rate is another now.
-    pub fn settle(&mut self, mut changed: impl FnMut(FlowId, u64)) {
+    /// Makes the rates fair again, and calls `rated` with the rate of every flow of which it may be another now.
+    pub fn settle(&mut self, mut rated: impl FnMut(FlowId, u64)) {
         while let Some(link) = self.touched.pop() {
-            self.links[link.0 as usize].touched = false;
-            // Its flows may be new to it: their rates are looked at even if the level stays.
-            self.moved(link, 0);
             self.compare(link);
         }
         while let Some(Reverse((level, link))) = self.wrong.pop() {
@@ -191,56 +178,46 @@ impl Fair {
             }
         }
         while let Some(link) = self.moved.pop() {
-            let Link { level, demands, flows, moved, .. } = &mut self.links[link.0 as usize];
-            // A flow that asked for less than all levels the link has had gets what it got.
-            let least = moved.take().unwrap_or_default();
-            let asked = demands.iter().zip(flows).filter(|(demand, _)| **demand >= least);
-            for (&demand, &mut Claim { flow, .. }) in asked {
-                let (rate, new) = (&mut self.flows[flow.0 as usize].rate, demand.min(*level));
-                if std::mem::replace(rate, new) != new {
-                    changed(flow, new);
+            let state = &mut self.links[link.0 as usize];
+            let (level, least) = (state.level, std::mem::replace(&mut state.least, UNLIMITED));
+            for claim in &self.claims[link.0 as usize] {
+                // A flow that asked for less than all levels the link has had gets what it got.
+                let demand = claim.demand(&self.links);
+                if demand >= least {
+                    rated(claim.flow, demand.min(level));
                 }
             }
         }
     }
 
+    /// Its flows may be new to it: their rates are looked at even if the level stays.
     fn touch(&mut self, link: LinkId) {
-        if !std::mem::replace(&mut self.links[link.0 as usize].touched, true) {
+        if std::mem::replace(&mut self.links[link.0 as usize].least, 0) == UNLIMITED {
             self.touched.push(link);
-        }
-    }
-
-    /// Flows on `link` that ask for `least` or more may have another rate now.
-    fn moved(&mut self, link: LinkId, least: u64) {
-        let moved = &mut self.links[link.0 as usize].moved;
-        if moved.is_none() {
             self.moved.push(link);
         }
-        *moved = Some(moved.map_or(least, |before| before.min(least)));
     }
 
     /// Gives `link` the level it should have, which is `lesser` or else the one it has is; links that see its flows are
     /// compared again.
     fn correct(&mut self, link: LinkId, lesser: u64) {
-        self.moved(link, lesser);
         let state = &mut self.links[link.0 as usize];
+        if state.least == UNLIMITED {
+            self.moved.push(link);
+        }
+        state.least = state.least.min(lesser);
         let new = state.target;
-        state.level = new;
-        // All of them are told first and compared then: they are far apart in memory, and are waited for together so.
+        let before = std::mem::replace(&mut state.level, new);
+        // First all of them are found and then compared: what a link knows is far apart in memory, and is waited for together so.
         let mut doubtful = std::mem::take(&mut self.doubtful);
-        for place in 0..self.links[link.0 as usize].flows.len() {
-            let Claim { cap, other, place: there, .. } = self.links[link.0 as usize].flows[place];
+        for &Claim { cap, other, .. } in &self.claims[link.0 as usize] {
+            let target = self.links[other.0 as usize].target;
+            // A demand at or above the level asks for no more than another such demand, and who has more than can be used
+            // has so if less is asked for.
+            let as_before = target == UNLIMITED && cap.min(new) <= cap.min(before);
             // A flow that is held to less by its cap asks for what it asked for.
-            if cap > lesser {
-                let other_state = &mut self.links[other.0 as usize];
-                let demand = cap.min(new);
-                let before = std::mem::replace(&mut other_state.demands[there as usize], demand);
-                // A demand at or above the level asks for no more than another such demand, and who has more than can be used
-                // has so if less is asked for.
-                let as_before = other_state.target == UNLIMITED && demand <= before;
-                if lesser < other_state.target && !as_before {
-                    doubtful.push(other);
-                }
+            if cap > lesser && lesser < target && !as_before {
+                doubtful.push(other);
             }
         }
         doubtful.drain(..).for_each(|other| self.compare(other));
@@ -249,8 +226,11 @@ impl Fair {
 
     /// Finds the level that `link` should have, and whether it is wrong.
     fn compare(&mut self, link: LinkId) {
+        let demand = |claim: &Claim| claim.demand(&self.links);
+        self.demands.clear();
+        self.demands.extend(self.claims[link.0 as usize].iter().map(demand));
         let state = &mut self.links[link.0 as usize];
-        let target = state.level_wanted();
+        let target = level_wanted(state.capacity, &self.demands);
         if std::mem::replace(&mut state.target, target) != target
             && let Some(level) = state.disagrees_at()
         {
@@ -264,32 +244,39 @@ impl Link {
     fn disagrees_at(&self) -> Option<u64> {
         (self.level != self.target).then_some(self.level.min(self.target))
     }
+}
 
-    /// The level at which its capacity is used up, given what its flows can use elsewhere.
-    ///
-    /// Every flow gets the same; what some cannot use is shared by the rest, which may then get more than others can use, until
-    /// that is no more so.
-    fn level_wanted(&self) -> u64 {
-        let flows = self.demands.len() as u64;
-        let Some(mut level) = self.capacity.checked_div(flows) else { return UNLIMITED };
-        level = level.max(1);
-        loop {
-            let (mut used, mut growing) = (0, flows);
-            for &demand in &self.demands {
-                // Without a branch: which of them are below the level is not to be foreseen.
-                let below = u64::from(demand < level);
-                used += below * demand;
-                growing -= below;
-            }
-            if growing == 0 {
-                return UNLIMITED;
-            }
-            let next = ((self.capacity - used) / growing).max(1);
-            if next == level {
-                return level;
-            }
-            level = next;
+impl Claim {
+    /// What the flow asks for: as much as its cap and its other link let it have.
+    fn demand(&self, links: &[Link]) -> u64 {
+        self.cap.min(links[self.other.0 as usize].level)
+    }
+}
+
+/// The level at which a link's `capacity` is used up, given what its flows can use elsewhere.
+///
+/// Every flow gets the same; what some cannot use is shared by the rest, which may then get more than others can use, until
+/// that is no more so.
+fn level_wanted(capacity: u64, demands: &[u64]) -> u64 {
+    let flows = demands.len() as u64;
+    let Some(mut level) = capacity.checked_div(flows) else { return UNLIMITED };
+    level = level.max(1);
+    loop {
+        let (mut used, mut growing) = (0, flows);
+        for &demand in demands {
+            // Without a branch: which of them are below the level is not to be foreseen.
+            let below = u64::from(demand < level);
+            used += below * demand;
+            growing -= below;
         }
+        if growing == 0 {
+            return UNLIMITED;
+        }
+        let next = ((capacity - used) / growing).max(1);
+        if next == level {
+            return level;
+        }
+        level = next;
     }
 }
 

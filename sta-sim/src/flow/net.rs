@@ -79,9 +79,11 @@ pub struct Call {
 pub struct Net<M> {
     now: Time,
     hosts: Vec<Host>,
-    conns: Vec<Conn<M>>,
+    conns: Vec<Conn>,
     fair: Fair,
-    /// By the flow of each way, [`flow_of`]: how far its first message is,
+    /// By the flow of each way, [`flow_of`]: what is on it,
+    ways: Vec<Way<M>>,
+    /// how far its first message is,
     progress: Vec<Progress>,
     /// and when it has left, or one has been taken by the kernel.
     leaving: Timers,
@@ -102,14 +104,13 @@ struct Host {
 }
 
 #[derive(Debug)]
-struct Conn<M> {
+struct Conn {
     hosts: [HostIx; 2],
     state: State,
     /// Ends that take part: they are told, and may send.
     open: [bool; 2],
     /// Ends whose machine went silent.
     silent: [bool; 2],
-    ways: [Way<M>; 2],
     delay: u64,
     refused: bool,
     caps: [u64; 2],
@@ -145,6 +146,7 @@ impl<M> Default for Net<M> {
             hosts: Vec::new(),
             conns: Vec::new(),
             fair: Fair::default(),
+            ways: Vec::new(),
             progress: Vec::new(),
             leaving: Timers::default(),
             queue: Queue::default(),
@@ -199,16 +201,12 @@ impl<M> Net<M> {
     /// `from` dials `to`. [`Happening::Opened`] or [`Happening::Closed`] follows.
     pub fn dial(&mut self, from: HostIx, to: HostIx, call: Call) -> ConnIx {
         let ix = self.conns.len() as ConnIx;
-        let mut ways = [Way::default(), Way::default()];
-        for (way, passage) in ways.iter_mut().zip(call.passages) {
-            way.passage = passage;
-        }
+        self.ways.extend(call.passages.map(Way::new));
         self.conns.push(Conn {
             hosts: [from, to],
             state: State::Dialling,
             open: [true, false],
             silent: [false; 2],
-            ways,
             delay: call.delay,
             refused: call.refused,
             caps: call.caps,
@@ -277,8 +275,7 @@ impl<M> Net<M> {
     pub fn revive(&mut self, host: HostIx) {
         for conn in self.conns(host) {
             let side = self.side_of(conn, host);
-            let Conn { silent, ways, .. } = &self.conns[conn as usize];
-            if silent[side] && !ways[1 - side].queue.is_empty() {
+            if self.conns[conn as usize].silent[side] && !self.way(conn, 1 - side).is_idle() {
                 self.reset_by(conn, side);
             }
         }
@@ -286,18 +283,19 @@ impl<M> Net<M> {
 
     /// From now on this passes on the way from the end `side` of `conn`.
     pub fn set_passage(&mut self, conn: ConnIx, side: Side, passage: Passage) {
-        let way = &mut self.conns[conn as usize].ways[side];
+        let way = self.way(conn, side);
         let before = std::mem::replace(&mut way.passage, passage);
         if before == passage {
             return;
         }
+        let idle = way.is_idle();
         if passage == Passage::Cut {
             self.stop_flow(conn, side);
-        } else if before == Passage::Cut && !way.queue.is_empty() {
+        } else if before == Passage::Cut && !idle {
             self.start_flow(conn, side);
         }
         if passage == Passage::Open {
-            let stuck = std::mem::take(&mut self.conns[conn as usize].ways[side].stuck);
+            let stuck = std::mem::take(&mut self.way(conn, side).stuck);
             (0..stuck).for_each(|_| self.plan(0, Planned::Arrive(conn, side as u8)));
             if self.conns[conn as usize].state == State::Waiting {
                 self.conns[conn as usize].state = State::Dialling;
@@ -309,7 +307,7 @@ impl<M> Net<M> {
     /// From now on the way from the end `side` of `conn` carries `cap` bytes per second at the most.
     pub fn set_cap(&mut self, conn: ConnIx, side: Side, cap: u64) {
         let before = std::mem::replace(&mut self.conns[conn as usize].caps[side], cap);
-        if before != cap && self.conns[conn as usize].ways[side].flows {
+        if before != cap && self.way(conn, side).flows {
             self.stop_flow(conn, side);
             self.start_flow(conn, side);
         }
@@ -358,15 +356,17 @@ impl<M> Net<M> {
 
     fn settle(&mut self) {
         while let Some((conn, side)) = self.drained.pop() {
-            if self.conns[conn as usize].ways[side].queue.is_empty() {
+            if self.way(conn, side).is_idle() {
                 self.stop_flow(conn, side);
             }
         }
         let Self { fair, progress, leaving, now, .. } = self;
         fair.settle(|flow, rate| {
             let progress = &mut progress[flow.0 as usize];
-            progress.change_rate(rate, *now);
-            leaving.set(flow.0, progress.next_at());
+            if progress.rate() != rate {
+                progress.change_rate(rate, *now);
+                leaving.set(flow.0, progress.next_at());
+            }
         });
         self.settled = true;
     }
@@ -385,7 +385,8 @@ impl<M> Net<M> {
             Planned::Knock(ix) => {
                 let conn = &mut self.conns[ix as usize];
                 let dialling = conn.state == State::Dialling;
-                let shut = |passage| conn.ways.iter().any(|way| way.passage == passage);
+                let passages = [0, 1].map(|side| self.ways[flow_of(ix, side).0 as usize].passage);
+                let shut = |passage| passages.contains(&passage);
                 if !dialling || shut(Passage::Cut) || conn.silent[1] {
                     return None;
                 }
@@ -432,13 +433,13 @@ impl<M> Net<M> {
     }
 
     fn arrival(&mut self, ix: ConnIx, side: Side) -> Option<Happening<M>> {
-        let conn = &mut self.conns[ix as usize];
-        let way = &mut conn.ways[side];
+        let way = self.way(ix, side);
         if way.passage != Passage::Open {
             way.stuck += 1;
             return None;
         }
         let freight = way.land()?;
+        let conn = &mut self.conns[ix as usize];
         if !conn.open[1 - side] {
             return None;
         }
@@ -456,39 +457,40 @@ impl<M> Net<M> {
     /// The first message of `flow` has left, or one has been taken by the kernel.
     fn departure(&mut self, flow: FlowId) -> Option<Happening<M>> {
         let (ix, side) = way_of(flow);
-        let way = &mut self.conns[ix as usize].ways[side];
-        let progress = &mut self.progress[flow.0 as usize];
+        let (way, progress) =
+            (&mut self.ways[flow.0 as usize], &mut self.progress[flow.0 as usize]);
         if way.told(progress) {
             self.leaving.set(flow.0, progress.next_at());
             return Some(Happening::Taken(ix, side));
         }
-        let parcel = way.take_first(progress, self.now)?;
-        let at = Time::from_nanos(self.now.as_nanos().saturating_add(parcel.delay));
-        if way.queue.is_empty() {
+        let at = way.take_off(progress, self.now)?;
+        if way.is_idle() {
             self.leaving.set(flow.0, Time::FAR_FUTURE);
             self.drained.push((ix, side));
             self.settled = false;
         } else {
             self.begin(ix, side);
         }
-        self.depart(ix, side, parcel.freight, at);
+        self.plan_at(at, Planned::Arrive(ix, side as u8));
         None
     }
 
+    /// Sends what nothing waits before.
     fn depart(&mut self, ix: ConnIx, side: Side, freight: Freight<M>, at: Time) {
-        let at = self.conns[ix as usize].ways[side].fly(freight, at);
+        let at = self.way(ix, side).fly(freight, at);
         self.plan_at(at, Planned::Arrive(ix, side as u8));
     }
 
     /// Puts something into the queue of a way.
     fn post(&mut self, ix: ConnIx, side: Side, parcel: Parcel<M>) {
-        let conn = &mut self.conns[ix as usize];
+        let conn = &self.conns[ix as usize];
         if conn.silent[1 - side] && self.hosts[conn.hosts[1 - side] as usize].listens {
             self.reset_by(ix, 1 - side);
             return;
         }
-        let way = &mut conn.ways[side];
-        let idle = way.queue.is_empty();
+        let flow = flow_of(ix, side);
+        let way = &mut self.ways[flow.0 as usize];
+        let idle = way.is_idle();
         if idle && way.passage != Passage::Cut && parcel.bytes <= PACKET_BYTES && !parcel.tell {
             let [from, to] = if side == 0 { conn.hosts } else { [conn.hosts[1], conn.hosts[0]] };
             self.hosts[from as usize].owed[0] += parcel.bytes;
@@ -500,7 +502,6 @@ impl<M> Net<M> {
             self.depart(ix, side, parcel.freight, at);
             return;
         }
-        let flow = flow_of(ix, side);
         let progress = &mut self.progress[flow.0 as usize];
         let taken = way.push(parcel, progress, self.now);
         if idle {
@@ -522,7 +523,8 @@ impl<M> Net<M> {
         let conn = &mut self.conns[ix as usize];
         let up = std::mem::take(&mut self.hosts[conn.hosts[side] as usize].owed[0]);
         let down = std::mem::take(&mut self.hosts[conn.hosts[1 - side] as usize].owed[1]);
-        let (way, flow) = (&mut conn.ways[side], flow_of(ix, side));
+        let flow = flow_of(ix, side);
+        let way = &mut self.ways[flow.0 as usize];
         let progress = &mut self.progress[flow.0 as usize];
         way.begin(up.max(down), progress, self.now);
         if way.flows {
@@ -531,10 +533,10 @@ impl<M> Net<M> {
     }
 
     fn start_flow(&mut self, ix: ConnIx, side: Side) {
-        let conn = &mut self.conns[ix as usize];
-        if std::mem::replace(&mut conn.ways[side].flows, true) {
+        if std::mem::replace(&mut self.way(ix, side).flows, true) {
             return;
         }
+        let conn = &self.conns[ix as usize];
         let up = self.hosts[conn.hosts[side] as usize].up;
         let down = self.hosts[conn.hosts[1 - side] as usize].down;
         let flow = flow_of(ix, side);
@@ -544,7 +546,7 @@ impl<M> Net<M> {
     }
 
     fn stop_flow(&mut self, ix: ConnIx, side: Side) {
-        if std::mem::take(&mut self.conns[ix as usize].ways[side].flows) {
+        if std::mem::take(&mut self.way(ix, side).flows) {
             let flow = flow_of(ix, side);
             self.progress[flow.0 as usize].rest(self.now);
             self.fair.end(flow);
@@ -570,7 +572,7 @@ impl<M> Net<M> {
 
     /// What waits to be sent by the end `side` never will be.
     fn empty(&mut self, ix: ConnIx, side: Side) {
-        self.conns[ix as usize].ways[side].clear();
+        self.way(ix, side).clear();
         self.stop_flow(ix, side);
     }
 
@@ -578,10 +580,14 @@ impl<M> Net<M> {
     fn reset_by(&mut self, ix: ConnIx, side: Side) {
         let conn = &mut self.conns[ix as usize];
         conn.silent[side] = false;
-        conn.ways[side].passage = Passage::Open;
         let at = self.now.as_nanos().saturating_add(2 * conn.delay);
+        self.way(ix, side).passage = Passage::Open;
         self.empty(ix, 1 - side);
         self.depart(ix, side, Freight::End(Why::Reset), Time::from_nanos(at));
+    }
+
+    fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {
+        &mut self.ways[flow_of(conn, side).0 as usize]
     }
 
     fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {

@@ -78,6 +78,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Bytes per second, since the last change.
+    pub(super) const fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// Counts what was sent since the last change, and goes on at `rate`.
     pub(super) fn change_rate(&mut self, rate: u64, now: Time) {
         let sent = self.sent(now);
@@ -110,43 +115,55 @@ impl Progress {
     }
 }
 
-/// One direction of a connection.
+/// One direction of a connection. What is looked at all the time comes first, and fills a line of a cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Way<M> {
-    pub queue: VecDeque<Parcel<M>>,
-    /// Where in the stream, in bytes, those parcels end whose sender waits for the kernel to take them.
-    untold: VecDeque<u64>,
-    /// Bytes of all parcels so far, and of those that have left.
-    posted: u64,
-    gone: u64,
-    /// What is under way, in the order in which it arrives.
-    flying: VecDeque<Freight<M>>,
+    /// What is under way, in the order in which it arrives, and behind it what waits to be sent.
+    parcels: VecDeque<Parcel<M>>,
+    /// How many of them are under way.
+    flying: u32,
     /// Arrivals that found the way closed.
     pub stuck: u32,
+    /// Bytes of all parcels so far,
+    posted: u64,
+    /// The latest arrival so far: a stream does not overtake itself.
+    latest: Time,
     pub passage: Passage,
     /// Whether it takes part in the sharing of the links.
     pub flows: bool,
-    /// The latest arrival so far: a stream does not overtake itself.
-    latest: Time,
-}
-
-impl<M> Default for Way<M> {
-    fn default() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            untold: VecDeque::new(),
-            posted: 0,
-            gone: 0,
-            flying: VecDeque::new(),
-            stuck: 0,
-            passage: Passage::Open,
-            flows: false,
-            latest: Time::ZERO,
-        }
-    }
+    /// and of those that have left.
+    gone: u64,
+    /// Where in the stream, in bytes, those parcels end whose sender waits for the kernel to take them.
+    untold: VecDeque<u64>,
 }
 
 impl<M> Way<M> {
+    /// Nothing is on it, and `passage` passes.
+    pub(super) fn new(passage: Passage) -> Self {
+        Self {
+            parcels: VecDeque::new(),
+            flying: 0,
+            stuck: 0,
+            posted: 0,
+            latest: Time::ZERO,
+            passage,
+            flows: false,
+            gone: 0,
+            untold: VecDeque::new(),
+        }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.parcels.len() == self.flying as usize
+    }
+
+    /// The parcel that is being sent.
+    fn first(&self) -> Option<&Parcel<M>> {
+        self.parcels.get(self.flying as usize)
+    }
+
     /// Puts `parcel` behind the others. Returns whether its sender is to be told at once that the kernel has it.
     pub(super) fn push(&mut self, parcel: Parcel<M>, progress: &mut Progress, now: Time) -> bool {
         let waits = self.waiting(progress, now) + u128::from(parcel.bytes) * u128::from(PARTS);
@@ -156,14 +173,14 @@ impl<M> Way<M> {
         if parcel.tell && !fits {
             self.untold.push_back(self.posted);
         }
-        self.queue.push_back(parcel);
+        self.parcels.push_back(parcel);
         self.look_ahead(progress);
         tell
     }
 
     /// Parts that have not been sent.
     fn waiting(&self, progress: &Progress, now: Time) -> u128 {
-        let Some(first) = self.queue.front() else { return 0 };
+        let Some(first) = self.first() else { return 0 };
         let behind = self.posted - self.gone - first.bytes;
         let left = u128::from(progress.left).saturating_sub(progress.sent(now));
         left + u128::from(behind) * u128::from(PARTS)
@@ -171,14 +188,14 @@ impl<M> Way<M> {
 
     /// Nothing waits any more.
     pub(super) fn clear(&mut self) {
-        self.queue.clear();
+        self.parcels.truncate(self.flying as usize);
         self.untold.clear();
         self.gone = self.posted;
     }
 
-    /// The first parcel of the queue begins to be sent, and `owed` bytes with it.
+    /// The first parcel that waits begins to be sent, and `owed` bytes with it.
     pub(super) fn begin(&mut self, owed: u64, progress: &mut Progress, now: Time) {
-        let bytes = self.queue.front().map_or(0, |parcel| parcel.bytes);
+        let bytes = self.first().map_or(0, |parcel| parcel.bytes);
         progress.left = ((bytes + owed) * PARTS).saturating_sub(progress.surplus);
         progress.surplus = 0;
         progress.since = now;
@@ -187,10 +204,13 @@ impl<M> Way<M> {
 
     /// Finds when, in the course of the first parcel, the kernel has room for the first one that waits for it.
     fn look_ahead(&self, progress: &mut Progress) {
-        let first = self.queue.front().map_or(0, |parcel| parcel.bytes);
+        let Some(end) = self.untold.front() else {
+            progress.told_at = 0;
+            return;
+        };
         // What lies behind the first parcel until there; the kernel takes so much of all that waits.
-        let behind = self.untold.front().map(|end| end - self.gone - first);
-        let room = behind.and_then(|behind| KERNEL_BYTES.checked_sub(behind));
+        let behind = end - self.gone - self.first().map_or(0, |parcel| parcel.bytes);
+        let room = KERNEL_BYTES.checked_sub(behind);
         progress.told_at = room.map_or(0, |room| room * PARTS);
     }
 
@@ -203,32 +223,34 @@ impl<M> Way<M> {
         told
     }
 
-    /// The first parcel has left now.
-    pub(super) fn take_first(&mut self, progress: &mut Progress, now: Time) -> Option<Parcel<M>> {
+    /// The first parcel has left now, and is under way: when it arrives.
+    pub(super) fn take_off(&mut self, progress: &mut Progress, now: Time) -> Option<Time> {
         progress.change_rate(progress.rate, now);
-        let parcel = pop_front(&mut self.queue)?;
-        self.gone += parcel.bytes;
-        Some(parcel)
+        let &Parcel { bytes, delay, .. } = self.first()?;
+        self.gone += bytes;
+        self.flying += 1;
+        self.latest = self.latest.max(Time::from_nanos(now.as_nanos().saturating_add(delay)));
+        Some(self.latest)
+    }
+
+    /// `freight` is under way without having waited, behind which nothing does: when it arrives, at `at` if nothing that has left
+    /// before arrives later.
+    pub(super) fn fly(&mut self, freight: Freight<M>, at: Time) -> Time {
+        debug_assert!(self.is_idle(), "what waits would be overtaken");
+        self.parcels.push_back(Parcel { freight, bytes: 0, delay: 0, tell: false });
+        self.flying += 1;
+        self.latest = self.latest.max(at);
+        self.latest
     }
 
     /// What arrives now.
     pub(super) fn land(&mut self) -> Option<Freight<M>> {
-        pop_front(&mut self.flying)
+        self.flying = self.flying.checked_sub(1)?;
+        let parcel = self.parcels.pop_front()?;
+        if self.parcels.is_empty() {
+            // It begins anew at the start of its memory, which is warmer than what lies ahead.
+            self.parcels.clear();
+        }
+        Some(parcel.freight)
     }
-
-    /// `freight` is under way: when it arrives.
-    pub(super) fn fly(&mut self, freight: Freight<M>, at: Time) -> Time {
-        self.latest = self.latest.max(at);
-        self.flying.push_back(freight);
-        self.latest
-    }
-}
-
-/// Takes the first. A queue that is empty then begins anew at the start of its memory, which is warmer than what lies ahead.
-fn pop_front<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let first = queue.pop_front();
-    if queue.is_empty() {
-        queue.clear();
-    }
-    first
 }

@@ -152,9 +152,10 @@ fn an_end_and_a_start_at_the_same_moment_change_no_rate_of_others() {
     assert_eq!(rig.rates(&first), [50, 50]);
     rig.fair.end(first[0]);
     let next = rig.start((0, 2, FREE));
-    let mut changed = Vec::new();
-    rig.fair.settle(|flow, rate| changed.push((flow, rate)));
-    assert_eq!(changed, [(next, 50)]);
+    let mut told = Vec::new();
+    rig.fair.settle(|flow, rate| told.push((flow, rate)));
+    assert!(told.contains(&(next, 50)));
+    assert!(told.iter().all(|&(flow, rate)| flow == next || (flow, rate) == (first[1], 50)));
 }
 
 /// Links of `range`, and flows that start (true) or end; which one ends is an index into those there are.
