@@ -78,9 +78,7 @@ struct Late {
 /// Pieces with missing blocks that a peer might be asked for.
 #[derive(Debug, Default)]
 pub struct Unfinished {
-    /// Of those that the peer has and that are fetched from it, the one nearest to completion.
-    pub own: Option<u32>,
-    /// The same of those that are fetched from it while they come to it.
+    /// Of those that are fetched from it while they come to it, the one nearest to completion.
     pub early: Option<u32>,
     /// Those that the peer has and nobody is fetched from: what its owner has given up.
     pub orphans: Pieces,
@@ -169,23 +167,27 @@ impl Assembly {
         Some(self.layout.block_at(piece, index as u32 * state.block_bytes, state.block_bytes))
     }
 
-    /// The pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
+    /// Of the pieces with missing blocks that `conn`, which `has` some pieces, has and that are fetched from it, the one nearest to
+    /// completion.
+    #[must_use]
+    pub fn own(&self, conn: ConnId, has: &Bitfield) -> Option<u32> {
+        let own = self.lacks.iter().filter(|lack| lack.missing > 0 && lack.owner == Some(conn));
+        let own = own.filter(|lack| has.contains(lack.piece));
+        own.min_by_key(|lack| lack.missing).map(|lack| lack.piece)
+    }
+
+    /// The other pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
     #[must_use]
     pub fn unfinished(&self, conn: ConnId, has: &Bitfield) -> Unfinished {
         let mut found = Unfinished::default();
-        let (mut own, mut early) = (u32::MAX, u32::MAX);
+        let mut least = u32::MAX;
         for &Lack { piece, missing, owner } in self.lacks.iter().filter(|lack| lack.missing > 0) {
             let has_it = has.contains(piece);
             match owner {
-                Some(owner) if owner == conn => {
-                    let (least, nearest) = match has_it {
-                        true => (&mut own, &mut found.own),
-                        false => (&mut early, &mut found.early),
-                    };
-                    if missing < *least {
-                        (*least, *nearest) = (missing, Some(piece));
-                    }
+                Some(owner) if owner == conn && !has_it && missing < least => {
+                    (least, found.early) = (missing, Some(piece));
                 }
+                Some(owner) if owner == conn => {}
                 Some(_) if has_it => found.others.push((missing, piece)),
                 None if has_it => found.orphans.push((missing, piece)),
                 _ => {}

@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::interface::ConnId;
+use crate::model::few;
 
 /// A map from connections, ordered by them. Adding and removing move what comes after: for few entries, of which most stay.
 #[derive(Clone, Debug)]
@@ -105,8 +106,7 @@ impl<T> ByConn<T> {
         if self.keys.spilled() {
             return self.keys.binary_search(&conn).ok();
         }
-        // Of few, looking at one after the other is faster than halving them.
-        self.keys.iter().position(|key| *key == conn)
+        few::place(&self.keys, |key| *key == conn)
     }
 }
 

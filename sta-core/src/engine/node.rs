@@ -10,6 +10,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
 
 use super::announcer::{self, Announcer, Speaker};
 use super::by_conn::ByConn;
@@ -34,23 +37,28 @@ pub struct Node {
     port: u16,
     config: EngineConfig,
     seed: Seed,
-    swarms: BTreeMap<InfoHash, Box<Member>>,
+    /// Each at the same place as long as it is a member; a place that is empty is used again.
+    swarms: Vec<Option<Box<Member>>>,
+    places: BTreeMap<InfoHash, Place>,
     trackers: BTreeMap<Address, Announcer>,
     /// When the first tracker is due, as of the last word with one.
     trackers_due: Time,
     /// Before this no torrent and no stranger is due. What was due then may have gone since: a tick finds out.
     due: Time,
     strangers: BTreeMap<ConnId, Stranger>,
-    routes: ByConn<InfoHash>,
+    routes: ByConn<Place>,
     dials: u32,
     stopping: bool,
     outputs: VecDeque<Output>,
 }
 
+/// Where a swarm lies among those of a node.
+type Place = u32;
+
 #[derive(Debug)]
 struct Member {
     swarm: Swarm,
-    trackers: Vec<Address>,
+    trackers: Arc<[Address]>,
 }
 
 /// A connection whose other side has not said hello.
@@ -79,7 +87,8 @@ impl Node {
             port,
             config,
             seed,
-            swarms: BTreeMap::new(),
+            swarms: Vec::new(),
+            places: BTreeMap::new(),
             trackers: BTreeMap::new(),
             trackers_due: Time::FAR_FUTURE,
             due: Time::FAR_FUTURE,
@@ -115,7 +124,7 @@ impl Node {
             (address.clone(), announcer.is_connected())
         };
         NodeStatus {
-            torrents: self.swarms.values().map(|member| member.swarm.status(now)).collect(),
+            torrents: self.members().map(|member| member.swarm.status(now)).collect(),
             trackers: self.trackers.iter().map(tracker).collect(),
         }
     }
@@ -138,16 +147,16 @@ impl Node {
             }
             Input::Closed { conn, why } => self.closed(conn, &why, now),
             Input::NotWritten { torrent, block, why } => {
-                self.with(torrent, now, |swarm| swarm.not_written(block, why, now));
+                self.with_torrent(torrent, now, |swarm| swarm.not_written(block, why, now));
             }
             Input::Checked { torrent, piece, result } => {
-                self.with(torrent, now, |swarm| swarm.checked(piece, result, now));
+                self.with_torrent(torrent, now, |swarm| swarm.checked(piece, result, now));
             }
             Input::LeavesChecked { torrent, piece, right } => {
-                self.with(torrent, now, |swarm| swarm.leaves_checked(piece, right, now));
+                self.with_torrent(torrent, now, |swarm| swarm.leaves_checked(piece, right, now));
             }
             Input::Finished { torrent, result } => {
-                self.with(torrent, now, |swarm| swarm.finished(result, now));
+                self.with_torrent(torrent, now, |swarm| swarm.finished(result, now));
             }
             Input::TrackerOpened { tracker, remote } => {
                 self.announce(&tracker, announcer::Input::Opened { tracker: remote }, now);
@@ -164,31 +173,51 @@ impl Node {
 
     fn add(&mut self, torrent: Torrent, now: Time) {
         let info_hash = torrent.info_hash;
-        if self.stopping || self.swarms.contains_key(&info_hash) {
+        if self.stopping || self.places.contains_key(&info_hash) {
             return;
         }
-        let trackers = torrent.trackers.clone();
+        let trackers: Arc<[Address]> = torrent.trackers.as_slice().into();
         let seed = self.seed.child(&info_hash.to_string());
         let mut swarm = Swarm::new(torrent, &self.config, self.id.clone(), seed, now);
         self.outputs.extend(std::iter::from_fn(|| swarm.poll_output()));
-        for tracker in &trackers {
+        for tracker in &*trackers {
             let speaker = Speaker { node: self.id.clone(), port: self.port };
             let rng = self.seed.stream(&format!("tracker/{tracker}"));
             let new = || Announcer::new(speaker, &self.config, rng);
             self.trackers.entry(tracker.clone()).or_insert_with(new);
         }
         self.due = self.due.min(swarm.deadline());
-        let member = Member { swarm, trackers: trackers.clone() };
-        self.swarms.insert(info_hash, Box::new(member));
-        for tracker in trackers {
-            self.join(&tracker, info_hash, now);
+        let member = Member { swarm, trackers: Arc::clone(&trackers) };
+        let place = self.insert(member);
+        self.places.insert(info_hash, place);
+        for tracker in &*trackers {
+            self.join(tracker, info_hash, now);
         }
-        self.follow_up(info_hash, now);
+        self.follow_up(place, now);
+    }
+
+    /// The swarms, in the order of their torrents.
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.places.values().filter_map(|&place| self.swarms[place as usize].as_deref())
+    }
+
+    fn member(&self, torrent: &InfoHash) -> Option<&Member> {
+        self.swarms[*self.places.get(torrent)? as usize].as_deref()
+    }
+
+    fn insert(&mut self, member: Member) -> Place {
+        let empty = self.swarms.iter().position(Option::is_none);
+        let place = empty.unwrap_or_else(|| {
+            self.swarms.push(None);
+            self.swarms.len() - 1
+        });
+        self.swarms[place] = Some(Box::new(member));
+        place as Place
     }
 
     /// Tells a tracker what there is of a torrent, or that there is nothing any more.
     fn join(&mut self, tracker: &Address, torrent: InfoHash, now: Time) {
-        let input = match self.swarms.get(&torrent) {
+        let input = match self.member(&torrent) {
             Some(member) => announcer::Input::Joined {
                 torrent,
                 pieces: member.swarm.have().len(),
@@ -201,13 +230,14 @@ impl Node {
     }
 
     fn remove(&mut self, torrent: InfoHash, now: Time) {
-        let Some(mut member) = self.swarms.remove(&torrent) else { return };
+        let Some(place) = self.places.remove(&torrent) else { return };
+        let Some(mut member) = self.swarms[place as usize].take() else { return };
         member.swarm.leave(now);
         self.outputs.extend(std::iter::from_fn(|| member.swarm.poll_output()));
-        for tracker in member.trackers {
-            self.announce(&tracker, announcer::Input::Left { torrent }, now);
+        for tracker in &*member.trackers {
+            self.announce(tracker, announcer::Input::Left { torrent }, now);
         }
-        self.routes.retain(|_, route| *route != torrent);
+        self.routes.retain(|_, route| *route != place);
         self.strangers.retain(|&conn, stranger| {
             let stays = stranger.dialled_for != Some(torrent);
             if !stays {
@@ -222,7 +252,7 @@ impl Node {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        let torrents: Vec<_> = self.swarms.keys().copied().collect();
+        let torrents: Vec<_> = self.places.keys().copied().collect();
         for torrent in torrents {
             self.remove(torrent, now);
         }
@@ -263,10 +293,10 @@ impl Node {
     }
 
     fn message(&mut self, conn: ConnId, message: PeerMessage, now: Time) {
-        let Some(stranger) = self.strangers.remove(&conn) else {
-            self.with_route(conn, now, |swarm| swarm.message(conn, message, now));
-            return;
-        };
+        if let Some(&place) = self.routes.get(conn) {
+            return self.with(place, now, |swarm| swarm.message(conn, message, now));
+        }
+        let Some(stranger) = self.strangers.remove(&conn) else { return };
         let refusal = match (message, stranger.remote) {
             (PeerMessage::Hello { node, torrent, .. }, Some(remote)) => {
                 self.hello(conn, &stranger, node, torrent, remote, now).err()
@@ -291,7 +321,9 @@ impl Node {
         if stranger.dialled_for.is_some_and(|expected| expected != torrent) {
             return Err("it speaks of another torrent".into());
         }
-        let member = self.swarms.get_mut(&torrent).ok_or("this torrent is not known here")?;
+        let place = self.places.get(&torrent).copied();
+        let member = place.and_then(|place| Some((place, self.swarms[place as usize].as_mut()?)));
+        let (place, member) = member.ok_or("this torrent is not known here")?;
         if let Err(why) = member.swarm.admits(conn, &node, remote.ip()) {
             member.swarm.refused(conn, &node);
             return Err(why.into());
@@ -299,8 +331,8 @@ impl Node {
         if stranger.dialled_for.is_none() {
             self.say_hello(conn, torrent);
         }
-        self.routes.insert(conn, torrent);
-        self.with(torrent, now, |swarm| swarm.connected(conn, node, remote, now));
+        self.routes.insert(conn, place);
+        self.with(place, now, |swarm| swarm.connected(conn, node, remote, now));
         Ok(())
     }
 
@@ -312,15 +344,16 @@ impl Node {
         }
         self.outputs.push_back(Output::Close { conn, why: why.to_owned() });
         if let Some(torrent) = stranger.dialled_for {
-            self.with(torrent, now, |swarm| swarm.closed(conn, why, now));
+            self.with_torrent(torrent, now, |swarm| swarm.closed(conn, why, now));
         }
     }
 
     fn closed(&mut self, conn: ConnId, why: &str, now: Time) {
         let stranger = self.strangers.remove(&conn);
         let dialled_for = stranger.and_then(|stranger| stranger.dialled_for);
-        if let Some(torrent) = self.routes.remove(conn).or(dialled_for) {
-            self.with(torrent, now, |swarm| swarm.closed(conn, why, now));
+        let dialled_for = dialled_for.and_then(|torrent| self.places.get(&torrent).copied());
+        if let Some(place) = self.routes.remove(conn).or(dialled_for) {
+            self.with(place, now, |swarm| swarm.closed(conn, why, now));
         }
     }
 
@@ -340,11 +373,11 @@ impl Node {
                 self.refuse(conn, &stranger, "it did not say hello in time", now);
             }
         }
-        let torrents: Vec<_> = self.swarms.keys().copied().collect();
-        for torrent in torrents {
-            self.with(torrent, now, |swarm| swarm.tick(now));
+        let places: Vec<_> = self.places.values().copied().collect();
+        for place in places {
+            self.with(place, now, |swarm| swarm.tick(now));
         }
-        let swarms = self.swarms.values().map(|member| member.swarm.deadline());
+        let swarms = self.members().map(|member| member.swarm.deadline());
         let strangers = self.strangers.values().map(Stranger::due);
         self.due = swarms.chain(strangers).min().unwrap_or(Time::FAR_FUTURE);
         let trackers: Vec<_> = self.trackers.keys().cloned().collect();
@@ -370,7 +403,7 @@ impl Node {
                 announcer::Output::NeedJoin(torrent) => self.join(&tracker, torrent, now),
                 announcer::Output::Peers { torrent, peers } => {
                     let peers = peers.into_iter().map(|peer| (peer.addr, peer.node)).collect();
-                    self.with(torrent, now, |swarm| swarm.learned(peers, now));
+                    self.with_torrent(torrent, now, |swarm| swarm.learned(peers, now));
                 }
                 announcer::Output::Connected => {
                     self.outputs.push_back(Output::Event(Event::TrackerConnected { tracker }));
@@ -385,14 +418,20 @@ impl Node {
     }
 
     fn with_route(&mut self, conn: ConnId, now: Time, act: impl FnOnce(&mut Swarm)) {
-        if let Some(&torrent) = self.routes.get(conn) {
-            self.with(torrent, now, act);
+        if let Some(&place) = self.routes.get(conn) {
+            self.with(place, now, act);
+        }
+    }
+
+    fn with_torrent(&mut self, torrent: InfoHash, now: Time, act: impl FnOnce(&mut Swarm)) {
+        if let Some(&place) = self.places.get(&torrent) {
+            self.with(place, now, act);
         }
     }
 
     /// Does something with a swarm, and what the swarm then wants done.
-    fn with(&mut self, torrent: InfoHash, now: Time, act: impl FnOnce(&mut Swarm)) {
-        if let Some(member) = self.swarms.get_mut(&torrent) {
+    fn with(&mut self, place: Place, now: Time, act: impl FnOnce(&mut Swarm)) {
+        if let Some(member) = &mut self.swarms[place as usize] {
             let swarm = &mut member.swarm;
             let before = self.outputs.len();
             // It speaks through the node's own queue.
@@ -405,14 +444,15 @@ impl Node {
                 }
             }
             if swarm.has_more_to_say(now) {
-                self.follow_up(torrent, now);
+                self.follow_up(place, now);
             }
         }
     }
 
     /// Dials whom a swarm wants dialled, and passes its news on.
-    fn follow_up(&mut self, torrent: InfoHash, now: Time) {
-        let Some(member) = self.swarms.get_mut(&torrent) else { return };
+    fn follow_up(&mut self, place: Place, now: Time) {
+        let Some(member) = &mut self.swarms[place as usize] else { return };
+        let torrent = member.swarm.info_hash();
         while let Some(addr) = member.swarm.next_dial(ConnId::dialled(self.dials), now) {
             let conn = ConnId::dialled(self.dials);
             self.dials += 1;
@@ -422,12 +462,12 @@ impl Node {
             self.outputs.push_back(Output::Dial { conn, addr });
         }
         if let Some(news) = member.swarm.poll_news() {
-            let mut all = vec![news];
+            let mut all: SmallVec<[News; 2]> = smallvec![news];
             all.extend(std::iter::from_fn(|| member.swarm.poll_news()));
-            let trackers = member.trackers.clone();
-            for tracker in trackers {
+            let trackers = Arc::clone(&member.trackers);
+            for tracker in &*trackers {
                 for news in &all {
-                    self.announce(&tracker, told(torrent, news), now);
+                    self.announce(tracker, told(torrent, news), now);
                 }
             }
         }

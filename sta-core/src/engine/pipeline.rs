@@ -95,27 +95,26 @@ impl Pipeline {
         self.delay.unwrap_or_default()
     }
 
-    /// How many bytes to have in flight, in blocks of `block_bytes`: two of them at the least, since with one alone the
-    /// link is idle for a round trip between every two.
+    /// How many bytes to have in flight, in blocks of `block_bytes` at [`Self::rate`]: two of them at the least, since with one alone
+    /// the link is idle for a round trip between every two.
     #[must_use]
-    pub fn window(&self, block_bytes: u32, now: Time) -> u64 {
+    pub fn window(&self, block_bytes: u32, rate: u64) -> u64 {
         let floor = limits::IN_FLIGHT_BYTES_MIN.max(2 * u64::from(block_bytes));
         if !self.follows {
             return (floor + self.grown).min(limits::IN_FLIGHT_BYTES_MAX);
         }
-        let rate = self.rate(now);
         let floor = floor.max(sent_in(AHEAD, rate).min(AHEAD_BYTES));
         sent_in(2 * self.delay() + MARGIN, rate).clamp(floor, limits::IN_FLIGHT_BYTES_MAX)
     }
 
-    /// How large the blocks of a piece should be: a power of two that does not hold the link long; and then so many `times` as
-    /// much, and a whole `leaf` at the least, where that does not take the peer long either: no part of a leaf can be passed on.
+    /// How large the blocks of a piece should be at [`Self::rate`]: a power of two that does not hold the link long; and then so many
+    /// `times` as much, and a whole `leaf` at the least, where that does not take the peer long either: no part of a leaf can be
+    /// passed on.
     #[must_use]
-    pub fn block_bytes(&self, times: u32, leaf: u32, now: Time) -> u32 {
+    pub fn block_bytes(&self, times: u32, leaf: u32, rate: u64) -> u32 {
         if self.delay.is_none() {
             return leaf.clamp(limits::BLOCK_BYTES_MIN, FIRST_BLOCKS_MAX);
         }
-        let rate = self.rate(now);
         let block = |time: Duration, least: u32, most: u32| {
             let bytes = u32::try_from(sent_in(time, rate)).unwrap_or(u32::MAX);
             let power: u32 = 1 << bytes.max(1).ilog2();
@@ -167,7 +166,7 @@ mod tests {
         ];
         for ((rate, delay), (least, most)) in table {
             let (pipeline, now) = steady(rate, delay);
-            let window = pipeline.window(16 << 10, now);
+            let window = pipeline.window(16 << 10, pipeline.rate(now));
             assert!((least..=most).contains(&window), "{rate} B/s, {delay} ms: {window}");
         }
     }
@@ -187,23 +186,23 @@ mod tests {
         for (rate, once, four_times, leaf) in table {
             let (pipeline, now) = steady(rate, 10);
             let found = [(1, small), (4, small), (1, 256 << 10)]
-                .map(|(times, leaf)| pipeline.block_bytes(times, leaf, now));
+                .map(|(times, leaf)| pipeline.block_bytes(times, leaf, pipeline.rate(now)));
             assert_eq!(found, [once, four_times, leaf], "{rate} B/s");
         }
-        let first = |leaf| Pipeline::default().block_bytes(4, leaf, Time::ZERO);
+        let first = |leaf| Pipeline::default().block_bytes(4, leaf, 0);
         assert_eq!([small, 32 << 10, 1 << 20].map(first), [small, 32 << 10, 64 << 10]);
     }
 
     #[test]
     fn until_an_answer_the_window_is_a_few_small_blocks() {
-        assert_eq!(Pipeline::default().window(16 << 10, Time::ZERO), limits::IN_FLIGHT_BYTES_MIN);
+        assert_eq!(Pipeline::default().window(16 << 10, 0), limits::IN_FLIGHT_BYTES_MIN);
     }
 
     #[test]
     fn the_window_takes_two_blocks_whatever_their_size() {
         let (pipeline, now) = steady(100_000, 1);
-        assert_eq!(pipeline.window(256 << 10, now), 512 << 10);
-        assert_eq!(Pipeline::default().window(256 << 10, Time::ZERO), 512 << 10);
+        assert_eq!(pipeline.window(256 << 10, pipeline.rate(now)), 512 << 10);
+        assert_eq!(Pipeline::default().window(256 << 10, 0), 512 << 10);
     }
 
     #[test]
@@ -213,11 +212,11 @@ mod tests {
         for _ in 0..6 {
             let asked = now;
             now += delay;
-            let answered = pipeline.window(16 << 10, now).min(link / 10);
+            let answered = pipeline.window(16 << 10, pipeline.rate(now)).min(link / 10);
             pipeline.answered(answered as u32, asked, now);
         }
         assert!(
-            pipeline.window(16 << 10, now) >= link / 10,
+            pipeline.window(16 << 10, pipeline.rate(now)) >= link / 10,
             "the link is full after six round trips"
         );
     }
@@ -230,14 +229,14 @@ mod tests {
         let mut most = 0;
         for block in 0..400 {
             let now = Time::ZERO + Duration::from_millis(1) + Duration::from_micros(16_384) * block;
-            while asked + 16_384 <= pipeline.window(16 << 10, now) {
+            while asked + 16_384 <= pipeline.window(16 << 10, pipeline.rate(now)) {
                 waiting.push_back(now);
                 asked += 16_384;
             }
             let then = waiting.pop_front().expect("something is asked");
             asked -= 16_384;
             pipeline.answered(16_384, then, now + Duration::from_micros(16_384));
-            most = most.max(pipeline.window(16 << 10, now));
+            most = most.max(pipeline.window(16 << 10, pipeline.rate(now)));
         }
         assert!(most <= rate / 5, "{most} bytes in flight are 200 ms");
     }
@@ -249,7 +248,7 @@ mod tests {
             now += Duration::from_secs(3);
             pipeline.answered(16 << 10, asked, now);
         }
-        assert_eq!(pipeline.window(16 << 10, now), limits::IN_FLIGHT_BYTES_MIN);
+        assert_eq!(pipeline.window(16 << 10, pipeline.rate(now)), limits::IN_FLIGHT_BYTES_MIN);
     }
 
     #[test]

@@ -377,6 +377,10 @@ impl Session {
     /// For how long it has owed an answer, if that is `patience` or longer.
     #[must_use]
     pub fn silence(&self, patience: Duration, now: Time) -> Option<Duration> {
+        // Nearly always it has just said something, and what it was asked for need not be looked at.
+        if self.pipeline.last_answer().is_some_and(|answer| now.since(answer) < patience) {
+            return None;
+        }
         let silence = now.since(self.silent_since()?);
         (silence >= patience).then_some(silence)
     }

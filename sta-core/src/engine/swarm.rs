@@ -227,6 +227,12 @@ impl Swarm {
         self.next_tick
     }
 
+    /// What the torrent is known by.
+    #[must_use]
+    pub const fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
     /// The pieces that are here, verified.
     #[must_use]
     pub const fn have(&self) -> &Bitfield {

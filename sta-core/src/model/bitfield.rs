@@ -95,6 +95,12 @@ impl Bitfield {
     ///
     /// Costs a step per 64 pieces and one per new piece: a stranger may send the same range again and again.
     pub fn insert_range(&mut self, range: PieceRange, mut new: impl FnMut(u32)) {
+        if range.0 == range.1 {
+            if self.insert(range.0) {
+                new(range.0);
+            }
+            return;
+        }
         let Some(last) = self.len.checked_sub(1).map(|last| last.min(range.1)) else { return };
         if range.0 > last {
             return;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sta_core::model::event::{Event, Record};
+use sta_core::model::few;
 use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::limits;
@@ -204,7 +205,7 @@ impl InFlight {
 
 /// What is kept in a short list for `number`.
 fn entry<T: Default>(all: &mut Vec<(Number, T)>, number: Number) -> &mut T {
-    let known = all.iter().position(|(known, _)| *known == number);
+    let known = few::place(all, |(known, _)| *known == number);
     let place = known.unwrap_or_else(|| {
         all.push((number, T::default()));
         all.len() - 1

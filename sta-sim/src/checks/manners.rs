@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sta_core::engine::uploads::AHEAD_MAX;
 use sta_core::model::event::{Event, Record};
+use sta_core::model::few;
 use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
@@ -44,7 +45,7 @@ impl Ways {
             self.0.resize_with(asker + 1, Vec::new);
         }
         let met = &mut self.0[asker];
-        let known = met.iter().position(|(way, _)| *way == (asked, torrent));
+        let known = few::place(met, |(way, _)| *way == (asked, torrent));
         let place = known.unwrap_or_else(|| {
             met.push(((asked, torrent), State::default()));
             met.len() - 1

@@ -111,7 +111,9 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding about what has just happened.
+    /// Adds a finding about what has just happened. Kept out of the way of what looks at every entry.
+    #[cold]
+    #[inline(never)]
     pub fn add(&mut self, account: &Account, who: Option<&NodeId>, what: impl FnOnce() -> String) {
         self.add_at(account.now(), account.line(), who, what);
     }

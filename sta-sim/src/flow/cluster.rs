@@ -41,6 +41,10 @@ mod record;
 pub use crate::runlog::Detail;
 pub use record::Tally;
 
+/// Things that may happen at one moment. More than every message of a large swarm at once, so only machines that
+/// answer each other for ever get there.
+const EVENTS_AT_ONCE_MAX: u64 = 100_000_000;
+
 /// A content of the plan, as a torrent.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
@@ -250,11 +254,28 @@ impl Cluster {
         self.wakes.next_at().min(chore).min(self.net.next_at())
     }
 
+    /// Lets happen what happens before `until`, moment by moment, as long as those who have not said that they lack nothing are the
+    /// same.
+    pub fn run_before(&mut self, until: Time) {
+        let incomplete = self.incomplete.len();
+        let mut next = self.next_at();
+        while next < until && self.incomplete.len() == incomplete {
+            self.run_to(next);
+            next = self.next_at();
+        }
+    }
+
     /// Lets happen what happens at `now`, which [`Self::next_at`] gave or which is before that.
+    ///
+    /// # Panics
+    /// If that does not end.
     pub fn run_to(&mut self, now: Time) {
         self.now = now;
         self.net.advance(now);
+        let before = self.tally.events;
         loop {
+            let at_once = self.tally.events - before;
+            assert!(at_once < EVENTS_AT_ONCE_MAX, "{at_once} events at {now}: time stands still");
             if let Some(happening) = self.net.next(now) {
                 self.tally.events += 1;
                 self.happened(happening);

@@ -10,10 +10,28 @@ use sta_core::model::time::Time;
 /// Not in the heap.
 const NOWHERE: u32 = u32::MAX;
 
+/// A moment, and below it the slot: one number, so that both are compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry(u128);
+
+impl Entry {
+    fn new(at: Time, slot: u32) -> Self {
+        Self(u128::from(at.as_nanos()) << u32::BITS | u128::from(slot))
+    }
+
+    const fn at(self) -> Time {
+        Time::from_nanos((self.0 >> u32::BITS) as u64)
+    }
+
+    const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 /// The moments of slots `0..`.
 #[derive(Debug, Default)]
 pub struct Timers {
-    heap: Vec<(Time, u32)>,
+    heap: Vec<Entry>,
     /// Where in the heap each slot stands.
     places: Vec<u32>,
 }
@@ -28,13 +46,14 @@ impl Timers {
         match (place, at) {
             (NOWHERE, Time::FAR_FUTURE) => {}
             (NOWHERE, _) => {
-                self.heap.push((at, slot));
+                self.heap.push(Entry::new(at, slot));
                 self.rise(self.heap.len() - 1);
             }
             (_, Time::FAR_FUTURE) => self.remove(place as usize),
             (_, _) => {
-                let before = std::mem::replace(&mut self.heap[place as usize].0, at);
-                match at.cmp(&before) {
+                let entry = Entry::new(at, slot);
+                let before = std::mem::replace(&mut self.heap[place as usize], entry);
+                match entry.cmp(&before) {
                     Ordering::Less => self.rise(place as usize),
                     Ordering::Equal => {}
                     Ordering::Greater => self.sink(place as usize),
@@ -46,7 +65,7 @@ impl Timers {
     /// The moment that is next, and whose it is.
     #[must_use]
     pub fn first(&self) -> Option<(Time, u32)> {
-        self.heap.first().copied()
+        self.heap.first().map(|entry| (entry.at(), entry.slot()))
     }
 
     /// When the next slot is due; the far future if none waits.
@@ -56,12 +75,11 @@ impl Timers {
     }
 
     fn remove(&mut self, place: usize) {
-        let (_, slot) = self.heap.swap_remove(place);
-        self.places[slot as usize] = NOWHERE;
-        if place < self.heap.len() {
+        let gone = self.heap.swap_remove(place);
+        self.places[gone.slot() as usize] = NOWHERE;
+        if let Some(moved) = self.heap.get(place).copied() {
             self.rise(place);
-            let (_, moved) = self.heap[place];
-            self.sink(self.places[moved as usize] as usize);
+            self.sink(self.places[moved.slot() as usize] as usize);
         }
     }
 
@@ -79,11 +97,9 @@ impl Timers {
         loop {
             let left = 2 * place + 1;
             let right = left + 1;
-            let least = if right < self.heap.len() && self.heap[right] < self.heap[left] {
-                right
-            } else {
-                left
-            };
+            // Without a branch: which of two is less is not to be foreseen.
+            let right_is_less = right < self.heap.len() && self.heap[right] < self.heap[left];
+            let least = left + usize::from(right_is_less);
             if least >= self.heap.len() || entry <= self.heap[least] {
                 break;
             }
@@ -93,9 +109,9 @@ impl Timers {
         self.put(place, entry);
     }
 
-    fn put(&mut self, place: usize, entry: (Time, u32)) {
+    fn put(&mut self, place: usize, entry: Entry) {
         self.heap[place] = entry;
-        self.places[entry.1 as usize] = place as u32;
+        self.places[entry.slot() as usize] = place as u32;
     }
 }
 

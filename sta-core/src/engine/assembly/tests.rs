@@ -24,7 +24,7 @@ fn started() -> Assembly {
 fn owned_by(assembly: &Assembly, owner: Option<ConnId>) -> Option<u32> {
     let has = Bitfield::full(2);
     match owner {
-        Some(owner) => assembly.unfinished(owner, &has).own,
+        Some(owner) => assembly.own(owner, &has),
         None => nearest(&assembly.unfinished(B, &has).orphans, |_| true),
     }
 }
@@ -113,18 +113,18 @@ fn pieces_are_told_apart_by_who_sends_them_and_who_has_them() {
     let mut assembly = started();
     let (none, all) = (Bitfield::empty(2), Bitfield::full(2));
     let found = assembly.unfinished(A, &none);
-    assert_eq!((found.own, found.early), (None, Some(1)));
+    assert_eq!((assembly.own(A, &none), found.early), (None, Some(1)));
     let found = assembly.unfinished(A, &all);
-    assert_eq!((found.own, found.early), (Some(1), None));
+    assert_eq!((assembly.own(A, &all), found.early), (Some(1), None));
     assert!(found.others.is_empty(), "it is its own");
     let found = assembly.unfinished(B, &all);
     assert_eq!(found.others[..], [(3, 1)]);
-    assert_eq!((found.own, found.early), (None, None));
+    assert_eq!((assembly.own(B, &all), found.early), (None, None));
     assert_eq!(nearest(&found.others, |piece| piece != 1), None);
     for at in 0..3 {
         assembly.asked(block(at * 16 * K, if at < 2 { 16 * K } else { 12_768 }), A);
     }
-    assert_eq!(assembly.unfinished(A, &all).own, None, "nothing is missing");
+    assert_eq!(assembly.own(A, &all), None, "nothing is missing");
 }
 
 #[test]

@@ -97,6 +97,13 @@ impl Swarm {
         let (mut asked, mut sure) = (session.asked_bytes(), true);
         while asked < window * self.behind / BEHIND_PIECES {
             let Some(session) = self.sessions.get_mut(conn) else { return };
+            // Nearly always there is a piece to go on with.
+            if let Some(piece) = self.assembly.own(conn, &session.have)
+                && let Some(block) = self.assembly.next_missing(piece)
+            {
+                asked = self.ask(conn, block, now);
+                continue;
+            }
             let unfinished = self.assembly.unfinished(conn, &session.have);
             let avoided = session.avoided(now);
             let early = unfinished.early;
@@ -189,13 +196,14 @@ impl Swarm {
         if session.stalled || session.silence(self.patience, now).is_some() {
             return 0;
         }
-        session.pipeline.window(self.block_bytes(session, 1, now), now)
+        let rate = session.pipeline.rate(now);
+        session.pipeline.window(self.block_bytes(session, 1, rate), rate)
     }
 
-    /// How large the blocks are that a peer is asked for: as its link asks for it, or so many `times` as large.
-    fn block_bytes(&self, session: &Session, times: u32, now: Time) -> u32 {
+    /// How large the blocks are that a peer is asked for: as its link asks for it at `rate`, or so many `times` as large.
+    fn block_bytes(&self, session: &Session, times: u32, rate: u64) -> u32 {
         let bytes = match self.config.block_bytes {
-            0 => session.pipeline.block_bytes(times, self.layout.leaf_bytes(), now),
+            0 => session.pipeline.block_bytes(times, self.layout.leaf_bytes(), rate),
             fixed => fixed,
         };
         bytes.min(self.layout.piece_bytes())
@@ -214,7 +222,7 @@ impl Swarm {
         asked
     }
 
-    /// A block of a piece that the peer has and that nobody else was asked for.
+    /// A block of another piece that the peer has and that nobody else was asked for.
     fn next_block(
         &mut self,
         conn: ConnId,
@@ -222,9 +230,6 @@ impl Swarm {
         avoided: &[u32],
         now: Time,
     ) -> Option<Block> {
-        if let Some(piece) = unfinished.own {
-            return self.assembly.next_missing(piece);
-        }
         let may = |piece| !avoided.contains(&piece);
         if let Some(piece) = nearest(&unfinished.orphans, may) {
             self.assembly.adopt(piece, conn);
@@ -260,7 +265,7 @@ impl Swarm {
         } else {
             1
         };
-        let block_bytes = self.block_bytes(session, times, now);
+        let block_bytes = self.block_bytes(session, times, session.pipeline.rate(now));
         self.picker.close(piece);
         self.assembly.start(piece, block_bytes, conn);
     }
