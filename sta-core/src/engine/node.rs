@@ -373,16 +373,18 @@ impl Node {
                 self.refuse(conn, &stranger, "it did not say hello in time", now);
             }
         }
-        let places: Vec<_> = self.places.values().copied().collect();
+        let places: SmallVec<[Place; 8]> = self.places.values().copied().collect();
         for place in places {
             self.with(place, now, |swarm| swarm.tick(now));
         }
         let swarms = self.members().map(|member| member.swarm.deadline());
         let strangers = self.strangers.values().map(Stranger::due);
         self.due = swarms.chain(strangers).min().unwrap_or(Time::FAR_FUTURE);
-        let trackers: Vec<_> = self.trackers.keys().cloned().collect();
-        for tracker in trackers {
-            self.announce(&tracker, announcer::Input::Tick, now);
+        if now >= self.trackers_due {
+            let trackers: Vec<_> = self.trackers.keys().cloned().collect();
+            for tracker in trackers {
+                self.announce(&tracker, announcer::Input::Tick, now);
+            }
         }
     }
 

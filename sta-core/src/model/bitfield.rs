@@ -95,6 +95,7 @@ impl Bitfield {
     ///
     /// Costs a step per 64 pieces and one per new piece: a stranger may send the same range again and again.
     pub fn insert_range(&mut self, range: PieceRange, mut new: impl FnMut(u32)) {
+        // Nearly always it is one.
         if range.0 == range.1 {
             if self.insert(range.0) {
                 new(range.0);

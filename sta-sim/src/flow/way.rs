@@ -125,14 +125,14 @@ pub(super) struct Way<M> {
     flying: u32,
     /// Arrivals that found the way closed.
     pub stuck: u32,
-    /// Bytes of all parcels so far,
+    /// Bytes of all parcels so far.
     posted: u64,
     /// The latest arrival so far: a stream does not overtake itself.
     latest: Time,
     pub passage: Passage,
     /// Whether it takes part in the sharing of the links.
     pub flows: bool,
-    /// and of those that have left.
+    /// Bytes of those that have left.
     gone: u64,
     /// Where in the stream, in bytes, those parcels end whose sender waits for the kernel to take them.
     untold: VecDeque<u64>,

@@ -3,11 +3,11 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use super::Node;
-use crate::engine::interface::{ConnId, Input, Output};
+use crate::engine::interface::{ConnId, Input, Output, Torrent};
 use crate::model::bitfield::{Bitfield, PieceRange};
 use crate::model::config::EngineConfig;
 use crate::model::event::Event;
-use crate::model::ids::NodeId;
+use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::rng::Seed;
 use crate::model::time::Time;
@@ -273,4 +273,29 @@ fn data_that_nobody_asked_for_ends_the_session() {
     let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
     assert!(closed(&outputs).is_some());
     assert!(!outputs.iter().any(|output| matches!(output, Output::Keep { .. })));
+}
+
+#[test]
+fn torrents_come_and_go_without_touching_the_others() {
+    let (mut node, mesh) = node();
+    let torrent = |n: u8| InfoHash([n; 20]);
+    let add = |node: &mut Node, n: u8| {
+        let new = Torrent { info_hash: torrent(n), ..mesh.torrent(Bitfield::full(4), Vec::new()) };
+        node.handle(Input::Add(Box::new(new)), Time::ZERO);
+    };
+    let hashes = |node: &Node| -> Vec<InfoHash> {
+        node.status(Time::ZERO).torrents.iter().map(|torrent| torrent.info_hash).collect()
+    };
+    node.handle(Input::Remove(TORRENT), Time::ZERO);
+    for n in [9, 3, 5] {
+        add(&mut node, n);
+    }
+    node.handle(Input::Remove(torrent(3)), Time::ZERO);
+    assert_eq!(hashes(&node), [5, 9].map(torrent));
+    for n in [7, 4, 7] {
+        add(&mut node, n);
+    }
+    assert_eq!(hashes(&node), [4, 5, 7, 9].map(torrent), "in order, each once");
+    node.handle(Input::Stop, Time::ZERO);
+    assert_eq!(hashes(&node), []);
 }

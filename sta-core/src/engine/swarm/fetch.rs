@@ -120,7 +120,7 @@ impl Swarm {
 
     /// Asks every peer for as much as its window takes.
     pub(super) fn fill_all(&mut self, now: Time) {
-        let conns = self.sessions.keys().to_vec();
+        let conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
         for conn in conns {
             self.fill(conn, now);
         }

@@ -11,6 +11,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{Phase, Swarm};
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
@@ -77,7 +79,7 @@ impl Swarm {
             let lacks = |(conn, session): (ConnId, &Session)| {
                 (!session.offered.contains(piece)).then_some(conn)
             };
-            let conns: Vec<_> = self.sessions.iter().filter_map(lacks).collect();
+            let conns: SmallVec<[ConnId; 16]> = self.sessions.iter().filter_map(lacks).collect();
             for conn in conns {
                 self.send(conn, PeerMessage::Coming { i: piece }, now);
             }
@@ -127,7 +129,7 @@ impl Swarm {
         if self.phase != Phase::Fetching {
             return;
         }
-        let conns = self.sessions.keys().to_vec();
+        let conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
         for conn in conns {
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             let ids = session.early_in_vain(self.patience, now);
