@@ -32,16 +32,38 @@ pub struct Bounds {
 /// What a node asked its peers for.
 #[derive(Default)]
 struct InFlight {
-    /// By block and peer, ascending.
+    /// Ascending.
     requests: Vec<Request>,
     /// By peer, in the order in which they were first asked: bytes of its requests.
     bytes: Vec<(Number, u64)>,
 }
 
 struct Request {
-    block: Block,
-    of: Number,
+    what: What,
     at: Time,
+}
+
+/// A block, and who was asked for it: one number, so that all of it is compared at once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct What(u128);
+
+impl What {
+    fn new(Block { piece, offset, len }: Block, of: Number) -> Self {
+        let parts = [piece, offset, len, of];
+        Self(parts.into_iter().fold(0, |all, part| all << u32::BITS | u128::from(part)))
+    }
+
+    const fn piece(self) -> u32 {
+        (self.0 >> (3 * u32::BITS)) as u32
+    }
+
+    const fn bytes(self) -> u64 {
+        (self.0 >> u32::BITS) as u32 as u64
+    }
+
+    const fn of(self) -> Number {
+        self.0 as Number
+    }
 }
 
 /// Sessions that stand, by node and torrent, from the events of each side.
@@ -140,7 +162,7 @@ impl Bounds {
             .host_ix_of(node)
             .map_or_else(Default::default, |ix| account.plan().hosts[ix].engine.request_timeout);
         let in_flight = self.of(node, torrent);
-        let mut bytes = in_flight.insert(Request { block, of: other, at });
+        let mut bytes = in_flight.insert(Request { what: What::new(block, other), at });
         if bytes > limits::IN_FLIGHT_BYTES_MAX {
             bytes = in_flight.given_up(other, at - timeout);
         }
@@ -157,49 +179,46 @@ impl Bounds {
 impl InFlight {
     /// Adds a request, in place of an earlier one for the same. Says how many bytes its peer was asked for then.
     fn insert(&mut self, request: Request) -> u64 {
-        let Request { block, of, .. } = request;
-        let key = |asked: &Request| (asked.block, asked.of);
-        match self.requests.binary_search_by_key(&(block, of), key) {
+        let what = request.what;
+        let bytes = entry(&mut self.bytes, what.of());
+        match self.requests.binary_search_by_key(&what, |asked| asked.what) {
             Ok(at) => self.requests[at] = request,
             Err(at) => {
                 self.requests.insert(at, request);
-                *self.bytes(of) += u64::from(block.len);
+                *bytes += what.bytes();
             }
         }
-        *self.bytes(of)
+        *bytes
     }
 
     /// `block` has come, from anybody.
     fn came(&mut self, block: Block) {
-        let first = self.requests.partition_point(|asked| asked.block < block);
-        let of_block = self.requests[first..].iter().take_while(|asked| asked.block == block);
+        let (least, most) = (What::new(block, 0), What::new(block, Number::MAX));
+        let first = self.requests.partition_point(|asked| asked.what < least);
+        let of_block = self.requests[first..].iter().take_while(|asked| asked.what <= most);
         self.forget(first..first + of_block.count());
     }
 
     /// Nothing of `piece` is waited for any more.
     fn ended(&mut self, piece: u32) {
-        let first = self.requests.partition_point(|asked| asked.block.piece < piece);
-        let end = self.requests.partition_point(|asked| asked.block.piece <= piece);
+        let first = self.requests.partition_point(|asked| asked.what.piece() < piece);
+        let end = self.requests.partition_point(|asked| asked.what.piece() <= piece);
         self.forget(first..end);
     }
 
     /// Nothing is waited for of `peer` that was asked before `since`. Says how many bytes are left.
     fn given_up(&mut self, peer: Number, since: Time) -> u64 {
-        self.requests.retain(|asked| asked.of != peer || asked.at >= since);
-        let left = self.requests.iter().filter(|asked| asked.of == peer);
-        let left = left.map(|asked| u64::from(asked.block.len)).sum();
-        *self.bytes(peer) = left;
+        self.requests.retain(|asked| asked.what.of() != peer || asked.at >= since);
+        let left = self.requests.iter().filter(|asked| asked.what.of() == peer);
+        let left = left.map(|asked| asked.what.bytes()).sum();
+        *entry(&mut self.bytes, peer) = left;
         left
     }
 
     fn forget(&mut self, range: Range<usize>) {
-        for Request { block, of, .. } in self.requests.drain(range) {
-            *entry(&mut self.bytes, of) -= u64::from(block.len);
+        for Request { what, .. } in self.requests.drain(range) {
+            *entry(&mut self.bytes, what.of()) -= what.bytes();
         }
-    }
-
-    fn bytes(&mut self, peer: Number) -> &mut u64 {
-        entry(&mut self.bytes, peer)
     }
 }
 
