@@ -111,9 +111,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding about what has just happened. Kept out of the way of what looks at every entry.
-    #[cold]
-    #[inline(never)]
+    /// Adds a finding about what has just happened.
     pub fn add(&mut self, account: &Account, who: Option<&NodeId>, what: impl FnOnce() -> String) {
         self.add_at(account.now(), account.line(), who, what);
     }

@@ -79,6 +79,8 @@ pub struct Cluster {
     observer: Box<dyn Observer>,
     detail: Detail,
     tally: Tally,
+    /// How many things had happened when the present moment began.
+    events_before: u64,
     /// Bytes that each host has verified, and that it takes part in.
     progress: Vec<[u64; 2]>,
     /// By host: the contents that it has said to be complete.
@@ -154,6 +156,7 @@ impl Cluster {
             observer,
             detail,
             tally,
+            events_before: 0,
             progress: vec![[0; 2]; hosts],
             finished: vec![BTreeSet::new(); hosts],
             incomplete: Vec::new(),
@@ -268,13 +271,15 @@ impl Cluster {
     /// Lets happen what happens at `now`, which [`Self::next_at`] gave or which is before that.
     ///
     /// # Panics
-    /// If that does not end.
+    /// If the moment does not end.
     pub fn run_to(&mut self, now: Time) {
+        if now > self.now {
+            self.events_before = self.tally.events;
+        }
         self.now = now;
         self.net.advance(now);
-        let before = self.tally.events;
         loop {
-            let at_once = self.tally.events - before;
+            let at_once = self.tally.events - self.events_before;
             assert!(at_once < EVENTS_AT_ONCE_MAX, "{at_once} events at {now}: time stands still");
             if let Some(happening) = self.net.next(now) {
                 self.tally.events += 1;

@@ -153,20 +153,6 @@ impl Fair {
         }
     }
 
-    /// The rate of `flow`, which is under way, in bytes per second, as of the last settling.
-    #[must_use]
-    pub fn rate(&self, flow: FlowId) -> u64 {
-        let Flow { links: [from, _], places: [place, _] } = self.flows[flow.0 as usize];
-        let claim = &self.claims[from.0 as usize][place as usize];
-        claim.demand(&self.links).min(self.links[from.0 as usize].level)
-    }
-
-    /// The two links of `flow`.
-    #[must_use]
-    pub fn links(&self, flow: FlowId) -> [LinkId; 2] {
-        self.flows[flow.0 as usize].links
-    }
-
     /// Makes the rates fair again, and calls `rated` with the rate of every flow of which it may be another now.
     pub fn settle(&mut self, mut rated: impl FnMut(FlowId, u64)) {
         while let Some(link) = self.touched.pop() {

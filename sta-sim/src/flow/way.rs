@@ -115,9 +115,8 @@ impl Progress {
     }
 }
 
-/// One direction of a connection. What is looked at all the time comes first, and fills a line of a cache.
+/// One direction of a connection.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(super) struct Way<M> {
     /// What is under way, in the order in which it arrives, and behind it what waits to be sent.
     parcels: VecDeque<Parcel<M>>,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::{Fair, FlowId, LinkId, UNLIMITED};
@@ -40,6 +42,8 @@ struct Rig {
     ups: Vec<LinkId>,
     downs: Vec<LinkId>,
     started: u32,
+    /// The rates that it was told: all that a user of [`Fair`] knows.
+    told: BTreeMap<FlowId, u64>,
 }
 
 impl Rig {
@@ -47,7 +51,7 @@ impl Rig {
         let mut fair = Fair::default();
         let ups = ups.iter().map(|&c| fair.add_link(c)).collect();
         let downs = downs.iter().map(|&c| fair.add_link(c)).collect();
-        Self { fair, ups, downs, started: 0 }
+        Self { fair, ups, downs, started: 0, told: BTreeMap::new() }
     }
 
     fn start(&mut self, (up, down, cap): Spec) -> FlowId {
@@ -58,8 +62,10 @@ impl Rig {
     }
 
     fn rates(&mut self, flows: &[FlowId]) -> Vec<u64> {
-        self.fair.settle(|_, _| {});
-        flows.iter().map(|&flow| self.fair.rate(flow)).collect()
+        self.fair.settle(|flow, rate| {
+            self.told.insert(flow, rate);
+        });
+        flows.iter().map(|flow| self.told[flow]).collect()
     }
 }
 
