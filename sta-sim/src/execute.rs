@@ -1,5 +1,6 @@
 //! One run from its file to its verdict: what `run`, `sweep` and `replay` have in common.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,9 @@ pub struct Done {
     /// What is to be thought of it.
     pub outcome: Outcome,
 }
+
+/// What comes of a run.
+type Run = Result<Done, ExecuteError>;
 
 /// Why a run could not be.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +94,25 @@ impl Job {
         Ok(Done { plan, log, outcome })
     }
 
-    /// [`Self::execute`] on a thread of its own, so that nothing a run leaves behind reaches another.
+    /// [`Self::execute`], so that nothing a run leaves behind reaches another: what has a runtime gets a thread of its own. The
+    /// flow world has none, and stays where the memory of the run before it is still at hand.
     ///
     /// # Errors
     /// As [`Self::execute`], and if the simulator itself panicked.
     pub fn execute_alone(&self) -> Result<Done, ExecuteError> {
+        let ended = match self.world {
+            World::Flow => catch_unwind(AssertUnwindSafe(|| self.execute())),
+            World::Turmoil | World::Tcp => self.execute_on_a_thread()?,
+        };
+        ended.map_err(|panic| ExecuteError::Bug(words_of(&*panic)))?
+    }
+
+    fn execute_on_a_thread(&self) -> Result<std::thread::Result<Run>, ExecuteError> {
         let thread = std::thread::Builder::new().name(format!("seed {}", self.seed));
+        let refused = |error| ExecuteError::Bug(format!("no thread could be started: {error}"));
         std::thread::scope(|scope| {
-            let bug = ExecuteError::Bug;
-            let run = thread.spawn_scoped(scope, || self.execute());
-            let run = run.map_err(|error| bug(format!("no thread could be started: {error}")))?;
-            run.join().map_err(|panic| bug(words_of(&*panic)))?
+            let run = thread.spawn_scoped(scope, || self.execute()).map_err(refused)?;
+            Ok(run.join())
         })
     }
 

@@ -1,13 +1,11 @@
 //! Many runs: which there are, and how they are run side by side.
 //!
-//! Each run has a thread of its own, so that nothing one leaves behind can reach another; results come in the order in
-//! which runs end, and whoever receives them sorts. What they add up to is [`tally`]'s business, what a person sees of it
-//! [`summary`]'s.
+//! Results come in the order in which runs end, and whoever receives them sorts. What they add up to is [`tally`]'s
+//! business, what a person sees of it [`summary`]'s.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::execute::{Done, ExecuteError, Job};
@@ -47,32 +45,25 @@ pub fn jobs(asked: &[Asked], shard: (u64, u64)) -> Vec<Job> {
     jobs.into_iter().zip(0..).filter(|(_, number)| mine(*number)).map(|(job, _)| job).collect()
 }
 
-/// Makes every run, `threads` at a time, and gives each to `each` as it ends. Stops early once `stop` is set; runs that are
-/// under way then still end.
+/// Makes every run, `threads` at a time, and gives each to `each` as it ends, one at a time and on the thread that ran it: its
+/// log is given back where it was taken. Stops early once `stop` is set; runs that are under way then still end.
 pub fn run_all(
     jobs: &[Job],
     threads: usize,
     stop: &AtomicBool,
-    mut each: impl FnMut(&Job, Result<Done, ExecuteError>),
+    each: impl FnMut(&Job, Result<Done, ExecuteError>) + Send,
 ) {
-    let next = AtomicUsize::new(0);
-    // No more results wait than there are workers: a log is large.
-    let (sender, results) = sync_channel(threads);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                    if sender.send((job, job.execute_alone())).is_err() {
-                        return;
-                    }
-                }
-            });
+    let (next, each) = (AtomicUsize::new(0), Mutex::new(each));
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let result = job.execute_alone();
+            // Poisoned if it has panicked elsewhere, which ends the sweep.
+            let Ok(mut each) = each.lock() else { return };
+            each(job, result);
         }
-        drop(sender);
-        results.iter().for_each(|(job, result)| each(job, result));
-    });
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
 }
 
 /// How often something happened per second of real time.

@@ -1,9 +1,15 @@
-//! The same scenario and seed give the same events, byte for byte, in another process.
+//! The same scenario and seed give the same events, byte for byte: in another process, and after other runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sta_sim::commands::diff::first_difference;
+use sta_sim::execute::{Done, ExecuteError, Job};
+use sta_sim::scenario::load::Scenario;
+use sta_sim::scenario::plan::World;
+use sta_sim::sweep::run_all;
 
 /// Seeds of each smoke scenario.
 const SEEDS: u64 = 4;
@@ -47,5 +53,28 @@ fn two_processes_give_the_same_events() {
             }
         }
         assert_ne!(events(&file, 0), events(&file, 1), "a seed makes a difference");
+    }
+}
+
+#[test]
+fn a_run_on_a_thread_that_others_have_used_is_as_on_a_fresh_one() {
+    let open = |file: &PathBuf| Arc::new(Scenario::open(file).expect("a scenario"));
+    let scenarios: Vec<Arc<Scenario>> = smoke_scenarios().iter().map(open).collect();
+    let job = |scenario: &Arc<Scenario>, seed| {
+        let (scenario, world) = (Arc::clone(scenario), World::Flow);
+        Job { scenario, seed, world, cell: 0 }
+    };
+    let jobs: Vec<Job> =
+        (0..2).flat_map(|seed| scenarios.iter().map(move |scenario| job(scenario, seed))).collect();
+    let hash =
+        |result: Result<Done, ExecuteError>| result.expect("it runs").log.hashes().hash.clone();
+    let mut after_others = Vec::new();
+    run_all(&jobs, 1, &AtomicBool::new(false), |_, result| after_others.push(hash(result)));
+    assert_eq!(after_others.len(), jobs.len());
+    for (job, after_others) in jobs.iter().zip(after_others) {
+        let fresh = std::thread::scope(|scope| {
+            hash(scope.spawn(|| job.execute()).join().expect("it does not panic"))
+        });
+        assert_eq!(fresh, after_others, "{} seed {}", job.scenario.name(), job.seed);
     }
 }
