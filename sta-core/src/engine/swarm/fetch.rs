@@ -5,6 +5,7 @@
 //! (`swarm/relay.rs`). When nothing is left to ask, blocks move from peers who would take long to peers who would be done much
 //! sooner, with a cancel for the loser (end game).
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -120,7 +121,15 @@ impl Swarm {
 
     /// Asks every peer for as much as its window takes.
     pub(super) fn fill_all(&mut self, now: Time) {
-        let conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
+        let mut conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
+        if self.is_ending() {
+            // What is left goes to who comes first: those last who have said nothing of late, and may be gone.
+            let quiet = |heard: &Time| 2 * now.since(*heard) >= self.patience;
+            let heard = |conn: &ConnId| self.sessions.get(*conn).map(|session| session.heard);
+            if conns.iter().any(|conn| heard(conn).is_some_and(|heard| quiet(&heard))) {
+                conns.sort_by_key(|conn| heard(conn).filter(quiet).map(Reverse));
+            }
+        }
         for conn in conns {
             self.fill(conn, now);
         }

@@ -196,6 +196,29 @@ fn who_leaves_a_torrent_asks_and_dials_nobody_any_more() {
 }
 
 #[test]
+fn the_last_block_of_who_is_silent_is_asked_of_who_spoke_of_late() {
+    let mut me = Script::new("0");
+    let (quiet, _) = me.meet(1, "quiet", 1);
+    let (holder, _) = me.meet(2, "holder", 2);
+    let (lively, _) = me.meet(3, "lively", 3);
+    for conn in [holder, quiet, lively] {
+        me.has(conn, 0, 0);
+        let asked = me.say(conn, PeerMessage::Unchoke);
+        assert_eq!(gets(&asked, conn).len(), usize::from(conn == holder));
+    }
+    for second in 1..5 {
+        me.now = Time::ZERO + Duration::from_secs(second);
+        me.say(lively, PeerMessage::Ping);
+        let outputs = me.tell(Input::Tick);
+        assert_eq!(gets(&outputs, quiet), [], "it may be as dead as the holder");
+        if !gets(&outputs, lively).is_empty() {
+            return;
+        }
+    }
+    panic!("nobody is asked");
+}
+
+#[test]
 fn a_dial_for_a_torrent_that_was_left_is_given_up() {
     let mut me = Script::new("0000");
     let other = InfoHash([8; 20]);
