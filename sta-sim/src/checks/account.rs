@@ -129,6 +129,14 @@ pub struct Host {
     pub moved: u64,
 }
 
+impl Host {
+    /// Whether its process is not the first.
+    #[must_use]
+    pub fn has_started_anew(&self) -> bool {
+        self.first_start != self.last_start
+    }
+}
+
 /// A host's part in a content.
 #[derive(Debug)]
 pub struct Part {

@@ -2,7 +2,7 @@
 //! or has choked the asker, nothing is served to who is choked, and every block lies inside its piece.
 //!
 //! Judged only between nodes that behave as the product does. Word travels: an asker may not know yet of a choke, or of a
-//! restart of its peer, so what it asks is held against its own session, and a choke against it after [`CHOKE_NEWS`] on
+//! restart of its peer, so what it asks is held against the session that both have, and a choke against it after [`CHOKE_NEWS`] on
 //! an undisturbed network. Who chokes may still send the blocks that its connection was handed before, [`AHEAD_MAX`] of them.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
 
-use super::account::{About, Number};
+use super::account::{About, Host, Number};
 use super::{Account, Findings, Judgement, Rule};
 use crate::runlog::{Detail, Entry};
 
@@ -145,8 +145,11 @@ impl Manners {
         block: Block,
     ) {
         self.asked += 1;
+        let (asker, asked, torrent) = way;
+        let anew = account.host_of(asked).is_some_and(Host::has_started_anew);
+        let theirs = if anew { self.ways.of((asked, asker, torrent)).since } else { None };
         let state = self.ways.of(way);
-        if let Some(why) = state.impolite(account, (who, peer), way, block) {
+        if let Some(why) = state.impolite(account, (who, peer), way, theirs, block) {
             self.findings.add(account, Some(who), || {
                 format!("{who} asked {peer} for {}, {why}", words(block))
             });
@@ -191,12 +194,13 @@ impl Manners {
 }
 
 impl State {
-    /// What is wrong with a request, if anything is.
+    /// What is wrong with a request, if anything is. `theirs` is since when a peer that has started anew has had a session with the asker, as it says.
     fn impolite(
         &self,
         account: &Account,
         (who, peer): (&NodeId, &NodeId),
         (asker, asked, torrent): Way,
+        theirs: Option<Time>,
         block: Block,
     ) -> Option<String> {
         if account.layout(torrent).is_some_and(|layout| !layout.contains(block)) {
@@ -208,8 +212,10 @@ impl State {
         if !account.honest(asked) {
             return None;
         }
-        let restarted = account.host_of(asked).and_then(|host| host.last_start);
-        let same_process = self.since.zip(restarted).is_none_or(|(since, at)| at <= since);
+        let host = account.host_of(asked).filter(|host| host.has_started_anew());
+        // What a process said may arrive when the next one runs already: so both must have met since then.
+        let met_since = |start: Time| [self.since, theirs].iter().all(|met| *met >= Some(start));
+        let same_process = host.and_then(|host| host.last_start).is_none_or(met_since);
         if same_process && !account.offers(asked, torrent, block.piece) {
             return Some("which the peer has never had".to_owned());
         }
@@ -283,6 +289,14 @@ mod tests {
         holds(rule(), &format!("{lacks} | 2 leech-1 right 0 1 | 3 leech-0 asked leech-1 0"));
         let wiped = "2 leech-1 verified 0 | 3 leech-1 dies | 4 leech-1 added 0/2 | 5 leech-0 asked leech-1 0";
         holds(rule(), &format!("{lacks} | {wiped}"));
+        // The word of a former life, which was on its way; and that of the present one.
+        let former = "0 leech-0 added 0/2 | 0 leech-1 added 0/2 | 2 leech-1 dies | 3 leech-1 added 0/2 | 4 leech-0 connected leech-1";
+        holds(rule(), &format!("{former} | 5 leech-0 asked leech-1 0"));
+        breaks(
+            rule(),
+            &format!("{former} | 4 leech-1 connected leech-0 | 5 leech-0 asked leech-1 0"),
+            "which the peer has never had",
+        );
     }
 
     #[test]
