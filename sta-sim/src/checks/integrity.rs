@@ -167,7 +167,8 @@ impl Integrity {
     fn leaves_verified(&mut self, account: &Account, who: &NodeId, piece: u32, bytes: u32) {
         let About { who: node, torrent, .. } = account.about();
         let part = self.coming.part(node, torrent, piece);
-        part.right = bytes;
+        // Of a piece that has begun anew less may be known for the moment, and what was right is right still.
+        part.right = part.right.max(bytes);
         let received = part.received;
         if received < bytes.into() {
             self.findings.add(account, Some(who), || {
@@ -250,6 +251,9 @@ mod tests {
         breaks(rule(), &other, "leech-0 sent a block of piece 1");
         let failed = "3 leech-0 right 0 65536 | 4 leech-0 failed 0 | 5 leech-0 sent leech-1 0";
         holds(rule(), &format!("{got} | {failed}"));
+        let part_again = "3 leech-0 right 0 65536 | 4 leech-0 failed 0 | 5 leech-0 got seed-0 0 \
+            | 6 leech-0 right 0 16384 | 7 leech-0 sent leech-1 0";
+        holds(rule(), &format!("{got} | {part_again}"));
         let anew = "3 leech-0 right 0 65536 | 4 leech-0 added 0/2 | 5 leech-0 sent leech-1 0";
         breaks(rule(), &format!("{got} | {anew}"), "leech-0 sent a block of piece 0");
         breaks(rule(), &format!("{got} | 3 leech-0 right 1 16384"), "16384 bytes of piece 1");
