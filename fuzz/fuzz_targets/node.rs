@@ -157,6 +157,7 @@ enum Errand {
     Keep(Block),
     Forget(u32, u32),
     Check(u32),
+    Digest(u32, u64, usize),
     CheckLeaves(u32, u32),
     Finish,
 }
@@ -286,6 +287,10 @@ impl World {
                 self.disk.push_back(Errand::Keep(block));
             }
             Output::Check { piece, .. } => self.disk.push_back(Errand::Check(piece)),
+            Output::Digest { piece, number, blocks, .. } => {
+                assert!(blocks.iter().all(|b| b.piece == piece && self.layout.contains(*b)));
+                self.disk.push_back(Errand::Digest(piece, number, blocks.len()));
+            }
             Output::CheckLeaves { piece, bytes, .. } => {
                 assert!(bytes <= self.layout.piece_len(piece));
                 self.disk.push_back(Errand::CheckLeaves(piece, bytes));
@@ -509,6 +514,10 @@ impl World {
                     self.sound.insert(piece);
                 }
                 self.give(Input::Checked { torrent, piece, result });
+            }
+            Some(Errand::Digest(piece, number, blocks)) => {
+                let digests = if fails { Vec::new() } else { vec![[u8::from(right); 32]; blocks] };
+                self.give(Input::Digested { torrent, piece, number, digests });
             }
             Some(Errand::CheckLeaves(piece, bytes)) => {
                 let before = self.right.entry(piece).or_default();

@@ -246,6 +246,7 @@ async fn receive(content: &Content, way: Way) -> Duration {
             DiskDone::NotWritten { why, .. } => panic!("{why}"),
             DiskDone::Panicked => panic!("a disk worker has panicked"),
             DiskDone::LeavesChecked { .. }
+            | DiskDone::Digested { .. }
             | DiskDone::Forgotten { .. }
             | DiskDone::Finished { .. } => {}
         }

@@ -22,7 +22,8 @@ pub type Wishers = SmallVec<[ConnId; 4]>;
 enum State {
     Missing,
     Asked(ConnId),
-    Here,
+    /// And by whom it was sent: a place among the senders.
+    Here(u16),
 }
 
 /// What is looked at of every piece under way whenever something is to be asked: apart from the rest, and close together.
@@ -222,7 +223,7 @@ impl Assembly {
         let piece = self.get(block.piece)?;
         match piece.states.get((block.offset / piece.block_bytes) as usize)? {
             State::Asked(conn) => Some(*conn),
-            State::Missing | State::Here => None,
+            State::Missing | State::Here(_) => None,
         }
     }
 
@@ -276,19 +277,22 @@ impl Assembly {
         let Some(state) = piece.states.get_mut((block.offset / piece.block_bytes) as usize) else {
             return Arrival::Useless;
         };
-        let other = match std::mem::replace(state, State::Here) {
-            State::Here => return Arrival::Useless,
+        let other = match state {
+            State::Here(_) => return Arrival::Useless,
             State::Missing => {
                 lack.missing -= 1;
                 None
             }
-            State::Asked(asker) => (asker != conn).then_some(asker),
+            State::Asked(asker) => (*asker != conn).then_some(*asker),
         };
-        piece.here += 1;
-        if !piece.senders.contains(from) {
+        let known = piece.senders.iter().position(|sender| sender == from);
+        let sender = known.unwrap_or_else(|| {
             piece.senders.push(from.clone());
-        }
-        while piece.states.get(piece.front as usize) == Some(&State::Here) {
+            piece.senders.len() - 1
+        });
+        *state = State::Here(sender as u16);
+        piece.here += 1;
+        while let Some(State::Here(_)) = piece.states.get(piece.front as usize) {
             piece.front += 1;
         }
         let complete = piece.here as usize == piece.states.len();
@@ -408,6 +412,21 @@ impl Assembly {
         let place = self.place(piece)?;
         self.lacks.remove(place);
         Some(self.pieces.remove(place))
+    }
+
+    /// The blocks of `piece` that are here, and who sent each of them.
+    #[must_use]
+    pub fn sent(&self, piece: u32) -> Vec<(Block, Identity)> {
+        let Some(state) = self.get(piece) else { return Vec::new() };
+        let offsets = (0..).step_by(state.block_bytes as usize);
+        let here = state.states.iter().zip(offsets).filter_map(|(block, offset)| match block {
+            State::Here(sender) => {
+                let block = self.layout.block_at(piece, offset, state.block_bytes);
+                Some((block, state.senders.get(usize::from(*sender))?.clone()))
+            }
+            State::Missing | State::Asked(_) => None,
+        });
+        here.collect()
     }
 
     /// `piece` is no longer under way, and all of it is to be fetched again. Says who sent its blocks.

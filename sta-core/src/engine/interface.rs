@@ -8,7 +8,7 @@ use crate::model::address::Address;
 use crate::model::bitfield::Bitfield;
 use crate::model::event::Event;
 use crate::model::ids::InfoHash;
-use crate::model::layout::{Block, Layout};
+use crate::model::layout::{Block, BlockDigest, Layout};
 use crate::model::leaves::LeafHashes;
 use crate::model::status::StoreError;
 use crate::wire::peer::PeerMessage;
@@ -152,6 +152,17 @@ pub enum Input {
         /// Whether its hash is right, or why that is not known.
         result: Result<bool, StoreError>,
     },
+    /// The answer to [`Output::Digest`].
+    Digested {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Of which piece.
+        piece: u32,
+        /// The number of the question.
+        number: u64,
+        /// The digests, in the order of the blocks; none if they cannot be read.
+        digests: Vec<BlockDigest>,
+    },
     /// The answer to [`Output::CheckLeaves`].
     LeavesChecked {
         /// Of which torrent.
@@ -244,6 +255,17 @@ pub enum Output {
         torrent: InfoHash,
         /// Which piece.
         piece: u32,
+    },
+    /// What do these blocks of a piece hash to, as they lie in the store before anything else is written there?
+    Digest {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Of which piece.
+        piece: u32,
+        /// The answer carries it.
+        number: u64,
+        /// Blocks of the piece.
+        blocks: Vec<Block>,
     },
     /// The first `bytes` of a piece were given to the store: how many of them are right, by the hashes of leaves?
     CheckLeaves {

@@ -9,6 +9,7 @@
 //! | [`session`] | what one peer may say, and what of it is outstanding |
 //! | [`uploads`] | which waiting request is served next |
 //! | [`slots`] | how many peers to serve at the same time |
+//! | [`suspects`] | who sent what was wrong, if several sent blocks of a wrong piece |
 //! | [`choker`] | whose requests may wait at all |
 //! | [`neighbours`] | whom to connect with, and when to try again |
 //! | [`identity`] | (a value: who a peer is, as far as a node can tell) |
@@ -37,5 +38,6 @@ pub mod rate;
 pub mod registry;
 pub mod session;
 pub mod slots;
+pub mod suspects;
 pub mod swarm;
 pub mod uploads;

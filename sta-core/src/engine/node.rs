@@ -152,6 +152,10 @@ impl Node {
             Input::Checked { torrent, piece, result } => {
                 self.with_torrent(torrent, now, |swarm| swarm.checked(piece, result, now));
             }
+            Input::Digested { torrent, piece, number, digests } => {
+                let digested = |swarm: &mut Swarm| swarm.digested(piece, number, digests, now);
+                self.with_torrent(torrent, now, digested);
+            }
             Input::LeavesChecked { torrent, piece, right } => {
                 self.with_torrent(torrent, now, |swarm| swarm.leaves_checked(piece, right, now));
             }

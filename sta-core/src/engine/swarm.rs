@@ -15,7 +15,7 @@ mod relay;
 mod serve;
 mod storage;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use super::picker::Picker;
 use super::rate::Rate;
 use super::session::{Misbehaviour, Session, Wish};
 use super::slots::Slots;
+use super::suspects::Suspects;
 use super::uploads::{AHEAD_MAX, Uploads};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
@@ -101,7 +102,7 @@ pub struct Swarm {
     /// every input.
     dials_from: Time,
     accounts: Accounts,
-    strikes: BTreeMap<Identity, u32>,
+    suspects: Suspects,
     from_one_peer: BTreeSet<u32>,
     /// Pieces that were verified, and that the store could not read since.
     unreadable: BTreeSet<u32>,
@@ -162,7 +163,7 @@ impl Swarm {
             neighbours: Neighbours::new(seed.child("neighbours")),
             dials_from: Time::ZERO,
             accounts: Accounts::default(),
-            strikes: BTreeMap::new(),
+            suspects: Suspects::default(),
             from_one_peer: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             down: Rate::default(),

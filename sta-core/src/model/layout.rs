@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
+use super::metainfo::BLAKE3_BYTES;
 
 /// How a torrent's content is cut. Every piece has `piece_bytes` bytes but the last, which has the rest.
 ///
@@ -25,6 +26,9 @@ pub struct Block {
     /// Bytes; never 0.
     pub len: u32,
 }
+
+/// BLAKE3 of the bytes of a block.
+pub type BlockDigest = [u8; BLAKE3_BYTES];
 
 /// Why content cannot be cut this way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

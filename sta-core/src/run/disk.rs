@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use super::buffers::Buffer;
 use crate::io::store::{PieceStore, StoreError};
 use crate::model::ids::InfoHash;
-use crate::model::layout::Block;
+use crate::model::layout::{Block, BlockDigest};
 use crate::model::limits;
 
 mod worker;
@@ -43,6 +43,17 @@ pub enum DiskDone {
         piece: u32,
         /// The verdict, or why there is none.
         ok: Result<bool, StoreError>,
+    },
+    /// Blocks of a piece were digested.
+    Digested {
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// Of which piece.
+        piece: u32,
+        /// As [`Disk::digest`] was given it.
+        number: u64,
+        /// In the order of the blocks; none if they cannot be read.
+        digests: Vec<BlockDigest>,
     },
     /// The first leaves of a piece were compared with their hashes.
     LeavesChecked {
@@ -162,6 +173,18 @@ impl Disk {
     /// Checks a piece. What was not hashed as it was written is read back from the store.
     pub fn verify(&self, torrent: InfoHash, store: &Arc<dyn PieceStore>, piece: u32) {
         self.give(piece, torrent, store, Task::Verify { piece });
+    }
+
+    /// Digests blocks of a piece as they lie in the store before anything that is given later.
+    pub fn digest(
+        &self,
+        torrent: InfoHash,
+        store: &Arc<dyn PieceStore>,
+        piece: u32,
+        number: u64,
+        blocks: Vec<Block>,
+    ) {
+        self.give(piece, torrent, store, Task::Digest { piece, number, blocks });
     }
 
     /// Compares the leaves in the first `bytes` bytes of a piece with what they should hash to.

@@ -15,7 +15,7 @@ use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
 use crate::model::event::{Event, Record};
 use crate::model::ids::{InfoHash, NodeId};
-use crate::model::layout::Layout;
+use crate::model::layout::{Block, Layout};
 use crate::model::rng::Seed;
 use crate::model::time::Time;
 
@@ -49,7 +49,7 @@ struct Host {
     id: NodeId,
     node: Node,
     link_free: Time,
-    tainted: BTreeSet<u32>,
+    tainted: BTreeSet<Block>,
 }
 
 impl Mesh {
@@ -189,20 +189,26 @@ impl Mesh {
                 }
             }
             Output::Keep { block, .. } => {
+                let tainted = &mut self.hosts[n].tainted;
+                tainted.retain(|other| !overlap(other, &block));
                 if self.wrong {
-                    self.hosts[n].tainted.insert(block.piece);
+                    tainted.insert(block);
                 }
             }
             Output::Check { torrent, piece } => {
-                let result = Ok(!self.hosts[n].tainted.contains(&piece));
+                let result = Ok(!self.is_tainted(n, piece));
                 self.later(self.now, n, Input::Checked { torrent, piece, result });
             }
-            Output::CheckLeaves { torrent, piece, bytes } => {
-                let right = if self.hosts[n].tainted.contains(&piece) { 0 } else { bytes };
-                self.later(self.now, n, Input::LeavesChecked { torrent, piece, right });
+            Output::Digest { torrent, piece, number, blocks } => {
+                let tainted = &self.hosts[n].tainted;
+                let is_wrong = |block| tainted.iter().any(|other| overlap(other, block));
+                let digest = |block| [u8::from(is_wrong(block)); 32];
+                let digests = blocks.iter().map(digest).collect();
+                self.later(self.now, n, Input::Digested { torrent, piece, number, digests });
             }
-            Output::Forget { piece, .. } => {
-                self.hosts[n].tainted.remove(&piece);
+            Output::CheckLeaves { torrent, piece, bytes } => {
+                let right = if self.is_tainted(n, piece) { 0 } else { bytes };
+                self.later(self.now, n, Input::LeavesChecked { torrent, piece, right });
             }
             Output::Finish { torrent } => {
                 self.later(self.now, n, Input::Finished { torrent, result: Ok(()) });
@@ -215,8 +221,14 @@ impl Mesh {
             | Output::TrackerSend { .. }
             | Output::TrackerClose { .. }
             | Output::KeepLeaves { .. }
+            | Output::Forget { .. }
             | Output::Stopped => {}
         }
+    }
+
+    /// Whether a block of `piece` that node `n` has stored is wrong.
+    fn is_tainted(&self, n: usize, piece: u32) -> bool {
+        self.hosts[n].tainted.iter().any(|block| block.piece == piece)
     }
 
     fn later(&mut self, at: Time, host: usize, input: Input) {
@@ -224,6 +236,10 @@ impl Mesh {
         self.queue.push(Reverse((at, self.sequence)));
         self.deliveries.insert(self.sequence, (host, input, false));
     }
+}
+
+fn overlap(a: &Block, b: &Block) -> bool {
+    a.piece == b.piece && a.offset < b.offset + b.len && b.offset < a.offset + a.len
 }
 
 /// Where node `n` is: `10.0.0.n`.

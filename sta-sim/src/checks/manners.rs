@@ -1,5 +1,6 @@
 //! How peers treat each other: nothing is sent or taken that was not asked for, nothing is asked of who cannot have it
-//! or has choked the asker, nothing is served to who is choked, and every block lies inside its piece.
+//! or has choked the asker, nothing is served to who is choked, every block lies inside its piece, and nobody is banned but who
+//! sent wrong blocks.
 //!
 //! Judged only between nodes that behave as the product does. Word travels: an asker may not know yet of a choke, or of a
 //! restart of its peer, so what it asks is held against the session that both have, and a choke against it after [`CHOKE_NEWS`] on
@@ -123,6 +124,14 @@ impl Rule for Manners {
             }
             Event::BlockSent { peer, block, .. } => {
                 self.block_sent(account, (who, peer), asked, *block);
+            }
+            Event::PeerBanned { peer, why, .. } if account.honest(to) => {
+                let rotten = |node| account.host_of(node).is_some_and(|host| host.rotten);
+                if !rotten(from) && !rotten(to) {
+                    self.findings.add(account, Some(who), || {
+                        format!("{who} banned {peer} for nothing: {why}")
+                    });
+                }
             }
             Event::BlockReceived { peer, block, .. } if account.honest(to) => {
                 self.block_received(account, (who, peer), asking, *block);
@@ -297,6 +306,15 @@ mod tests {
             &format!("{former} | 4 leech-1 connected leech-0 | 5 leech-0 asked leech-1 0"),
             "which the peer has never had",
         );
+    }
+
+    #[test]
+    fn nobody_is_banned_for_nothing() {
+        let banned = |peer: &str| format!("{MET} | 2 leech-0 banned {peer}");
+        breaks(rule(), &banned("seed-0"), "leech-0 banned seed-0 for nothing");
+        holds(rule(), &banned("liar-0"));
+        let rotten = format!("{MET} | 1 fault corrupt-disk seed-0 | 2 leech-0 banned seed-0");
+        holds(rule(), &rotten);
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn event(rest: &[&str]) -> Event {
         ["stopped"] => Event::NodeStopped,
         ["connected", peer] => Event::PeerConnected { torrent, peer: id(peer) },
         ["lost", peer] => Event::PeerLost { torrent, peer: id(peer), why: "told so".into() },
+        ["banned", peer] => Event::PeerBanned { torrent, peer: id(peer), why: "told so".into() },
         ["unchoked", peer] => Event::Unchoked { torrent, peer: id(peer) },
         ["choked", peer] => Event::Choked { torrent, peer: id(peer) },
         ["asked", peer, piece] => {

@@ -475,6 +475,13 @@ impl Cluster {
                 let answer = Chore::Tell(Input::Checked { torrent, piece, result });
                 self.ask_disk(host, Request::Look, answer);
             }
+            Output::Digest { torrent, piece, number, blocks } => {
+                let Some(content) = self.content(&torrent) else { return };
+                let disk = &self.machines[host as usize].disk;
+                let digests = blocks.iter().map(|block| disk.digest(content, *block)).collect();
+                let answer = Chore::Tell(Input::Digested { torrent, piece, number, digests });
+                self.ask_disk(host, Request::Look, answer);
+            }
             Output::KeepLeaves { torrent, piece, .. } => {
                 if let Some(content) = self.content(&torrent) {
                     self.machines[host as usize].disk.keep_leaves(content, piece);

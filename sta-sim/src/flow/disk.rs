@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sta_core::model::bitfield::Bitfield;
-use sta_core::model::layout::{Block, Layout};
+use sta_core::model::layout::{Block, BlockDigest, Layout};
 use sta_core::model::status::StoreError;
 use sta_core::model::time::Time;
 
@@ -176,6 +176,14 @@ impl<T> Disk<T> {
     /// Whether the bytes of a piece that has been written are right.
     pub(super) fn check(&self, content: ContentIx, piece: u32) -> bool {
         self.kept(content).is_some_and(|kept| !kept.wrong.contains_key(&piece))
+    }
+
+    /// What stands for the digest of a block: there are no bytes, but they are right or wrong.
+    pub(super) fn digest(&self, content: ContentIx, block: Block) -> BlockDigest {
+        let wrong = self.kept(content).and_then(|kept| kept.wrong.get(&block.piece));
+        let range = block.offset.into()..u64::from(block.offset + block.len);
+        let is_wrong = wrong.is_some_and(|wrong| wrong.within(range).next().is_some());
+        [u8::from(is_wrong); size_of::<BlockDigest>()]
     }
 
     /// It is known what the leaves of a piece hash to.

@@ -483,7 +483,7 @@ pub enum Check {
         /// Parts per million of one copy: 1,100,000 is 1.1 copies.
         at_most: u64,
     },
-    /// Nothing unasked is sent, and every limit is kept.
+    /// Nothing unasked is sent, every limit is kept, and nobody honest is banned.
     Manners,
     /// The tracker forgets the dead and remembers the living, so soon.
     Registry {

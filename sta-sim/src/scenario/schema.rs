@@ -539,7 +539,7 @@ pub enum CheckName {
     Recovery,
     /// `of` together send `at-most` so many copies of what they are the sources of: `"1.1 copies"`.
     Copies,
-    /// Nothing unasked is sent, and every limit is kept.
+    /// Nothing unasked is sent, every limit is kept, and nobody honest is banned.
     Manners,
     /// The tracker forgets the dead and remembers the living `within` so long.
     Registry,

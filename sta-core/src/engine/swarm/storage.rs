@@ -7,9 +7,10 @@ use crate::engine::assembly::Arrival;
 use crate::engine::identity::Identity;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
+use crate::engine::suspects::Question;
 use crate::model::bitfield::{PieceRange, collect_ranges};
 use crate::model::event::{Event, SENT_WRONG};
-use crate::model::layout::Block;
+use crate::model::layout::{Block, BlockDigest};
 use crate::model::status::StoreError;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
@@ -17,8 +18,6 @@ use crate::wire::tracker::TransferEvent;
 
 /// How long a full disk, or whatever else may pass, is given before it is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
-/// A peer that had a part in so many wrong pieces is banned, even if never alone.
-const STRIKES_MAX: u32 = 3;
 
 impl Swarm {
     /// A block has come, body and all. If it is of use, [`Output::Keep`] is among the outputs.
@@ -87,18 +86,26 @@ impl Swarm {
         match result {
             Ok(true) => self.verified(piece, now),
             Ok(false) => {
+                let sent = self.assembly.sent(piece);
                 let from = self.begin_anew(piece, now);
                 let torrent = self.info_hash;
                 self.wasted += u64::from(self.layout.piece_len(piece));
                 let names = from.iter().map(|peer| peer.node.clone()).collect();
                 self.event(Event::PieceFailed { torrent, piece, from: names });
-                self.blame(piece, &from, now);
+                self.blame(piece, &from, sent, now);
                 self.fill_all(now);
             }
             Err(failure) => {
                 self.begin_anew(piece, now);
                 self.store_failed(failure, now);
             }
+        }
+    }
+
+    /// The store has digested blocks of a piece that was wrong.
+    pub fn digested(&mut self, piece: u32, number: u64, digests: Vec<BlockDigest>, now: Time) {
+        for culprit in self.suspects.answered(piece, number, digests) {
+            self.ban(&culprit, SENT_WRONG, now);
         }
     }
 
@@ -150,6 +157,8 @@ impl Swarm {
         let wishers = self.assembly.wishers(piece);
         self.assembly.remove(piece);
         self.from_one_peer.remove(&piece);
+        let question = self.suspects.verified(piece);
+        self.ask_for_digests(piece, question);
         self.unreadable.remove(&piece);
         self.have.insert(piece);
         self.behind = self.arrears();
@@ -179,20 +188,22 @@ impl Swarm {
         from
     }
 
-    /// Who sent a wrong piece alone did it. Of several nobody knows which: each gets a strike, and the piece is
-    /// fetched from one peer next time, so that the question does not arise again.
-    fn blame(&mut self, piece: u32, from: &[Identity], now: Time) {
+    /// Who sent a wrong piece alone did it. Of several nobody knows which until the piece is right: it is fetched from one peer
+    /// next time, so that this is soon.
+    fn blame(&mut self, piece: u32, from: &[Identity], sent: Vec<(Block, Identity)>, now: Time) {
         if let [culprit] = from {
             self.ban(culprit, SENT_WRONG, now);
             return;
         }
         self.from_one_peer.insert(piece);
-        for peer in from {
-            let strikes = self.strikes.entry(peer.clone()).or_default();
-            *strikes += 1;
-            if *strikes >= STRIKES_MAX {
-                self.ban(peer, "it had a part in several pieces with wrong hashes", now);
-            }
+        let question = self.suspects.failed(piece, sent);
+        self.ask_for_digests(piece, Some(question));
+    }
+
+    fn ask_for_digests(&mut self, piece: u32, question: Option<Question>) {
+        if let Some(Question { number, blocks }) = question {
+            let torrent = self.info_hash;
+            self.outputs.push_back(Output::Digest { torrent, piece, number, blocks });
         }
     }
 

@@ -92,9 +92,31 @@ impl Script {
         outputs
     }
 
+    fn digests(&mut self, piece: u32, number: u64, kinds: &[u8]) -> Vec<Output> {
+        let digests = kinds.iter().map(|kind| [*kind; 32]).collect();
+        self.tell(Input::Digested { torrent: TORRENT, piece, number, digests })
+    }
+
     fn checks(&mut self, piece: u32) -> Vec<Output> {
         self.tell(Input::Checked { torrent: TORRENT, piece, result: Ok(true) })
     }
+}
+
+/// The question for digests of blocks: its number, and how many blocks.
+fn questions(outputs: &[Output]) -> Option<(u64, usize)> {
+    outputs.iter().find_map(|output| match output {
+        Output::Digest { number, blocks, .. } => Some((*number, blocks.len())),
+        _ => None,
+    })
+}
+
+/// Who is banned.
+fn banned(outputs: &[Output]) -> Vec<String> {
+    let ban = |output: &Output| match output {
+        Output::Event(Event::PeerBanned { peer, .. }) => Some(peer.to_string()),
+        _ => None,
+    };
+    outputs.iter().filter_map(ban).collect()
 }
 
 /// The requests to `conn`.
@@ -264,6 +286,45 @@ fn who_is_banned_under_a_name_bans_nobody_of_that_name_elsewhere() {
     assert_eq!(closed(&wrong), [thief]);
     assert_eq!(closed(&me.meet(2, "alice", 2).1), [ConnId::accepted(2)]);
     assert_eq!(closed(&me.meet(3, "alice", 1).1), []);
+}
+
+/// Three times a liar, each time under another name, sends a part of a piece of which a friend sends the rest.
+#[test]
+fn who_sends_right_blocks_is_not_banned_for_the_company_it_is_in() {
+    let mut me = Script::with_pieces("000", 2 * PIECE);
+    let mut conns = 1..;
+    for round in 0..3 {
+        let mut meet = |me: &mut Script, name: &str, host: u8| {
+            let (conn, outputs) = me.meet(conns.next().expect("numbers go on"), name, host);
+            assert_eq!(closed(&outputs), []);
+            conn
+        };
+        let liar = meet(&mut me, &format!("liar-{round}"), 2);
+        me.has(liar, round, round);
+        let asked = gets(&me.say(liar, PeerMessage::Unchoke), liar);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        me.tell(Input::Block { conn: liar, id: asked[0].0, block: asked[0].1 });
+        me.tell(Input::Closed { conn: liar, why: "gone".into() });
+        let friend = meet(&mut me, "friend", 1);
+        me.has(friend, round, round);
+        let asked = gets(&me.say(friend, PeerMessage::Unchoke), friend);
+        let &[(id, block)] = asked.as_slice() else { panic!("{asked:?}") };
+        me.tell(Input::Block { conn: friend, id, block });
+        let wrong = me.tell(Input::Checked { torrent: TORRENT, piece: round, result: Ok(false) });
+        assert_eq!(closed(&wrong), [], "nobody knows who it was");
+        let (first, blocks) = questions(&wrong).expect("what were the blocks?");
+        assert_eq!(blocks, 2);
+        me.digests(round, first, &[1, 0]);
+        for (id, block) in gets(&wrong, friend) {
+            me.tell(Input::Block { conn: friend, id, block });
+        }
+        let right = me.checks(round);
+        let (second, _) = questions(&right).expect("what are they now?");
+        assert_eq!(banned(&me.digests(round, second, &[0, 0])), [format!("liar-{round}")]);
+        me.tell(Input::Closed { conn: friend, why: "gone".into() });
+    }
+    let (again, outputs) = me.meet(conns.next().expect("numbers go on"), "liar-0", 2);
+    assert_eq!(closed(&outputs), [again]);
 }
 
 #[test]

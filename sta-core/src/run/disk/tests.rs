@@ -370,6 +370,38 @@ fn a_write_that_fails_after_its_hash_can_be_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn blocks_are_digested_as_they_lay_there_when_that_was_asked() {
+    for threads in [0, 2] {
+        let mut bench = Bench::new(threads, None);
+        let half = PIECE / 2;
+        bench.write(1, 0, half, 0);
+        bench.write(1, half, half, 9);
+        assert_eq!(bench.verdict(1).await, Ok(false));
+        let blocks: Vec<Block> =
+            [0, half].map(|offset| Block { piece: 1, offset, len: half }).into();
+        bench.disk.digest(TORRENT, &bench.store, 1, 7, blocks.clone());
+        bench.disk.forget(TORRENT, &bench.store, 1, 0);
+        bench.write(1, 0, PIECE, 0);
+        bench.disk.digest(TORRENT, &bench.store, 1, 8, blocks);
+        let mut answers = Vec::new();
+        while answers.len() < 2 {
+            let done = bench.done.recv().await.expect("the disk is there");
+            let DiskDone::Digested { piece: 1, number, digests, .. } = done else {
+                panic!("{done:?}")
+            };
+            answers.push((number, digests));
+        }
+        let right = |from: u32| {
+            let bytes = &content(1)[from as usize..(from + half) as usize];
+            *blake3::hash(bytes).as_bytes()
+        };
+        assert_eq!(answers[1], (8, vec![right(0), right(half)]));
+        assert_eq!((answers[0].0, answers[0].1[0]), (7, right(0)));
+        assert_ne!(answers[0].1[1], right(half), "that one was wrong");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_line_jobs_take_the_time_they_cost() {
     let mut bench = Bench::new(0, None);
     let start = crate::io::clock::RuntimeClock::start();

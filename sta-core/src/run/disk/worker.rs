@@ -16,7 +16,7 @@ use crate::io::aligned::AlignedBytes;
 use crate::io::sha1::Sha1;
 use crate::io::store::{PieceStore, PieceVerifier, StoreError, Wait};
 use crate::model::ids::InfoHash;
-use crate::model::layout::Block;
+use crate::model::layout::{Block, BlockDigest};
 use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::BLAKE3_BYTES;
 use crate::run::buffers::Buffer;
@@ -30,6 +30,7 @@ pub(super) struct Job {
 pub(super) enum Task {
     Write { block: Block, data: Buffer },
     Verify { piece: u32 },
+    Digest { piece: u32, number: u64, blocks: Vec<Block> },
     CheckLeaves { piece: u32, bytes: u32 },
     Forget { piece: u32, keep: u32 },
     ForgetAll,
@@ -105,6 +106,7 @@ impl Worker {
             let (piece, written) = match task {
                 Task::Write { block, data } => (block.piece, Some((block, data))),
                 Task::Verify { piece }
+                | Task::Digest { piece, .. }
                 | Task::CheckLeaves { piece, .. }
                 | Task::Forget { piece, .. } => (*piece, None),
                 Task::ForgetAll => break,
@@ -149,6 +151,13 @@ impl Worker {
                 let mut moved = 0;
                 let ok = self.verify(torrent, store, piece, &mut moved);
                 (Some(DiskDone::Checked { torrent, piece, ok }), 0, moved)
+            }
+            Task::Digest { piece, number, blocks } => {
+                let mut moved = 0;
+                let digest = |block: &Block| self.digest(store, *block, &mut moved);
+                let digests: Result<Vec<_>, _> = blocks.iter().map(digest).collect();
+                let digests = digests.unwrap_or_default();
+                (Some(DiskDone::Digested { torrent, piece, number, digests }), 0, moved)
             }
             Task::CheckLeaves { piece, bytes } => {
                 // What was kept when the piece began anew may be more.
@@ -240,6 +249,23 @@ impl Worker {
         Ok(right)
     }
 
+    fn digest(
+        &mut self,
+        store: &dyn PieceStore,
+        block: Block,
+        moved: &mut u64,
+    ) -> Result<BlockDigest, StoreError> {
+        let mut hasher = blake3::Hasher::new();
+        let (start, len) = (store.layout().block_offset(block), block.len as usize);
+        for from in (0..len).step_by(READ_BACK_BYTES) {
+            let part = scratch(&mut self.scratch, (len - from).min(READ_BACK_BYTES));
+            store.read(start + from as u64, part)?;
+            hasher.update(part);
+            *moved += part.len() as u64;
+        }
+        Ok(hasher.finalize().into())
+    }
+
     /// How many bytes from the start of `piece` are right, as far as its leaves are known and were hashed.
     fn right(&self, torrent: InfoHash, store: &dyn PieceStore, piece: u32) -> u32 {
         let progress = self.pieces.get(&(torrent, piece));
@@ -323,20 +349,25 @@ impl Progress {
         store: &dyn PieceStore,
         start: u64,
         to: u32,
-        scratch: &mut AlignedBytes,
+        memory: &mut AlignedBytes,
         moved: &mut u64,
     ) -> Result<(), StoreError> {
         while self.hashed < to {
-            let len = ((to - self.hashed) as usize).min(READ_BACK_BYTES);
-            if scratch.len() < len {
-                *scratch = AlignedBytes::new(READ_BACK_BYTES);
-            }
-            store.read(start + u64::from(self.hashed), &mut scratch[..len])?;
-            self.verifier.update(&scratch[..len]);
-            self.hashed += len as u32;
+            let part = scratch(memory, ((to - self.hashed) as usize).min(READ_BACK_BYTES));
+            store.read(start + u64::from(self.hashed), part)?;
+            self.verifier.update(part);
+            self.hashed += part.len() as u32;
             self.given = self.hashed;
-            *moved += len as u64;
+            *moved += part.len() as u64;
         }
         Ok(())
     }
+}
+
+/// So many bytes to read to, [`READ_BACK_BYTES`] at the most. A worker that never reads has no memory for it.
+fn scratch(memory: &mut AlignedBytes, len: usize) -> &mut [u8] {
+    if memory.len() < len {
+        *memory = AlignedBytes::new(READ_BACK_BYTES);
+    }
+    &mut memory[..len]
 }

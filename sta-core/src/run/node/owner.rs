@@ -213,6 +213,9 @@ impl Owner {
             Inbox::Disk(DiskDone::Checked { torrent, piece, ok }) => {
                 self.feed(Input::Checked { torrent, piece, result: ok });
             }
+            Inbox::Disk(DiskDone::Digested { torrent, piece, number, digests }) => {
+                self.feed(Input::Digested { torrent, piece, number, digests });
+            }
             Inbox::Disk(DiskDone::LeavesChecked { torrent, piece, right }) => {
                 self.feed(Input::LeavesChecked { torrent, piece, right });
             }
@@ -366,6 +369,12 @@ impl Owner {
             }
             Output::Check { torrent, piece } => {
                 self.with_store(torrent, |disk, store| disk.verify(torrent, store, piece));
+            }
+            Output::Digest { torrent, piece, number, blocks } => {
+                let digest = |disk: &Disk, store: &Arc<dyn PieceStore>| {
+                    disk.digest(torrent, store, piece, number, blocks);
+                };
+                self.with_store(torrent, digest);
             }
             Output::CheckLeaves { torrent, piece, bytes } => {
                 let check = |disk: &Disk, store: &Arc<dyn PieceStore>| {
