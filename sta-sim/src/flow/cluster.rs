@@ -81,6 +81,8 @@ pub struct Cluster {
     tally: Tally,
     /// How many things had happened when the present moment began.
     events_before: u64,
+    /// How many may happen at one moment: [`EVENTS_AT_ONCE_MAX`].
+    pub(super) events_at_once_max: u64,
     /// Bytes that each host has verified, and that it takes part in.
     progress: Vec<[u64; 2]>,
     /// By host: the contents that it has said to be complete.
@@ -157,6 +159,7 @@ impl Cluster {
             detail,
             tally,
             events_before: 0,
+            events_at_once_max: EVENTS_AT_ONCE_MAX,
             progress: vec![[0; 2]; hosts],
             finished: vec![BTreeSet::new(); hosts],
             incomplete: Vec::new(),
@@ -280,7 +283,8 @@ impl Cluster {
         self.net.advance(now);
         loop {
             let at_once = self.tally.events - self.events_before;
-            assert!(at_once < EVENTS_AT_ONCE_MAX, "{at_once} events at {now}: time stands still");
+            let most = self.events_at_once_max;
+            assert!(at_once < most, "{at_once} events at {now}: time stands still");
             if let Some(happening) = self.net.next(now) {
                 self.tally.events += 1;
                 self.happened(happening);

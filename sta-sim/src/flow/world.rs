@@ -363,3 +363,29 @@ fn lingering(plan: &Plan) -> Duration {
     });
     registry.max().map_or(Duration::ZERO, |within| within + Duration::from_secs(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Recorder, World, watch};
+    use crate::scenario::plan;
+    use crate::scenario::tests::{RIGHT, read};
+
+    #[test]
+    fn a_moment_that_does_not_end_ends_the_run() {
+        let ended = |events_at_once_max: Option<u64>| {
+            let plan = read(RIGHT).plan(0, plan::World::Flow, 0).expect("it is right");
+            let mut world = World::new(Arc::new(plan), Recorder::new(), None);
+            if let Some(most) = events_at_once_max {
+                world.cluster.events_at_once_max = most;
+            }
+            watch(|| world.run())
+        };
+        let (result, panic) = ended(Some(5));
+        assert!(result.is_none());
+        assert!(panic.expect("it says why").what.contains("5 events at "), "time stands still");
+        let (result, panic) = ended(None);
+        assert!(result.is_some() && panic.is_none());
+    }
+}
