@@ -22,7 +22,7 @@ pub struct Record {
 /// What the reason of [`Event::PeerLost`] begins with if it is the peer's own, from its `bye`.
 pub const PEER_SAID: &str = "it said: ";
 
-/// Why a node bans a peer that alone sent a wrong piece. It says so to that peer, too.
+/// Why a node bans a peer that sent a wrong piece, or a part of one. It says so to that peer, too.
 pub const SENT_WRONG: &str = "it sent a piece with a wrong hash";
 
 /// Something that an observer may want to know.

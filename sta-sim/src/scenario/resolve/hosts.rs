@@ -129,7 +129,9 @@ impl Resolver<'_> {
             let draw = |dist: &Dist, what: &str| {
                 dist.draw(&mut self.seed.stream(&format!("host/{name}/{what}")))
             };
-            let Ok(id) = format!("{}-{index}", group.name).parse() else { return };
+            // A name that is none has been complained of. Its hosts count all the same: others are known by their place.
+            let id = |name: &str| format!("{name}-{index}").parse().ok();
+            let Some(id) = id(&group.name).or_else(|| id("nameless")) else { return };
             let host = HostPlan {
                 id,
                 group: group.name.clone(),

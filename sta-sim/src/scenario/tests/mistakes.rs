@@ -258,6 +258,15 @@ fn wrong_seeds_hide_nothing_else() {
     assert!(said.contains("is empty") && said.contains("has no unit"), "{said}");
 }
 
+/// Found by fuzzing: hosts are chosen by their place, and those of a group without a proper name had none.
+#[test]
+fn a_group_without_a_proper_name_hides_nothing_else() {
+    let named = with("name = \"tracker\"", "name = \"tracke(r\"\nrole = \"tracker\"");
+    let asked = named.replace("within = \"20s\"", "within = \"20s\"\nof = \"leech\"");
+    let said = said_of(&asked.replace("for = \"3s\"", "for = \"3\""));
+    assert!(said.contains("is no name for a group") && said.contains("has no unit"), "{said}");
+}
+
 #[test]
 fn a_mistake_is_shown_with_its_line() {
     let said = said_of(&with("deadline = \"60s\"", "deadline = \"60\""));
