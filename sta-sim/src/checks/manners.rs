@@ -203,7 +203,8 @@ impl Manners {
 }
 
 impl State {
-    /// What is wrong with a request, if anything is. `theirs` is since when a peer that has started anew has had a session with the asker, as it says.
+    /// What is wrong with a request, if anything is. `theirs` is since when a peer that has started anew has had a session with
+    /// the asker, as it says.
     fn impolite(
         &self,
         account: &Account,
@@ -222,8 +223,11 @@ impl State {
             return None;
         }
         let host = account.host_of(asked).filter(|host| host.has_started_anew());
-        // What a process said may arrive when the next one runs already: so both must have met since then.
-        let met_since = |start: Time| [self.since, theirs].iter().all(|met| *met >= Some(start));
+        // What a process said may arrive when the next one runs already: so both must have met since then. Who asks without any
+        // session is not excused.
+        let met_since = |start: Time| {
+            self.since.is_none_or(|since| since >= start && theirs.is_some_and(|met| met >= start))
+        };
         let same_process = host.and_then(|host| host.last_start).is_none_or(met_since);
         if same_process && !account.offers(asked, torrent, block.piece) {
             return Some("which the peer has never had".to_owned());
@@ -304,6 +308,12 @@ mod tests {
         breaks(
             rule(),
             &format!("{former} | 4 leech-1 connected leech-0 | 5 leech-0 asked leech-1 0"),
+            "which the peer has never had",
+        );
+        let never_met = former.replace("| 4 leech-0 connected leech-1", "");
+        breaks(
+            rule(),
+            &format!("{never_met} | 5 leech-0 asked leech-1 0"),
             "which the peer has never had",
         );
     }
