@@ -174,6 +174,8 @@ struct World {
     /// Pieces that could not be read: nothing of them is sent any more.
     unreadable: BTreeSet<u32>,
     disk: VecDeque<Errand>,
+    /// Whether the engine has the torrent.
+    takes_part: bool,
     /// The pieces that the engine says it has.
     held: BTreeSet<u32>,
     /// The pieces that were found right and not been written to since.
@@ -224,6 +226,7 @@ impl World {
             sending: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             disk: VecDeque::new(),
+            takes_part: false,
             held: BTreeSet::new(),
             sound: (0..layout.pieces()).filter(|piece| story.have >> piece & 1 == 1).collect(),
             right: BTreeMap::new(),
@@ -236,7 +239,8 @@ impl World {
 
     fn add(&mut self, story: &Story, fetch: bool) {
         let mut have = Bitfield::empty(self.layout.pieces());
-        if self.held.is_empty() {
+        // A torrent that is there already changes nothing, whatever is on the disk.
+        if !std::mem::replace(&mut self.takes_part, true) {
             self.held = self.sound.clone();
         }
         for &piece in &self.held {
@@ -430,6 +434,7 @@ impl World {
                 self.give(Input::Remove(torrent()));
                 // Its driver answers nothing more, and looks at what is there before it is added again.
                 self.disk.clear();
+                self.takes_part = false;
                 self.held.clear();
                 self.right.clear();
                 self.unreadable.clear();
