@@ -8,17 +8,27 @@
 //! slower link, as it would in any fair queue, and takes no part in the sharing; its bytes are added to those of the next
 //! longer message on each of its two links, so that no link carries more than it can.
 //!
+//! | file | holds |
+//! | --- | --- |
+//! | here | hosts, the state of all, and what happens next |
+//! | `conns` | connections: how they begin, and how they end |
+//! | `traffic` | messages that wait, leave and arrive |
+//!
 //! It knows no node, no message and no fault: its driver says how long each message is delayed, which ways are
 //! open, and what a closed way means. Invariant: of the events of one moment, arrivals come before departures, and
 //! of two arrivals the one that was sent first.
 
-use sta_core::model::limits;
 use sta_core::model::time::Time;
 
 use super::fair::{Fair, FlowId, LinkId, UNLIMITED};
 use super::queue::Queue;
 use super::timers::Timers;
-use super::way::{Freight, PARTS, Parcel, Passage, Progress, Way, Why};
+use super::way::{Passage, Progress, Way, Why};
+
+mod conns;
+mod traffic;
+
+use conns::Conn;
 
 /// The payload of one packet on an Ethernet.
 pub const PACKET_BYTES: u64 = 1_460;
@@ -103,28 +113,6 @@ struct Host {
     conns: Vec<ConnIx>,
 }
 
-#[derive(Debug)]
-struct Conn {
-    hosts: [HostIx; 2],
-    state: State,
-    /// Ends that take part: they are told, and may send.
-    open: [bool; 2],
-    /// Ends whose machine went silent.
-    silent: [bool; 2],
-    delay: u64,
-    refused: bool,
-    caps: [u64; 2],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Dialling,
-    /// The dial waits for a held way.
-    Waiting,
-    Open,
-    Over,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Planned {
     /// The dial reaches the other side.
@@ -190,129 +178,6 @@ impl<M> Net<M> {
         self.conns[conn as usize].hosts
     }
 
-    /// The connections of `host` that are not over, oldest first.
-    pub fn conns(&mut self, host: HostIx) -> Vec<ConnIx> {
-        let Self { hosts, conns, .. } = self;
-        let mine = &mut hosts[host as usize].conns;
-        mine.retain(|&conn| conns[conn as usize].state != State::Over);
-        mine.clone()
-    }
-
-    /// `from` dials `to`. [`Happening::Opened`] or [`Happening::Closed`] follows.
-    pub fn dial(&mut self, from: HostIx, to: HostIx, call: Call) -> ConnIx {
-        let ix = self.conns.len() as ConnIx;
-        self.ways.extend(call.passages.map(Way::new));
-        self.conns.push(Conn {
-            hosts: [from, to],
-            state: State::Dialling,
-            open: [true, false],
-            silent: [false; 2],
-            delay: call.delay,
-            refused: call.refused,
-            caps: call.caps,
-        });
-        self.progress.extend([Progress::default(), Progress::default()]);
-        for host in [from, to] {
-            let list = &mut self.hosts[host as usize].conns;
-            // Those that are over go when the list is about to grow: each is looked at twice at the most.
-            if list.len() == list.capacity() {
-                let conns = &self.conns;
-                list.retain(|&conn| conns[conn as usize].state != State::Over);
-            }
-            list.push(ix);
-        }
-        self.plan(call.delay, Planned::Knock(ix));
-        self.plan(limits::DIAL_TIMEOUT.as_nanos() as u64, Planned::GiveUp(ix));
-        ix
-    }
-
-    /// Sends `message` from the end `side` of `conn`, after all that was sent before. Nothing is sent on a connection that
-    /// is over, or closed by this end.
-    pub fn send(&mut self, conn: ConnIx, side: Side, message: M, postage: Postage) {
-        let Postage { bytes, delay, tell } = postage;
-        if self.conns[conn as usize].open[side] && self.conns[conn as usize].state == State::Open {
-            let freight = Freight::Message(message);
-            self.post(conn, side, Parcel { freight, bytes, delay, tell });
-        }
-    }
-
-    /// The end `side` closes `conn` after what it has sent; it is told nothing any more.
-    pub fn close(&mut self, conn: ConnIx, side: Side) {
-        if self.leave(conn, side) {
-            let delay = self.conns[conn as usize].delay;
-            let freight = Freight::End(Why::Ended);
-            self.post(conn, side, Parcel { freight, bytes: 0, delay, tell: false });
-        }
-    }
-
-    /// The end `side` of `conn` is gone at once, with what waited to be sent; the other learns of it as soon as can be.
-    pub fn abort(&mut self, conn: ConnIx, side: Side) {
-        if self.leave(conn, side) {
-            self.empty(conn, side);
-            let at = self.now.as_nanos() + self.conns[conn as usize].delay;
-            self.depart(conn, side, Freight::End(Why::Reset), Time::from_nanos(at));
-        }
-    }
-
-    /// The machine `host` is off: its ends say nothing more, and nothing reaches them.
-    pub fn silence(&mut self, host: HostIx) {
-        self.listen(host, false);
-        for conn in self.conns(host) {
-            let side = self.side_of(conn, host);
-            let state = self.conns[conn as usize].state;
-            self.conns[conn as usize].open[side] = false;
-            self.conns[conn as usize].silent[side] = true;
-            self.empty(conn, side);
-            if side == 0 && state != State::Open {
-                self.conns[conn as usize].state = State::Over;
-            } else {
-                self.set_passage(conn, 1 - side, Passage::Cut);
-            }
-        }
-    }
-
-    /// The machine `host` is on again and knows nothing of its old connections: those who still use them learn it.
-    pub fn revive(&mut self, host: HostIx) {
-        for conn in self.conns(host) {
-            let side = self.side_of(conn, host);
-            if self.conns[conn as usize].silent[side] && !self.way(conn, 1 - side).is_idle() {
-                self.reset_by(conn, side);
-            }
-        }
-    }
-
-    /// From now on this passes on the way from the end `side` of `conn`.
-    pub fn set_passage(&mut self, conn: ConnIx, side: Side, passage: Passage) {
-        let way = self.way(conn, side);
-        let before = std::mem::replace(&mut way.passage, passage);
-        if before == passage {
-            return;
-        }
-        let idle = way.is_idle();
-        if passage == Passage::Cut {
-            self.stop_flow(conn, side);
-        } else if before == Passage::Cut && !idle {
-            self.start_flow(conn, side);
-        }
-        if passage == Passage::Open {
-            let stuck = std::mem::take(&mut self.way(conn, side).stuck);
-            (0..stuck).for_each(|_| self.plan(0, Planned::Arrive(conn, side as u8)));
-            if self.conns[conn as usize].state == State::Waiting {
-                self.conns[conn as usize].state = State::Dialling;
-                self.plan(0, Planned::Knock(conn));
-            }
-        }
-    }
-
-    /// From now on the way from the end `side` of `conn` carries `cap` bytes per second at the most.
-    pub fn set_cap(&mut self, conn: ConnIx, side: Side, cap: u64) {
-        let before = std::mem::replace(&mut self.conns[conn as usize].caps[side], cap);
-        if before != cap && self.way(conn, side).flows {
-            self.stop_flow(conn, side);
-            self.start_flow(conn, side);
-        }
-    }
-
     /// When something happens next; the far future if nothing does. Rates are made fair first if that is not now.
     pub fn next_at(&mut self) -> Time {
         let next = self.earliest();
@@ -354,23 +219,6 @@ impl<M> Net<M> {
         self.queue.next_at().min(self.leaving.next_at())
     }
 
-    fn settle(&mut self) {
-        while let Some((conn, side)) = self.drained.pop() {
-            if self.way(conn, side).is_idle() {
-                self.stop_flow(conn, side);
-            }
-        }
-        let Self { fair, progress, leaving, now, .. } = self;
-        fair.settle(|flow, rate| {
-            let progress = &mut progress[flow.0 as usize];
-            if progress.rate() != rate {
-                progress.change_rate(rate, *now);
-                leaving.set(flow.0, progress.next_at());
-            }
-        });
-        self.settled = true;
-    }
-
     fn plan(&mut self, after: u64, planned: Planned) {
         let at = Time::from_nanos(self.now.as_nanos().saturating_add(after));
         self.plan_at(at, planned);
@@ -383,207 +231,18 @@ impl<M> Net<M> {
     fn happen(&mut self, planned: Planned) -> Option<Happening<M>> {
         match planned {
             Planned::Knock(ix) => {
-                let conn = &mut self.conns[ix as usize];
-                let dialling = conn.state == State::Dialling;
-                let passages = [0, 1].map(|side| self.ways[flow_of(ix, side).0 as usize].passage);
-                let shut = |passage| passages.contains(&passage);
-                if !dialling || shut(Passage::Cut) || conn.silent[1] {
-                    return None;
-                }
-                if shut(Passage::Held) {
-                    conn.state = State::Waiting;
-                    return None;
-                }
-                let accepted = self.hosts[conn.hosts[1] as usize].listens && !conn.refused;
-                let delay = conn.delay;
-                self.plan(delay, Planned::Answer(ix, accepted));
+                self.knock(ix);
                 None
             }
-            Planned::Answer(ix, accepted) => {
-                let conn = &mut self.conns[ix as usize];
-                if conn.state != State::Dialling {
-                    return None;
-                }
-                if !accepted || !self.hosts[conn.hosts[1] as usize].listens {
-                    conn.state = State::Over;
-                    return Some(Happening::Closed(ix, 0, Why::Refused));
-                }
-                (conn.state, conn.open) = (State::Open, [true; 2]);
-                self.plan(0, Planned::Accept(ix));
-                Some(Happening::Opened(ix))
-            }
-            Planned::Accept(ix) => {
-                let conn = &self.conns[ix as usize];
-                conn.open[1].then_some(Happening::Accepted(ix))
-            }
-            Planned::GiveUp(ix) => {
-                let conn = &mut self.conns[ix as usize];
-                let dialling = matches!(conn.state, State::Dialling | State::Waiting);
-                dialling.then(|| {
-                    conn.state = State::Over;
-                    Happening::Closed(ix, 0, Why::TimedOut)
-                })
-            }
+            Planned::Answer(ix, accepted) => self.answer(ix, accepted),
+            Planned::Accept(ix) => self.accept(ix),
+            Planned::GiveUp(ix) => self.give_up(ix),
             Planned::Take(ix, side) => {
                 let side = usize::from(side);
                 self.conns[ix as usize].open[side].then_some(Happening::Taken(ix, side))
             }
             Planned::Arrive(ix, side) => self.arrival(ix, side.into()),
         }
-    }
-
-    fn arrival(&mut self, ix: ConnIx, side: Side) -> Option<Happening<M>> {
-        let way = self.way(ix, side);
-        if way.passage != Passage::Open {
-            way.stuck += 1;
-            return None;
-        }
-        let freight = way.land()?;
-        let conn = &mut self.conns[ix as usize];
-        if !conn.open[1 - side] {
-            return None;
-        }
-        match freight {
-            Freight::Message(message) => Some(Happening::Arrived(ix, 1 - side, message)),
-            Freight::End(why) => {
-                conn.open = [false; 2];
-                conn.state = State::Over;
-                self.empty(ix, 1 - side);
-                Some(Happening::Closed(ix, 1 - side, why))
-            }
-        }
-    }
-
-    /// The first message of `flow` has left, or one has been taken by the kernel.
-    fn departure(&mut self, flow: FlowId) -> Option<Happening<M>> {
-        let (ix, side) = way_of(flow);
-        let (way, progress) =
-            (&mut self.ways[flow.0 as usize], &mut self.progress[flow.0 as usize]);
-        if way.told(progress) {
-            self.leaving.set(flow.0, progress.next_at());
-            return Some(Happening::Taken(ix, side));
-        }
-        let at = way.take_off(progress, self.now)?;
-        if way.is_idle() {
-            self.leaving.set(flow.0, Time::FAR_FUTURE);
-            self.drained.push((ix, side));
-            self.settled = false;
-        } else {
-            self.begin(ix, side);
-        }
-        self.plan_at(at, Planned::Arrive(ix, side as u8));
-        None
-    }
-
-    /// Sends what nothing waits before.
-    fn depart(&mut self, ix: ConnIx, side: Side, freight: Freight<M>, at: Time) {
-        let at = self.way(ix, side).fly(freight, at);
-        self.plan_at(at, Planned::Arrive(ix, side as u8));
-    }
-
-    /// Puts something into the queue of a way.
-    fn post(&mut self, ix: ConnIx, side: Side, parcel: Parcel<M>) {
-        let conn = &self.conns[ix as usize];
-        if conn.silent[1 - side] && self.hosts[conn.hosts[1 - side] as usize].listens {
-            self.reset_by(ix, 1 - side);
-            return;
-        }
-        let flow = flow_of(ix, side);
-        let way = &mut self.ways[flow.0 as usize];
-        let idle = way.is_idle();
-        if idle && way.passage != Passage::Cut && parcel.bytes <= PACKET_BYTES && !parcel.tell {
-            let [from, to] = if side == 0 { conn.hosts } else { [conn.hosts[1], conn.hosts[0]] };
-            self.hosts[from as usize].owed[0] += parcel.bytes;
-            self.hosts[to as usize].owed[1] += parcel.bytes;
-            let (up, down) = (self.hosts[from as usize].up, self.hosts[to as usize].down);
-            let rate = self.fair.capacity(up).min(self.fair.capacity(down)).max(1);
-            let after = (parcel.bytes * PARTS).div_ceil(rate) + parcel.delay;
-            let at = Time::from_nanos(self.now.as_nanos().saturating_add(after));
-            self.depart(ix, side, parcel.freight, at);
-            return;
-        }
-        let progress = &mut self.progress[flow.0 as usize];
-        let taken = way.push(parcel, progress, self.now);
-        if idle {
-            let passes = way.passage != Passage::Cut;
-            self.begin(ix, side);
-            if passes {
-                self.start_flow(ix, side);
-            }
-        } else if way.flows {
-            self.leaving.set(flow.0, progress.next_at());
-        }
-        if taken {
-            self.plan(0, Planned::Take(ix, side as u8));
-        }
-    }
-
-    /// The first message in the queue of a way begins, with the packets that its links owe.
-    fn begin(&mut self, ix: ConnIx, side: Side) {
-        let conn = &mut self.conns[ix as usize];
-        let up = std::mem::take(&mut self.hosts[conn.hosts[side] as usize].owed[0]);
-        let down = std::mem::take(&mut self.hosts[conn.hosts[1 - side] as usize].owed[1]);
-        let flow = flow_of(ix, side);
-        let way = &mut self.ways[flow.0 as usize];
-        let progress = &mut self.progress[flow.0 as usize];
-        way.begin(up.max(down), progress, self.now);
-        if way.flows {
-            self.leaving.set(flow.0, progress.next_at());
-        }
-    }
-
-    fn start_flow(&mut self, ix: ConnIx, side: Side) {
-        if std::mem::replace(&mut self.way(ix, side).flows, true) {
-            return;
-        }
-        let conn = &self.conns[ix as usize];
-        let up = self.hosts[conn.hosts[side] as usize].up;
-        let down = self.hosts[conn.hosts[1 - side] as usize].down;
-        let flow = flow_of(ix, side);
-        self.fair.start(flow, up, down, conn.caps[side]);
-        self.progress[flow.0 as usize].change_rate(0, self.now);
-        self.settled = false;
-    }
-
-    fn stop_flow(&mut self, ix: ConnIx, side: Side) {
-        if std::mem::take(&mut self.way(ix, side).flows) {
-            let flow = flow_of(ix, side);
-            self.progress[flow.0 as usize].rest(self.now);
-            self.fair.end(flow);
-            self.leaving.set(flow.0, Time::FAR_FUTURE);
-            self.settled = false;
-        }
-    }
-
-    /// The end `side` takes no part any more. Returns whether there is another end to be told.
-    fn leave(&mut self, ix: ConnIx, side: Side) -> bool {
-        let conn = &mut self.conns[ix as usize];
-        if !std::mem::replace(&mut conn.open[side], false) {
-            return false;
-        }
-        let told = conn.state == State::Open && conn.open[1 - side];
-        if !told {
-            conn.state = State::Over;
-            self.empty(ix, side);
-        }
-        self.empty(ix, 1 - side);
-        told
-    }
-
-    /// What waits to be sent by the end `side` never will be.
-    fn empty(&mut self, ix: ConnIx, side: Side) {
-        self.way(ix, side).clear();
-        self.stop_flow(ix, side);
-    }
-
-    /// The machine at the end `side` knows nothing of the connection: the other end learns it.
-    fn reset_by(&mut self, ix: ConnIx, side: Side) {
-        let conn = &mut self.conns[ix as usize];
-        conn.silent[side] = false;
-        let at = self.now.as_nanos().saturating_add(2 * conn.delay);
-        self.way(ix, side).passage = Passage::Open;
-        self.empty(ix, 1 - side);
-        self.depart(ix, side, Freight::End(Why::Reset), Time::from_nanos(at));
     }
 
     fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {
