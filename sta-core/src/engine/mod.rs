@@ -15,6 +15,7 @@
 //! | [`identity`] | (a value: who a peer is, as far as a node can tell) |
 //! | [`by_conn`] | (a map: what is kept for each connection) |
 //! | [`rate`] | how fast something moves, of late |
+//! | [`totals`] | how much has moved, and what of it trackers were told |
 //! | [`swarm`] | composes the above for one torrent |
 //! | [`accounts`] | (a record: what moved between this node and others) |
 //! | [`announcer`] | what to tell one tracker, and which of the peers it names to believe |
@@ -40,4 +41,5 @@ pub mod session;
 pub mod slots;
 pub mod suspects;
 pub mod swarm;
+pub mod totals;
 pub mod uploads;

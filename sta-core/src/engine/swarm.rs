@@ -3,8 +3,7 @@
 //!
 //! Inputs are method calls, outputs are polled. `swarm/peers.rs` decides with whom to have sessions, `swarm/fetch.rs` what to
 //! ask of whom, `swarm/serve.rs` whom to serve, `swarm/relay.rs` what to do with a piece that is here in part,
-//! `swarm/storage.rs` what a stored and a checked piece mean; this file holds
-//! the state, the sessions and the clockwork.
+//! `swarm/storage.rs` what a stored and a checked piece mean; this file holds the state, the sessions and the clockwork.
 //!
 //! Invariants: a piece is announced, served and counted as had only after its hash was right. Every block under
 //! way is asked of a session that stands.
@@ -19,6 +18,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fetch::Pace;
+use peers::Wants;
+use storage::Storage;
+
 use super::accounts::Accounts;
 use super::assembly::Assembly;
 use super::by_conn::ByConn;
@@ -27,10 +30,10 @@ use super::identity::Identity;
 use super::interface::{ConnId, Output, Torrent};
 use super::neighbours::Neighbours;
 use super::picker::Picker;
-use super::rate::Rate;
 use super::session::{Misbehaviour, Session, Wish};
 use super::slots::Slots;
 use super::suspects::Suspects;
+use super::totals::Totals;
 use super::uploads::{AHEAD_MAX, Uploads};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
@@ -39,7 +42,7 @@ use crate::model::ids::{InfoHash, NodeId};
 use crate::model::layout::Layout;
 use crate::model::limits;
 use crate::model::rng::Seed;
-use crate::model::status::{StoreError, TorrentStatus};
+use crate::model::status::TorrentStatus;
 use crate::model::text::printable;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
@@ -50,8 +53,6 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long a source is not asked again for a piece that it has just given to somebody else. If that one is lost meanwhile,
 /// everybody waits for so long.
 const AVOID: Duration = Duration::from_millis(500);
-/// How often payload totals are told to the tracker.
-const STATS_EVERY: Duration = Duration::from_secs(5);
 
 /// What a tracker is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,34 +104,16 @@ pub struct Swarm {
     dials_from: Time,
     accounts: Accounts,
     suspects: Suspects,
+    /// Pieces that were wrong, and that are fetched from one peer now.
     from_one_peer: BTreeSet<u32>,
-    /// Pieces that were verified, and that the store could not read since.
-    unreadable: BTreeSet<u32>,
-    down: Rate,
-    up: Rate,
-    wasted: u64,
-    failed: Option<StoreError>,
-    paused_until: Time,
-    /// The store is making the content durable.
-    finish_asked: bool,
-    end_game: bool,
+    storage: Storage,
+    totals: Totals,
+    pace: Pace,
+    wants: Wants,
     next_tick: Time,
     next_choke: Time,
-    next_stats: Time,
-    next_want: Time,
-    want_wait: Duration,
-    /// Neighbours wanted besides those that the configuration names: all of them, and those for being behind.
-    extra: usize,
-    extra_for_lag: usize,
-    /// How many times more to ask of everybody: [`Self::arrears`], as of the last piece or tick.
-    behind: u64,
-    /// Who owes an answer for so long is silent: [`Self::usual_patience`], as of the last tick.
-    patience: Duration,
-    /// Until then no peer is taken to be so slow that a block of it might move to another.
-    steal_from: Time,
     /// When a peer that serves us was last sent something.
     giver_served: Time,
-    told: (u64, u64),
     outputs: VecDeque<Output>,
     news: VecDeque<News>,
 }
@@ -165,26 +148,13 @@ impl Swarm {
             accounts: Accounts::default(),
             suspects: Suspects::default(),
             from_one_peer: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
-            down: Rate::default(),
-            up: Rate::default(),
-            wasted: 0,
-            failed: None,
-            paused_until: now,
-            finish_asked: false,
-            end_game: false,
+            storage: Storage::new(now),
+            totals: Totals::new(now),
+            pace: Pace::default(),
+            wants: Wants::new(now),
             next_tick: now + TICK,
             next_choke: now + config.choke_interval,
-            next_stats: now + STATS_EVERY,
-            next_want: now + peers::WANT_FIRST,
-            want_wait: peers::WANT_FIRST,
-            extra: 0,
-            extra_for_lag: 0,
-            behind: fetch::BEHIND_PIECES,
-            patience: fetch::PATIENCE_MIN,
-            steal_from: Time::ZERO,
             giver_served: Time::ZERO,
-            told: (0, 0),
             outputs: VecDeque::new(),
             news: VecDeque::new(),
             have,
@@ -301,7 +271,7 @@ impl Swarm {
                     self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
                 let has_room = session.ahead() < AHEAD_MAX;
                 let piece = wish.block.piece;
-                let readable = !self.unreadable.contains(&piece);
+                let readable = !self.storage.unreadable.contains(&piece);
                 let whole = readable && self.have.contains(piece);
                 let here = whole || readable && self.assembly.is_announced(piece);
                 session.wish(wish, here, elsewhere).map(|refusal| match refusal {
@@ -349,7 +319,7 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(block) = session.sent(now) else { return };
         let peer = session.peer.node.clone();
-        self.up.add(block.len.into(), now);
+        self.totals.up.add(block.len.into(), now);
         self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
         self.serve(Some(conn), now);
     }
@@ -382,15 +352,17 @@ impl Swarm {
             return;
         }
         self.next_tick = now + TICK;
-        self.behind = self.arrears();
-        self.patience = self.usual_patience();
+        self.pace.behind = self.arrears();
+        self.pace.patience = self.usual_patience();
         self.dials_from = Time::ZERO;
         self.check_sessions(now);
         if now >= self.next_choke {
             self.next_choke = now + self.config.choke_interval;
             self.choke_round(now);
         }
-        self.tell_totals(now);
+        if let Some((up, down)) = self.totals.tell_if_due(now) {
+            self.news.push_back(News::Stats { up, down, event: None });
+        }
         self.want_more(now);
         self.fit_slots(now);
         self.finish_if_due(now);
@@ -421,12 +393,12 @@ impl Swarm {
             total: self.layout.total(),
             verified,
             finished: self.phase == Phase::Serving && self.have.is_full(),
-            down: self.down.total(),
-            up: self.up.total(),
-            wasted: self.wasted,
-            down_rate: self.down.per_second(now),
-            up_rate: self.up.per_second(now),
-            failed: self.failed.clone(),
+            down: self.totals.down.total(),
+            up: self.totals.up.total(),
+            wasted: self.totals.wasted,
+            down_rate: self.totals.down.per_second(now),
+            up_rate: self.totals.up.per_second(now),
+            failed: self.storage.failed.clone(),
             peers: self.accounts.rows(self.sessions.values(), now),
         }
     }
@@ -457,20 +429,6 @@ impl Swarm {
             self.give_up_all(conn, now);
         }
         self.give_up_early(now);
-    }
-
-    fn tell_totals(&mut self, now: Time) {
-        let totals = (self.up.total(), self.down.total());
-        if now >= self.next_stats && self.told != totals {
-            self.next_stats = now + STATS_EVERY;
-            self.tell_stats(None);
-        }
-    }
-
-    fn tell_stats(&mut self, event: Option<TransferEvent>) {
-        let (up, down) = (self.up.total(), self.down.total());
-        self.told = (up, down);
-        self.news.push_back(News::Stats { up, down, event });
     }
 
     fn ban(&mut self, peer: &Identity, why: &str, now: Time) {

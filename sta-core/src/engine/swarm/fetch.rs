@@ -23,7 +23,7 @@ use crate::wire::peer::PeerMessage;
 const RATE_ASSUMED: u64 = 64 << 10;
 /// Nothing comes of what a peer was asked for: twice what answers take of late, and this at the least and at the most, tell
 /// that something is amiss and the links not slow.
-pub(super) const PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(20);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
@@ -45,6 +45,26 @@ const SHARED_BLOCKS: u32 = 4;
 /// Of other pieces, where a source is near: they have not come through many hands, each of which takes the time of a block. Found in
 /// the flow world, where four times as large costs a swarm of eight two hundredths.
 const NEAR_SOURCE_BLOCKS: u32 = 2;
+
+/// What how much is asked for, of whom and for how long goes by.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// How many times more to ask of everybody: [`Swarm::arrears`], as of the last piece or tick.
+    pub behind: u64,
+    /// Who owes an answer for so long is silent: [`Swarm::usual_patience`], as of the last tick.
+    pub patience: Duration,
+    /// Until then no peer is taken to be so slow that a block of it might move to another.
+    pub steal_from: Time,
+    /// A block has moved.
+    pub end_game: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let (behind, patience) = (BEHIND_PIECES, PATIENCE_MIN);
+        Self { behind, patience, steal_from: Time::ZERO, end_game: false }
+    }
+}
 
 impl Swarm {
     /// A peer has pieces that it had not.
@@ -87,7 +107,7 @@ impl Swarm {
 
     /// Asks a peer for as much as its window takes.
     pub(super) fn fill(&mut self, conn: ConnId, now: Time) {
-        if self.phase != Phase::Fetching || now < self.paused_until {
+        if self.phase != Phase::Fetching || now < self.storage.paused_until {
             return;
         }
         let Some(session) = self.sessions.get(conn) else { return };
@@ -96,7 +116,7 @@ impl Swarm {
         }
         let window = self.window(session, now);
         let (mut asked, mut sure) = (session.asked_bytes(), true);
-        while asked < window * self.behind / BEHIND_PIECES {
+        while asked < window * self.pace.behind / BEHIND_PIECES {
             let Some(session) = self.sessions.get_mut(conn) else { return };
             // Nearly always there is a piece to go on with.
             if let Some(piece) = self.assembly.own(conn, &session.have)
@@ -124,7 +144,7 @@ impl Swarm {
         let mut conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
         if self.is_ending() {
             // What is left goes to who comes first: those last who have said nothing of late, and may be gone.
-            let quiet = |heard: &Time| 2 * now.since(*heard) >= self.patience;
+            let quiet = |heard: &Time| 2 * now.since(*heard) >= self.pace.patience;
             let heard = |conn: &ConnId| self.sessions.get(*conn).map(|session| session.heard);
             if conns.iter().any(|conn| heard(conn).is_some_and(|heard| quiet(&heard))) {
                 conns.sort_by_key(|conn| heard(conn).filter(quiet).map(Reverse));
@@ -202,7 +222,7 @@ impl Swarm {
 
     /// A silent peer is asked for nothing more: it owes answers, and the first that comes shows that it is back.
     pub(super) fn window(&self, session: &Session, now: Time) -> u64 {
-        if session.stalled || session.silence(self.patience, now).is_some() {
+        if session.stalled || session.silence(self.pace.patience, now).is_some() {
             return 0;
         }
         let rate = session.pipeline.rate(now);
@@ -285,7 +305,7 @@ impl Swarm {
     /// that time. A peer with nothing to do at all may also double a block: whoever is first wins.
     fn steal(&mut self, conn: ConnId, now: Time) -> Option<Block> {
         let has = &self.sessions.get(conn)?.have;
-        if now < self.steal_from || !self.assembly.any_of(has) {
+        if now < self.pace.steal_from || !self.assembly.any_of(has) {
             return None;
         }
         let none_open = self.is_ending();
@@ -299,8 +319,8 @@ impl Swarm {
         };
         // Who has been silent for too long is likely to stay so for as long again.
         let waits = |holder: &Session| {
-            let silence = holder.silence(self.patience, now).unwrap_or_default();
-            let beyond = silence.saturating_sub(self.patience);
+            let silence = holder.silence(self.pace.patience, now).unwrap_or_default();
+            let beyond = silence.saturating_sub(self.pace.patience);
             let before = if few { holder.owed_bytes() } else { holder.outstanding_bytes() };
             takes(before, holder.pipeline.rate(now)) + 2 * beyond
         };
@@ -314,7 +334,7 @@ impl Swarm {
             // the end: the last blocks may all wait behind what slow peers send to others.
             if !few
                 && holder.pipeline.last_answer().is_none()
-                && holder.silence(self.patience, now).is_none()
+                && holder.silence(self.pace.patience, now).is_none()
             {
                 continue;
             }
@@ -334,14 +354,14 @@ impl Swarm {
             }
         }
         if !any_waits {
-            self.steal_from = now + gain / STEALS_PER_GAIN;
+            self.pace.steal_from = now + gain / STEALS_PER_GAIN;
         }
         let (waits, holder, block) = best?;
         // Against a holder that moves, only what was seen of late counts: blocks that move to and fro are waste. Not so at the end.
         let moves = self
             .sessions
             .get(holder)
-            .is_some_and(|holder| holder.silence(self.patience, now).is_none());
+            .is_some_and(|holder| holder.silence(self.pace.patience, now).is_none());
         let pipeline = &session.pipeline;
         let rate = if moves && !few { pipeline.rate(now) } else { pipeline.hoped_rate(now) };
         let own = session.asked_bytes() + u64::from(block.len);
@@ -350,8 +370,8 @@ impl Swarm {
             return None;
         }
         self.move_away(holder, block, now);
-        if !self.end_game {
-            self.end_game = true;
+        if !self.pace.end_game {
+            self.pace.end_game = true;
             self.event(Event::EndGame { torrent: self.info_hash });
         }
         Some(block)

@@ -13,11 +13,28 @@ use crate::model::limits;
 use crate::model::time::Time;
 
 /// Least time between two wishes for more peers; grows while they are in vain.
-pub(super) const WANT_FIRST: Duration = Duration::from_secs(1);
+const WANT_FIRST: Duration = Duration::from_secs(1);
 /// Longest time between two wishes for more peers.
 const WANT_MAX: Duration = Duration::from_secs(60);
 /// How many neighbours more a node wants each time that it finds itself behind those it has.
 const EXTRA_STEP: usize = 2;
+
+/// How many neighbours more are wanted, and when the tracker is asked for them.
+#[derive(Debug)]
+pub(super) struct Wants {
+    next: Time,
+    wait: Duration,
+    /// Besides those that the configuration names: all of them,
+    extra: usize,
+    /// and those for being behind.
+    extra_for_lag: usize,
+}
+
+impl Wants {
+    pub(super) fn new(now: Time) -> Self {
+        Self { next: now + WANT_FIRST, wait: WANT_FIRST, extra: 0, extra_for_lag: 0 }
+    }
+}
 
 impl Swarm {
     /// A tracker names peers.
@@ -26,7 +43,7 @@ impl Swarm {
         let count = peers.len() as u32;
         for (addr, node) in peers {
             if node != self.own_node && self.neighbours.learn(addr, Some(node), now) {
-                self.want_wait = WANT_FIRST;
+                self.wants.wait = WANT_FIRST;
             }
         }
         self.event(Event::PeersLearned { torrent: self.info_hash, count });
@@ -48,7 +65,7 @@ impl Swarm {
     fn dialable(&self, now: Time) -> Option<Address> {
         let dialling = self.neighbours.engaged();
         let accepted = self.sessions.keys().iter().filter(|conn| conn.is_accepted()).count();
-        if dialling + accepted >= self.config.peers_wanted as usize + self.extra {
+        if dialling + accepted >= self.config.peers_wanted as usize + self.wants.extra {
             return None;
         }
         let sessions = &self.sessions;
@@ -103,22 +120,23 @@ impl Swarm {
     /// Asks the tracker for others: when half of the neighbours are gone, for each that serves nobody here, and when all of them
     /// have more than we, who then have drawn neighbours with little to give.
     pub(super) fn want_more(&mut self, now: Time) {
-        if self.phase != Phase::Fetching || now < self.next_want {
+        if self.phase != Phase::Fetching || now < self.wants.next {
             return;
         }
         let wanted = self.config.peers_wanted as usize;
         let withholding = self.sessions.values().filter(|session| session.withholds(now)).count();
-        let lags = self.behind >= 2 * BEHIND_PIECES;
-        self.extra_for_lag += if lags { EXTRA_STEP } else { 0 };
-        self.extra_for_lag = self.extra_for_lag.min(wanted);
-        self.extra = (self.extra_for_lag + withholding).min(wanted);
-        let few = if lags || withholding > 0 { wanted + self.extra } else { wanted.div_ceil(2) };
+        let lags = self.pace.behind >= 2 * BEHIND_PIECES;
+        self.wants.extra_for_lag += if lags { EXTRA_STEP } else { 0 };
+        self.wants.extra_for_lag = self.wants.extra_for_lag.min(wanted);
+        self.wants.extra = (self.wants.extra_for_lag + withholding).min(wanted);
+        let few =
+            if lags || withholding > 0 { wanted + self.wants.extra } else { wanted.div_ceil(2) };
         if self.sessions.len() >= few {
             return;
         }
-        self.next_want = now + self.want_wait;
-        self.want_wait = (self.want_wait * 2).min(WANT_MAX);
-        let missing = (wanted + self.extra).saturating_sub(self.sessions.len());
+        self.wants.next = now + self.wants.wait;
+        self.wants.wait = (self.wants.wait * 2).min(WANT_MAX);
+        let missing = (wanted + self.wants.extra).saturating_sub(self.sessions.len());
         self.news.push_back(News::Want(missing as u32));
     }
 }

@@ -132,7 +132,7 @@ impl Swarm {
         let conns: SmallVec<[ConnId; 16]> = self.sessions.keys().into();
         for conn in conns {
             let Some(session) = self.sessions.get_mut(conn) else { continue };
-            let ids = session.early_in_vain(self.patience, now);
+            let ids = session.early_in_vain(self.pace.patience, now);
             let blocks: Vec<_> = ids.iter().filter_map(|&id| session.give_up(id)).collect();
             for id in ids {
                 self.send(conn, PeerMessage::Cancel { id }, now);

@@ -87,7 +87,7 @@ impl Swarm {
             .filter(|rate| *rate > 0)
             .fold((0, 0), |(givers, sum), rate| (givers + 1, sum + rate));
         let served = sum.checked_div(givers).unwrap_or_default();
-        let slots = self.slots.fit(self.up.per_second(now), served, now);
+        let slots = self.slots.fit(self.totals.up.per_second(now), served, now);
         self.uploads.set_slots(slots);
     }
 }

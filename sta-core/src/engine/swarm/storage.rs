@@ -1,5 +1,6 @@
 //! What a block that came, a block that was stored and a piece that was checked mean.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{News, Phase, Swarm};
@@ -19,6 +20,26 @@ use crate::wire::tracker::TransferEvent;
 /// How long a full disk, or whatever else may pass, is given before it is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
+/// What the store has not done, and what it is doing.
+#[derive(Debug)]
+pub(super) struct Storage {
+    /// Pieces that were verified, and that it could not read since.
+    pub unreadable: BTreeSet<u32>,
+    /// What failed last, if that stands.
+    pub failed: Option<StoreError>,
+    /// Nothing is fetched until then: what failed is given time to pass.
+    pub paused_until: Time,
+    /// It is making the content durable.
+    pub finish_asked: bool,
+}
+
+impl Storage {
+    pub(super) const fn new(now: Time) -> Self {
+        let unreadable = BTreeSet::new();
+        Self { unreadable, failed: None, paused_until: now, finish_asked: false }
+    }
+}
+
 impl Swarm {
     /// A block has come, body and all. If it is of use, [`Output::Keep`] is among the outputs.
     pub fn block(&mut self, conn: ConnId, id: u64, block: Block, now: Time) {
@@ -30,7 +51,7 @@ impl Swarm {
         session.stalled = false;
         let (torrent, peer) = (self.info_hash, session.peer.node.clone());
         let arrival = self.assembly.received(block, conn, &session.peer);
-        self.down.add(block.len.into(), now);
+        self.totals.down.add(block.len.into(), now);
         let useful = arrival != Arrival::Useless;
         self.event(Event::BlockReceived { torrent, peer, block, useful });
         match arrival {
@@ -46,7 +67,7 @@ impl Swarm {
                     self.fill(other, now);
                 }
             }
-            Arrival::Useless => self.wasted += u64::from(block.len),
+            Arrival::Useless => self.totals.wasted += u64::from(block.len),
         }
         self.fill(conn, now);
     }
@@ -56,7 +77,7 @@ impl Swarm {
         let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
         let Some(Block { piece, .. }) = unsent else { return };
         self.send(conn, PeerMessage::Reject { id, why: RejectReason::Gone }, now);
-        if self.unreadable.insert(piece) {
+        if self.storage.unreadable.insert(piece) {
             let (torrent, why) = (self.info_hash, why.to_string());
             self.event(Event::StoreFailed { torrent, why, retry: false });
             self.refuse_waiting(piece, now);
@@ -66,8 +87,12 @@ impl Swarm {
 
     /// The pieces that are here and can be read, as ranges.
     pub(super) fn readable(&self) -> Vec<PieceRange> {
-        let readable = self.have.iter().filter(|piece| !self.unreadable.contains(piece));
-        if self.unreadable.is_empty() { self.have.ranges() } else { collect_ranges(readable) }
+        let readable = self.have.iter().filter(|piece| !self.storage.unreadable.contains(piece));
+        if self.storage.unreadable.is_empty() {
+            self.have.ranges()
+        } else {
+            collect_ranges(readable)
+        }
     }
 
     /// The store could not write a block.
@@ -89,7 +114,7 @@ impl Swarm {
                 let sent = self.assembly.sent(piece);
                 let from = self.begin_anew(piece, now);
                 let torrent = self.info_hash;
-                self.wasted += u64::from(self.layout.piece_len(piece));
+                self.totals.wasted += u64::from(self.layout.piece_len(piece));
                 let names = from.iter().map(|peer| peer.node.clone()).collect();
                 self.event(Event::PieceFailed { torrent, piece, from: names });
                 self.blame(piece, &from, sent, now);
@@ -114,17 +139,18 @@ impl Swarm {
         if self.phase != Phase::Finishing {
             return;
         }
-        self.finish_asked = false;
+        self.storage.finish_asked = false;
         if let Err(failure) = result {
             self.store_failed(failure, now);
             return;
         }
         self.phase = Phase::Serving;
-        self.failed = None;
-        let (torrent, wasted) = (self.info_hash, self.wasted);
-        let (up, down) = (self.up.total(), self.down.total());
+        self.storage.failed = None;
+        let (torrent, wasted) = (self.info_hash, self.totals.wasted);
+        let (up, down) = self.totals.tell();
         self.event(Event::TorrentComplete { torrent, down, up, wasted });
-        self.tell_stats(Some(TransferEvent::Completed));
+        let event = Some(TransferEvent::Completed);
+        self.news.push_back(News::Stats { up, down, event });
         let complete = |(conn, session): (ConnId, &Session)| session.have.is_full().then_some(conn);
         let useless: Vec<_> = self.sessions.iter().filter_map(complete).collect();
         for conn in useless {
@@ -141,13 +167,16 @@ impl Swarm {
     }
 
     fn ask_to_finish(&mut self) {
-        self.finish_asked = true;
+        self.storage.finish_asked = true;
         self.outputs.push_back(Output::Finish { torrent: self.info_hash });
     }
 
     /// Tries again to make the content durable, after a failure that may have passed.
     pub(super) fn finish_if_due(&mut self, now: Time) {
-        if self.phase == Phase::Finishing && !self.finish_asked && now >= self.paused_until {
+        if self.phase == Phase::Finishing
+            && !self.storage.finish_asked
+            && now >= self.storage.paused_until
+        {
             self.ask_to_finish();
         }
     }
@@ -159,11 +188,11 @@ impl Swarm {
         self.from_one_peer.remove(&piece);
         let question = self.suspects.verified(piece);
         self.ask_for_digests(piece, question);
-        self.unreadable.remove(&piece);
+        self.storage.unreadable.remove(&piece);
         self.have.insert(piece);
-        self.behind = self.arrears();
+        self.pace.behind = self.arrears();
         // What failed for good is not mended by what was stored before.
-        self.failed.take_if(|failure| failure.passing);
+        self.storage.failed.take_if(|failure| failure.passing);
         self.event(Event::PieceVerified { torrent, piece });
         let complete = self.have.is_full();
         for (conn, session) in self.sessions.iter_mut() {
@@ -210,12 +239,12 @@ impl Swarm {
     /// The machine's storage failed: stop for a while if that may pass, else for good.
     fn store_failed(&mut self, failure: StoreError, now: Time) {
         let pause = if failure.passing { now + STORE_RETRY } else { Time::FAR_FUTURE };
-        let news = self.failed.as_ref() != Some(&failure);
-        self.paused_until = self.paused_until.max(pause);
+        let news = self.storage.failed.as_ref() != Some(&failure);
+        self.storage.paused_until = self.storage.paused_until.max(pause);
         if news {
             let (torrent, why, retry) = (self.info_hash, failure.to_string(), failure.passing);
             self.event(Event::StoreFailed { torrent, why, retry });
         }
-        self.failed = Some(failure);
+        self.storage.failed = Some(failure);
     }
 }
