@@ -303,6 +303,8 @@ impl World {
             Output::Forget { piece, keep, .. } => {
                 let right = self.right.get(&piece).copied().unwrap_or_default();
                 assert!(keep <= right, "what was not found right is kept");
+                // Of a piece that was right only one that cannot be read any more is fetched again.
+                assert!(!self.held.remove(&piece) || self.unreadable.contains(&piece));
                 self.disk.push_back(Errand::Forget(piece, keep));
             }
             Output::Event(Event::PieceVerified { piece, .. }) => {
@@ -313,6 +315,7 @@ impl World {
                 self.unreadable.remove(&piece);
             }
             Output::Finish { .. } => {
+                assert!(self.unreadable.is_empty(), "what cannot be read is not complete");
                 assert_eq!(self.held.len(), self.layout.pieces() as usize);
                 self.disk.push_back(Errand::Finish);
             }

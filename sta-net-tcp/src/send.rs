@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use smallvec::SmallVec;
 use sta_core::io::aligned::AlignedBytes;
 use sta_core::io::store::{Body, FileRange};
-use sta_core::io::transport::{Batch, Next, SendHalf};
+use sta_core::io::transport::{Batch, Next, SendError, SendHalf, SendResult};
 use sta_core::model::limits;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -60,25 +60,26 @@ impl TcpSend {
     }
 
     /// Sends something, and says how much; not ready as [`io::ErrorKind::WouldBlock`].
-    fn send_some(&mut self, batch: &Batch) -> io::Result<u64> {
+    fn send_some(&mut self, batch: &Batch) -> Result<u64, SendError> {
         let stream: &TcpStream = self.half.as_ref();
         if let Next::Body { body: Body::Files(ranges), sent } = batch.next() {
             let (file, offset, len) = rest_of_range(ranges, sent);
             if self.sendfile {
                 match sendfile(stream, file, offset, len) {
                     Err(error) if is_unsupported(&error) => self.sendfile = false,
-                    done => return done,
+                    Err(error) => return Err(whose_fault(error, file, offset)),
+                    sent => return Ok(sent?),
                 }
             }
             return self.copy.send(stream, file, offset, len);
         }
         let (slices, more) = gather(batch);
-        send_slices(stream, &slices, more)
+        Ok(send_slices(stream, &slices, more)?)
     }
 }
 
 impl SendHalf for TcpSend {
-    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
         self.fit_unsent(batch)?;
         let mut turn = limits::SEND_BYTES_PER_TURN;
         while !matches!(batch.next(), Next::Nothing) {
@@ -92,7 +93,7 @@ impl SendHalf for TcpSend {
                     advance(batch, sent);
                     turn = turn.saturating_sub(sent);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(SendError::Broken(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -177,6 +178,18 @@ fn sendfile(stream: &TcpStream, file: &File, offset: u64, len: u64) -> io::Resul
     if sent == 0 { Err(file_too_short()) } else { Ok(sent) }
 }
 
+/// Of an error of `sendfile` nobody can tell whether the file or the socket is at fault. But the byte that was next can be read,
+/// or not.
+fn whose_fault(error: io::Error, file: &File, offset: u64) -> SendError {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return SendError::Broken(error);
+    }
+    match read_at(file, &mut [0], offset) {
+        Ok(_) => SendError::Broken(error),
+        Err(error) => SendError::Unreadable(error),
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 fn sendfile(_: &TcpStream, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
@@ -202,13 +215,20 @@ fn file_too_short() -> io::Error {
 
 impl Copied {
     /// Sends bytes of `file` by way of the buffer. What was read and not sent is kept: the next call continues there.
-    fn send(&mut self, stream: &TcpStream, file: &File, offset: u64, len: u64) -> io::Result<u64> {
+    fn send(
+        &mut self,
+        stream: &TcpStream,
+        file: &File,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64, SendError> {
         if self.start == self.end {
             if self.buffer.is_empty() {
                 self.buffer = AlignedBytes::new(COPY_BYTES);
             }
             let wanted = len.min(COPY_BYTES as u64) as usize;
-            (self.start, self.end) = (0, read_at(file, &mut self.buffer[..wanted], offset)?);
+            let read = read_at(file, &mut self.buffer[..wanted], offset);
+            (self.start, self.end) = (0, read.map_err(SendError::Unreadable)?);
         }
         let slice = IoSlice::new(&self.buffer[self.start..self.end]);
         let more = len > (self.end - self.start) as u64;

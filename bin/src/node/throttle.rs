@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sta_core::io::clock::Clock;
-use sta_core::io::transport::{Batch, Connection, Listener, RecvHalf, SendHalf, Transport};
+use sta_core::io::transport::{
+    Batch, Connection, Listener, RecvHalf, SendHalf, SendResult, Transport,
+};
 use sta_core::model::address::Address;
 use sta_core::model::time::Time;
 use tokio::time::{Sleep, sleep};
@@ -115,7 +117,7 @@ struct ThrottledSend {
 }
 
 impl SendHalf for ThrottledSend {
-    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
         ready!(self.wait.poll(cx));
         let before = sent(batch);
         let result = self.inner.poll_send(cx, batch);

@@ -167,7 +167,7 @@ impl Swarm {
         for addr in peers {
             swarm.neighbours.learn(addr, None, now);
         }
-        swarm.finish_if_complete();
+        swarm.finish_if_complete(now);
         swarm
     }
 

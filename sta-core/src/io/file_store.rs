@@ -224,6 +224,8 @@ impl FileStore {
             match &self.download {
                 Some(download) if self.is_part() => {
                     let how = if create { open::How::Create } else { open::How::Write };
+                    // Whoever has opened it may write to it, but not while another makes room for all of it.
+                    let _alone = download.writing[index].lock();
                     let file = open::file(base, path, how)?;
                     open::make_length(&file, listed.len, download.allocation)?;
                     Ok(file)

@@ -61,7 +61,29 @@ pub trait RecvHalf: Send {
 pub trait SendHalf: Send {
     /// Sends some of what is left of `batch` and advances it; ready once nothing is left and everything was handed to
     /// the network. Called again with the same batch until then.
-    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>>;
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult>;
+}
+
+/// What became of a batch.
+pub type SendResult = Result<(), SendError>;
+
+/// Why a batch was not sent whole. Nothing more can be sent on that connection: a frame may have left in part.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The connection is at fault.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The body that was next cannot be read.
+    #[error("what was to be sent cannot be read: {0}")]
+    Unreadable(io::Error),
+}
+
+/// Of who sends nothing that must be read first.
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let (SendError::Broken(error) | SendError::Unreadable(error)) = error;
+        error
+    }
 }
 
 /// Frames on their way out: bytes (of headers) followed by a body, several times.
@@ -179,8 +201,8 @@ impl dyn SendHalf {
     /// [`SendHalf::poll_send`], to be awaited.
     ///
     /// # Errors
-    /// As the transport's: the connection has broken.
-    pub async fn send(&mut self, batch: &mut Batch) -> io::Result<()> {
+    /// As there.
+    pub async fn send(&mut self, batch: &mut Batch) -> SendResult {
         poll_fn(|cx| self.poll_send(cx, batch)).await
     }
 }

@@ -82,7 +82,7 @@ async fn converse<T>(
     let mut batch = Batch::default();
     batch.heads.extend_from_slice(PREAMBLE);
     encode(first, 0, &mut batch.heads);
-    connection.send.send(&mut batch).await?;
+    connection.send.send(&mut batch).await.map_err(io::Error::from)?;
     let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
     loop {
         let read = read_messages(connection.recv.as_mut(), &mut decoder);
@@ -97,7 +97,7 @@ async fn converse<T>(
                 Heard::Next(question) => {
                     batch.clear();
                     encode(&question, 0, &mut batch.heads);
-                    connection.send.send(&mut batch).await?;
+                    connection.send.send(&mut batch).await.map_err(io::Error::from)?;
                 }
                 Heard::Whole(answer) => return Ok(Ok(answer)),
                 Heard::Useless(why) => return Ok(Err(why)),

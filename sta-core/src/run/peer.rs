@@ -16,7 +16,7 @@ use super::disk::{Backlog, READ_BACK_BYTES};
 use super::frames::ReadError;
 use crate::engine::interface::ConnId;
 use crate::io::store::{Body, PieceStore, StoreError};
-use crate::io::transport::{Batch, RecvHalf, SendHalf};
+use crate::io::transport::{Batch, RecvHalf, SendError, SendHalf};
 use crate::model::layout::Block;
 use crate::model::limits;
 use crate::wire::frame::{
@@ -142,8 +142,8 @@ pub(super) async fn write(
 /// Why nothing more can be written.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
+    #[error(transparent)]
+    Unsent(#[from] SendError),
     #[error("it takes nothing")]
     Stuck(#[from] tokio::time::error::Elapsed),
 }
@@ -218,12 +218,11 @@ async fn write_all(
         let sent = timeout(limits::PEER_WRITE_TIMEOUT, send.send(&mut batch)).await?;
         match (sent, under_way) {
             (Ok(()), Some(_)) => owner.deliver(conn, FromPeer::Sent, None),
-            (Err(error), Some((id, block))) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                // The file ended; who sends meets no other end.
+            (Err(SendError::Unreadable(error)), Some((id, block))) => {
                 let path = format!("piece {}", block.piece);
                 let why = StoreError { path, reason: error.to_string(), passing: false };
                 owner.deliver(conn, FromPeer::Unreadable { id, why }, None);
-                return Err(error.into());
+                return Err(SendError::Unreadable(error).into());
             }
             (sent, _) => sent?,
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::io::store::{Body, FileRange};
-use crate::io::transport::{Batch, Connection, Listener, SendHalf, Transport};
+use crate::io::transport::{Batch, Connection, Listener, SendError, SendHalf, Transport};
 use crate::model::address::Address;
 
 /// Calls each story in turn.
@@ -24,7 +24,7 @@ pub async fn all(transport: &dyn Transport, host: IpAddr) {
     a_large_transfer_goes_both_ways_at_once(transport, host).await;
     an_end_is_seen_and_the_other_direction_lives_on(transport, host).await;
     a_dropped_connection_ends_sends_with_an_error(transport, host).await;
-    a_file_shorter_than_promised_is_an_error(transport, host).await;
+    what_cannot_be_read_is_an_error(transport, host).await;
     connecting_to_nobody_fails(transport, host).await;
     many_connections_are_open_at_once(transport, host).await;
     a_receiver_that_does_not_read_makes_the_sender_wait(transport, host).await;
@@ -219,20 +219,27 @@ pub async fn a_dropped_connection_ends_sends_with_an_error(
     panic!("sent 64 MiB to nobody");
 }
 
-/// A file that was cut after its range was made ends the sending; it neither hangs nor sends something else.
-pub async fn a_file_shorter_than_promised_is_an_error(transport: &dyn Transport, host: IpAddr) {
-    let (mut here, mut there) = pair(transport, host).await;
-    let reads = tokio::spawn(async move {
-        let mut seen = vec![0; 1 << 16];
-        while there.recv.recv(&mut seen).await.is_ok_and(|read| read > 0) {}
-    });
-    let range = FileRange { file: file_of(8, 100_000), offset: 50_000, len: 50_001 };
-    let mut batch = Batch::default();
-    batch.push_body(Body::Files(vec![range]));
-    let error = here.send.send(&mut batch).await.expect_err("there is a byte too few");
-    assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
-    drop(here);
-    reads.await.expect("the reader ends well");
+/// A file that was cut after its range was made, or that cannot be read, ends the sending, and the connection is not blamed; it
+/// neither hangs nor sends something else.
+pub async fn what_cannot_be_read_is_an_error(transport: &dyn Transport, host: IpAddr) {
+    let cut = FileRange { file: file_of(8, 100_000), offset: 50_000, len: 50_001 };
+    let named = tempfile::NamedTempFile::new().expect("a temporary file");
+    named.as_file().set_len(10).expect("there is space");
+    let sealed = std::fs::File::options().write(true).open(named.path()).expect("it is ours");
+    let sealed = FileRange { file: Arc::new(sealed), offset: 0, len: 10 };
+    for range in [cut, sealed] {
+        let (mut here, mut there) = pair(transport, host).await;
+        let reads = tokio::spawn(async move {
+            let mut seen = vec![0; 1 << 16];
+            while there.recv.recv(&mut seen).await.is_ok_and(|read| read > 0) {}
+        });
+        let mut batch = Batch::default();
+        batch.push_body(Body::Files(vec![range]));
+        let error = here.send.send(&mut batch).await.expect_err("bytes lack");
+        assert!(matches!(error, SendError::Unreadable(_)), "{error}");
+        drop(here);
+        reads.await.expect("the reader ends well");
+    }
 }
 
 /// A port where nobody listens refuses.
@@ -339,7 +346,7 @@ async fn pair_at(
 
 async fn send_bytes(half: &mut dyn SendHalf, bytes: Vec<u8>) -> std::io::Result<()> {
     let mut batch = Batch { heads: bytes, ..Batch::default() };
-    poll_fn(|cx| half.poll_send(cx, &mut batch)).await
+    Ok(poll_fn(|cx| half.poll_send(cx, &mut batch)).await?)
 }
 
 /// `len` bytes from `at` on of an endless content that depends on `seed`.

@@ -17,7 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sta_core::io::clock::Clock;
 use sta_core::io::store::{Body, FileRange};
-use sta_core::io::transport::{Batch, Connection, Listener, Next, RecvHalf, SendHalf, Transport};
+use sta_core::io::transport::{
+    Batch, Connection, Listener, Next, RecvHalf, SendError, SendHalf, SendResult, Transport,
+};
 use sta_core::model::address::Address;
 
 use super::fabric::{Fabric, FlowId, HostId, Path, Readable};
@@ -298,9 +300,11 @@ struct ShapedSend {
 impl ShapedSend {
     /// Hands the rest of `part` to the wrapped transport. That the other end is gone is for the fabric to say, when
     /// this end can know: until then bytes vanish.
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<SendResult> {
         match ready!(self.inner.poll_send(cx, &mut self.part)) {
-            Err(error) if tells_of_the_other_end(error.kind()) => Poll::Ready(Ok(())),
+            Err(SendError::Broken(error)) if tells_of_the_other_end(error.kind()) => {
+                Poll::Ready(Ok(()))
+            }
             result => Poll::Ready(result),
         }
     }
@@ -312,7 +316,7 @@ fn tells_of_the_other_end(kind: io::ErrorKind) -> bool {
 }
 
 impl SendHalf for ShapedSend {
-    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
         loop {
             ready!(self.poll_part(cx))?;
             self.part.clear();

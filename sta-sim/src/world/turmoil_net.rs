@@ -18,7 +18,9 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use sta_core::io::store::{Body, FileRange};
-use sta_core::io::transport::{Batch, Connection, Listener, Next, RecvHalf, SendHalf, Transport};
+use sta_core::io::transport::{
+    Batch, Connection, Listener, Next, RecvHalf, SendError, SendHalf, SendResult, Transport,
+};
 use sta_core::model::address::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -157,7 +159,7 @@ struct TurmoilSend {
 }
 
 impl SendHalf for TurmoilSend {
-    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
         loop {
             if self.parts.is_empty() {
                 self.gather(batch)?;
@@ -176,7 +178,7 @@ impl SendHalf for TurmoilSend {
 
 impl TurmoilSend {
     /// Takes the parts of the next write out of `batch`.
-    fn gather(&mut self, batch: &mut Batch) -> io::Result<()> {
+    fn gather(&mut self, batch: &mut Batch) -> SendResult {
         let mut room = WRITE_BYTES;
         while room > 0 && self.parts.len() < PARTS_MAX {
             let part = match batch.next() {
@@ -187,7 +189,9 @@ impl TurmoilSend {
                     let sent = sent as usize;
                     bytes.slice(sent..bytes.len().min(sent + room))
                 }
-                Next::Body { body: Body::Files(ranges), sent } => read_files(ranges, sent, room)?,
+                Next::Body { body: Body::Files(ranges), sent } => {
+                    read_files(ranges, sent, room).map_err(SendError::Unreadable)?
+                }
                 Next::Nothing => break,
             };
             batch.advance(part.len() as u64);

@@ -52,7 +52,7 @@ async fn all_but_one(cx: HostCx) {
         .await;
     transport_suite::a_large_transfer_goes_both_ways_at_once(transport, ip).await;
     transport_suite::an_end_is_seen_and_the_other_direction_lives_on(transport, ip).await;
-    transport_suite::a_file_shorter_than_promised_is_an_error(transport, ip).await;
+    transport_suite::what_cannot_be_read_is_an_error(transport, ip).await;
     transport_suite::connecting_to_nobody_fails(transport, ip).await;
     transport_suite::many_connections_are_open_at_once(transport, ip).await;
     transport_suite::a_receiver_that_does_not_read_makes_the_sender_wait(transport, ip).await;

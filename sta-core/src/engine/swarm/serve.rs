@@ -77,9 +77,10 @@ impl Swarm {
         }
     }
 
-    /// Looks at how many peers to serve at the same time.
+    /// Looks at how many peers to serve at the same time. Who has everything is served by nobody whose rate would tell.
     pub(super) fn fit_slots(&mut self, now: Time) {
         if self.have.is_full() {
+            self.uploads.set_slots(self.config.upload_slots as usize);
             return;
         }
         let rates = self.sessions.values().map(|session| session.pipeline.rate(now));

@@ -23,8 +23,12 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 /// What the store has not done, and what it is doing.
 #[derive(Debug)]
 pub(super) struct Storage {
-    /// Pieces that were verified, and that it could not read since.
+    /// Pieces that it could not read.
     pub unreadable: BTreeSet<u32>,
+    /// Those of them that are fetched once more.
+    refetched: BTreeSet<u32>,
+    /// Until then nobody is told again that it cannot read for the moment.
+    quiet_until: Time,
     /// What failed last, if that stands.
     pub failed: Option<StoreError>,
     /// Nothing is fetched until then: what failed is given time to pass.
@@ -35,8 +39,14 @@ pub(super) struct Storage {
 
 impl Storage {
     pub(super) const fn new(now: Time) -> Self {
-        let unreadable = BTreeSet::new();
-        Self { unreadable, failed: None, paused_until: now, finish_asked: false }
+        Self {
+            unreadable: BTreeSet::new(),
+            refetched: BTreeSet::new(),
+            quiet_until: now,
+            failed: None,
+            paused_until: now,
+            finish_asked: false,
+        }
     }
 }
 
@@ -72,15 +82,30 @@ impl Swarm {
         self.fill(conn, now);
     }
 
-    /// The store cannot read a block that was to be sent as the answer to request `id`: its piece is not served any more.
+    /// The store cannot read a block that was to be sent as the answer to request `id`. If that will not pass, its piece is not
+    /// served any more, and while others lack it is fetched again, once: what is written anew may be read.
     pub fn unreadable(&mut self, conn: ConnId, id: u64, why: &StoreError, now: Time) {
         let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
         let Some(Block { piece, .. }) = unsent else { return };
-        self.send(conn, PeerMessage::Reject { id, why: RejectReason::Gone }, now);
-        if self.storage.unreadable.insert(piece) {
-            let (torrent, why) = (self.info_hash, why.to_string());
-            self.event(Event::StoreFailed { torrent, why, retry: false });
+        let torrent = self.info_hash;
+        let reason = if why.passing { RejectReason::Limit } else { RejectReason::Gone };
+        self.send(conn, PeerMessage::Reject { id, why: reason }, now);
+        if why.passing {
+            if now >= self.storage.quiet_until {
+                self.storage.quiet_until = now + STORE_RETRY;
+                self.event(Event::StoreFailed { torrent, why: why.to_string(), retry: true });
+            }
+        } else if self.storage.unreadable.insert(piece) {
+            let lost = self.phase == Phase::Fetching && self.have.contains(piece);
+            let again = lost && self.storage.refetched.insert(piece);
+            self.event(Event::StoreFailed { torrent, why: why.to_string(), retry: again });
             self.refuse_waiting(piece, now);
+            if again {
+                self.have.remove(piece);
+                self.picker.reopen(piece);
+                self.outputs.push_back(Output::Forget { torrent, piece, keep: 0 });
+                self.fill_all(now);
+            }
         }
         self.serve(Some(conn), now);
     }
@@ -144,6 +169,9 @@ impl Swarm {
             self.store_failed(failure, now);
             return;
         }
+        if self.damaged(now) {
+            return;
+        }
         self.phase = Phase::Serving;
         self.storage.failed = None;
         let (torrent, wasted) = (self.info_hash, self.totals.wasted);
@@ -159,11 +187,22 @@ impl Swarm {
     }
 
     /// Goes on to make the content durable once every piece is here.
-    pub(super) fn finish_if_complete(&mut self) {
-        if self.phase == Phase::Fetching && self.have.is_full() {
+    pub(super) fn finish_if_complete(&mut self, now: Time) {
+        if self.phase == Phase::Fetching && self.have.is_full() && !self.damaged(now) {
             self.phase = Phase::Finishing;
             self.ask_to_finish();
         }
+    }
+
+    /// Whether something cannot be read that was verified, so that nothing is complete; somebody is told.
+    fn damaged(&mut self, now: Time) -> bool {
+        let Some(piece) = self.storage.unreadable.first() else { return false };
+        let path = format!("piece {piece}");
+        let reason = "it was right when it was written, and cannot be read any more; look after the disk, or \
+                      choose another folder"
+            .to_owned();
+        self.store_failed(StoreError { path, reason, passing: false }, now);
+        true
     }
 
     fn ask_to_finish(&mut self) {
@@ -203,7 +242,7 @@ impl Swarm {
         }
         self.event(Event::PieceAnnounced { torrent, piece });
         self.news.push_back(News::Got(piece));
-        self.finish_if_complete();
+        self.finish_if_complete(now);
         self.serve_waiting(piece, &wishers, now);
     }
 

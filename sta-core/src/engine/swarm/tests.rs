@@ -383,3 +383,54 @@ fn a_piece_that_cannot_be_read_is_not_offered_any_more() {
     let sent = me.say(peer, PeerMessage::Get { id: 9, block: other.into() });
     assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { id: 9, .. })));
 }
+
+fn cannot_read(passing: bool) -> StoreError {
+    StoreError { path: "data".into(), reason: "no".into(), passing }
+}
+
+#[test]
+fn what_cannot_be_read_for_the_moment_stays_offered() {
+    let mut me = Script::new("111");
+    let (peer, _) = me.meet(1, "peer", 1);
+    let block = Block { piece: 1, offset: 0, len: PIECE };
+    let mut told = 0;
+    for id in 1..5 {
+        let sent = me.say(peer, PeerMessage::Get { id, block: block.into() });
+        assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { .. })), "{id}");
+        let outputs = me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(true) });
+        let not_now = PeerMessage::Reject { id, why: RejectReason::Limit };
+        let said =
+            |output: &Output| matches!(output, Output::Send { message, .. } if *message == not_now);
+        assert!(outputs.iter().any(said), "{outputs:?}");
+        let event = |output: &&Output| {
+            matches!(output, Output::Event(Event::StoreFailed { retry: true, .. }))
+        };
+        told += outputs.iter().filter(event).count();
+    }
+    assert_eq!(told, 1, "one word is enough");
+}
+
+#[test]
+fn what_cannot_be_read_is_fetched_once_more_and_nothing_is_complete_without_it() {
+    let mut me = Script::new("011");
+    let (source, _) = me.meet(1, "source", 1);
+    me.say(source, PeerMessage::Unchoke);
+    let (first, first_block) = gets(&me.has(source, 0, 2), source)[0];
+    let (peer, _) = me.meet(2, "peer", 2);
+    let block = Block { piece: 1, offset: 0, len: PIECE };
+    let unreadable = |me: &mut Script, id| {
+        let sent = me.say(peer, PeerMessage::Get { id, block: block.into() });
+        assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { .. })));
+        me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(false) })
+    };
+    let has = |me: &Script| me.node.status(me.now).torrents[0].have;
+    let (again, asked) = gets(&unreadable(&mut me, 7), source)[0];
+    assert_eq!((has(&me), asked), (1, block));
+    me.sends(source, again, block);
+    assert_eq!(has(&me), 2);
+    assert_eq!(gets(&unreadable(&mut me, 8), source), [], "the disk is at fault");
+    let outputs = me.sends(source, first, first_block);
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Finish { .. })));
+    let status = &me.node.status(me.now).torrents[0];
+    assert!(!status.finished && status.failed.as_ref().is_some_and(|failure| !failure.passing));
+}

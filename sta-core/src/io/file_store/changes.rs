@@ -6,7 +6,7 @@
 //!
 //! Invariant: a piece is out of doubt only if it was verified after the last change that was seen of its files.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,8 @@ pub(super) struct Changes(Mutex<Seen>);
 struct Seen {
     /// Of each file, as it was last looked at; none of a file that is not there. Empty while the store itself writes to files.
     stamps: Vec<Option<Stamp>>,
-    doubted: BTreeSet<u32>,
+    /// Pieces in doubt, and how many changes there had been when they last came to be.
+    doubted: BTreeMap<u32, u64>,
     changes: u64,
 }
 
@@ -47,25 +48,46 @@ impl Changes {
         {
             *known = Some(stamp);
             seen.changes += 1;
-            seen.doubted.extend(pieces());
+            let changes = seen.changes;
+            seen.doubted.extend(pieces().map(|piece| (piece, changes)));
         }
     }
 
     /// How many changes were seen so far, if `piece` is in doubt.
     pub(super) fn doubt(&self, piece: u32) -> Option<u64> {
         let seen = self.lock();
-        seen.doubted.contains(&piece).then_some(seen.changes)
+        seen.doubted.contains_key(&piece).then_some(seen.changes)
     }
 
     /// `piece` was found right by somebody who began after so many `changes`.
     pub(super) fn trust(&self, piece: u32, changes: u64) {
         let mut seen = self.lock();
-        if seen.changes == changes {
+        // Changes of other files since then say nothing of this piece.
+        if seen.doubted.get(&piece).is_some_and(|&since| since <= changes) {
             seen.doubted.remove(&piece);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Changes, Stamp};
+
+    #[test]
+    fn a_piece_is_trusted_whatever_else_has_changed_meanwhile() {
+        let changes = Changes::default();
+        changes.watch(vec![Some(Stamp([0; 4])); 2]);
+        changes.look(0, Stamp([1; 4]), || 0..2);
+        let (first, both) =
+            (changes.doubt(0).expect("changed"), changes.doubt(1).expect("changed"));
+        changes.look(1, Stamp([1; 4]), || 1..3);
+        changes.trust(0, first);
+        changes.trust(1, both);
+        assert_eq!(changes.doubt(0), None, "no file of it has changed since");
+        assert!(changes.doubt(1).is_some(), "it lies in both files");
     }
 }

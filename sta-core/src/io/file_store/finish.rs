@@ -23,7 +23,7 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
     if !download.renamed.load(Ordering::Acquire) {
         make_empty_files(store)?;
         if download.sync == SyncPolicy::Complete {
-            sync_content(store, download)?;
+            sync_content(store, download).map_err(unsynced)?;
         }
         let renamed = rename_without_replacing(&download.out, &part, name);
         match renamed {
@@ -53,6 +53,16 @@ pub(super) fn in_the_way(path: &Path) -> StoreError {
             .to_owned(),
         passing: false,
     }
+}
+
+/// What the system could not bring to the disk it counts as done afterwards, and another attempt would succeed although bytes
+/// lack (Rebello et al., Can Applications Recover from fsync Failures?, 2020). So there is none.
+fn unsynced(failure: StoreError) -> StoreError {
+    let reason = format!(
+        "{}; what is on the disk may not be what was written: download it again, into another folder",
+        failure.reason
+    );
+    StoreError { reason, passing: false, ..failure }
 }
 
 /// No piece has a byte of an empty file, so nothing has made it yet.
@@ -112,4 +122,15 @@ fn rename_without_replacing(dir: &OwnedFd, from: &str, to: &str) -> io::Result<(
     }
     rustix::fs::linkat(dir, from, dir, to, AtFlags::empty())?;
     Ok(rustix::fs::unlinkat(dir, from, AtFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StoreError, unsynced};
+
+    #[test]
+    fn a_failed_sync_is_not_tried_again() {
+        let full = StoreError { path: "a".into(), reason: "full".into(), passing: true };
+        assert!(!unsynced(full).passing);
+    }
 }

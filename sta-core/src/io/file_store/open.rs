@@ -113,8 +113,25 @@ pub(super) fn lock(file: &File, parent: &OwnedFd, name: &str) -> io::Result<()> 
     if same { Ok(()) } else { Err(taken()) }
 }
 
-/// Gives `file` the length it will have, without writing to it. A longer one is somebody else's, and is not cut.
+/// Gives `file` the length it will have, without writing to it, and sets space aside for it. A longer one is somebody else's,
+/// and is not cut. Nobody else may write to it meanwhile.
 pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::Result<()> {
+    let reserve = |file: &File| {
+        if allocation == Allocation::Full && len > 0 && !is_memory(file) {
+            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)
+        } else {
+            Ok(())
+        }
+    };
+    make_length_with(file, len, reserve)
+}
+
+/// The same; space is set aside by `reserve`.
+fn make_length_with(
+    file: &File,
+    len: u64,
+    reserve: impl FnOnce(&File) -> rustix::io::Result<()>,
+) -> io::Result<()> {
     let found = file.metadata()?.len();
     if found == len {
         return Ok(());
@@ -125,17 +142,14 @@ pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::
         )));
     }
     file.set_len(len)?;
-    if allocation == Allocation::Full && len > 0 && !is_memory(file) {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(error) => {
-                // Its length says that space was taken for it.
-                file.set_len(0)?;
-                return Err(error.into());
-            }
+    match reserve(file) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        Err(error) => {
+            // Its full length says that space was taken for it. What it held before stays.
+            file.set_len(found)?;
+            Err(error.into())
         }
     }
-    Ok(())
 }
 
 /// Whether it lies in memory (tmpfs), where to set space aside is to take and clear all of it at once.
@@ -166,4 +180,28 @@ pub(super) fn check_length(file: &File, len: u64) -> io::Result<()> {
 pub(super) fn is_folder(parent: &OwnedFd, name: &str) -> io::Result<bool> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use rustix::io::Errno;
+
+    use super::{File, make_length_with};
+
+    #[test]
+    fn without_room_a_file_stays_what_it_was() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("image.part");
+        File::create(&path).and_then(|mut file| file.write_all(b"begun")).expect("written");
+        let file = File::options().read(true).write(true).open(&path).expect("there");
+        let full = make_length_with(&file, 10, |_| Err(Errno::DQUOT));
+        assert_eq!(full.map_err(|error| Errno::from_io_error(&error)), Err(Some(Errno::DQUOT)));
+        let mut held = Vec::new();
+        (&file).read_to_end(&mut held).expect("readable");
+        assert_eq!(held, b"begun");
+        make_length_with(&file, 10, |_| Err(Errno::OPNOTSUPP)).expect("some cannot set aside");
+        assert_eq!(file.metadata().expect("there").len(), 10);
+    }
 }

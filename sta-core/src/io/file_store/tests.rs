@@ -318,11 +318,17 @@ fn what_changes_while_it_is_shared_is_doubted_until_it_is_verified_again() {
         store.trust(0, &doubt);
         assert_eq!(doubted(store), [1, 3], "one was found right");
     }
-    let before = seeded.doubt(seeded.layout().block_at(1, 0, 1)).expect("it is there");
+    let doubt = |piece| {
+        let doubt = seeded.doubt(seeded.layout().block_at(piece, 0, 1)).expect("it is there");
+        doubt.expect("it is doubted")
+    };
+    let (second, last) = (doubt(1), doubt(3));
     overwrite(&dir.path().join("t/b"), 3);
+    overwrite(&dir.path().join("t/c"), 3);
     assert_eq!(doubted(&seeded), [1, 2, 3]);
-    seeded.trust(1, &before.expect("it is doubted"));
-    assert_eq!(doubted(&seeded), [1, 2, 3], "it was verified before the last change");
+    seeded.trust(1, &second);
+    seeded.trust(3, &last);
+    assert_eq!(doubted(&seeded), [2, 3], "one was verified before its files changed again");
 }
 
 #[test]
