@@ -34,7 +34,7 @@ use super::session::{Misbehaviour, Session, Wish};
 use super::slots::Slots;
 use super::suspects::Suspects;
 use super::totals::Totals;
-use super::uploads::{AHEAD_MAX, Uploads};
+use super::uploads::Uploads;
 use crate::model::bitfield::Bitfield;
 use crate::model::config::EngineConfig;
 use crate::model::event::{Event, PEER_SAID};
@@ -114,6 +114,8 @@ pub struct Swarm {
     next_choke: Time,
     /// When a peer that serves us was last sent something.
     giver_served: Time,
+    /// When a block of a piece was last sent that nobody else had.
+    spread_at: Time,
     outputs: VecDeque<Output>,
     news: VecDeque<News>,
 }
@@ -155,6 +157,7 @@ impl Swarm {
             next_tick: now + TICK,
             next_choke: now + config.choke_interval,
             giver_served: Time::ZERO,
+            spread_at: Time::ZERO,
             outputs: VecDeque::new(),
             news: VecDeque::new(),
             have,
@@ -266,25 +269,7 @@ impl Swarm {
                 Ok(())
             }
             PeerMessage::Get { id, block } => {
-                let wish = Wish { id, block: block.into() };
-                let elsewhere =
-                    self.have.is_full() && self.uploads.redirects(conn, wish.block.piece);
-                let has_room = session.ahead() < AHEAD_MAX;
-                let piece = wish.block.piece;
-                let readable = !self.storage.unreadable.contains(&piece);
-                let whole = readable && self.have.contains(piece);
-                let here = whole || readable && self.assembly.is_announced(piece);
-                session.wish(wish, here, elsewhere).map(|refusal| match refusal {
-                    Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
-                    None => {
-                        if !whole {
-                            self.wished_early(conn, piece);
-                        }
-                        if has_room {
-                            self.serve(Some(conn), now);
-                        }
-                    }
-                })
+                self.wished(conn, Wish { id, block: block.into() }, now)
             }
             PeerMessage::Cancel { id } => {
                 if session.take_cancelled(id).is_some() {
@@ -296,7 +281,10 @@ impl Swarm {
             PeerMessage::Reject { id, why } => {
                 session.stalled = false;
                 if let Some(rejected) = session.rejected(id, why, now + AVOID) {
-                    self.picker.lost(rejected.withdrawn.then_some(rejected.block.piece));
+                    if rejected.withdrawn {
+                        self.picker.lost([rejected.block.piece]);
+                        self.unseen_if_gone(rejected.block.piece);
+                    }
                     self.take_back(conn, rejected.waited.then_some(rejected.block), now);
                 }
                 Ok(())
@@ -342,6 +330,7 @@ impl Swarm {
         self.event(Event::PeerLost { torrent, peer: session.peer.node.clone(), why: why.into() });
         self.picker.lost(session.offered.iter());
         self.uploads.forget(conn);
+        session.offered.iter().for_each(|piece| self.unseen_if_gone(piece));
         self.abandon(conn, now);
         self.serve(None, now);
     }

@@ -88,6 +88,8 @@ struct Served {
     turn: u64,
     /// How many pieces it has, or is getting, that nobody else has or gets.
     keeps: u32,
+    /// Nobody had the piece when it began to go there, and it was coming to nobody.
+    first: bool,
 }
 
 /// Those who do not keep up with passing on what they alone were given.
@@ -134,6 +136,19 @@ impl Uploads {
         if let Some(alone) = self.alone.get_mut(&piece) {
             alone.arrived = true;
         }
+    }
+
+    /// No peer has `piece` any more, and it is coming to none.
+    pub fn unseen(&mut self, piece: u32) {
+        if !self.alone.contains_key(&piece) {
+            self.seen.remove(piece);
+        }
+    }
+
+    /// Whether nobody had the piece that last began to go to `conn`.
+    #[must_use]
+    pub fn spreads(&self, conn: ConnId) -> bool {
+        self.last.get(conn).is_some_and(|served| served.first)
     }
 
     /// `conn` has `piece` or is getting it; if that is another than the one that it was given to, it has been passed on.
@@ -229,12 +244,14 @@ impl Uploads {
             None => self.active.push(slot),
         }
         self.turn += 1;
-        let keeps = self.last.get(slot.conn).map_or(0, |served| served.keeps);
-        self.last.insert(slot.conn, Served { piece: slot.piece, turn: self.turn, keeps });
+        let before = self.last.get(slot.conn);
+        let (keeps, going_on) = before.map_or((0, false), |served| (served.keeps, served.first));
+        let first = if begins { self.seen.insert(slot.piece) } else { going_on };
+        self.last.insert(slot.conn, Served { piece: slot.piece, turn: self.turn, keeps, first });
         if begins {
             let copies = &mut self.copies[slot.piece as usize];
             *copies = copies.saturating_add(1);
-            if self.seen.insert(slot.piece) {
+            if first {
                 self.alone.insert(slot.piece, Alone { conn: slot.conn, arrived: false });
                 self.count_kept(slot.conn, |keeps| keeps + 1);
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Swarm;
 use crate::engine::choker::Candidate;
 use crate::engine::interface::{ConnId, Output};
-use crate::engine::session::{Session, Wish};
+use crate::engine::session::{Misbehaviour, Session, Wish};
+use crate::engine::uploads::AHEAD_MAX;
 use crate::model::event::Event;
 use crate::model::layout::Block;
 use crate::model::time::Time;
@@ -15,7 +16,57 @@ use crate::wire::peer::{PeerMessage, RejectReason};
 /// others asked for, so that no request of theirs waits, while the uplink is busy with them.
 const TAKERS_WAIT: Duration = Duration::from_millis(250);
 
+/// Who was told to ask for something else does so within this time, unless it is far away.
+const ASKS_AGAIN: Duration = Duration::from_millis(100);
+
 impl Swarm {
+    /// A peer asks for a block.
+    ///
+    /// # Errors
+    /// If it is no block of the content.
+    pub(super) fn wished(
+        &mut self,
+        conn: ConnId,
+        wish: Wish,
+        now: Time,
+    ) -> Result<(), Misbehaviour> {
+        let (id, piece) = (wish.id, wish.block.piece);
+        let elsewhere =
+            self.have.is_full() && self.uploads.redirects(conn, piece) && self.spreads(now);
+        let readable = !self.storage.unreadable.contains(&piece);
+        let whole = readable && self.have.contains(piece);
+        let here = whole || readable && self.assembly.is_announced(piece);
+        let Some(session) = self.sessions.get_mut(conn) else { return Ok(()) };
+        let has_room = session.ahead() < AHEAD_MAX;
+        match session.wish(wish, here, elsewhere)? {
+            Some(why) => self.send(conn, PeerMessage::Reject { id, why }, now),
+            None => {
+                if !whole {
+                    self.wished_early(conn, piece);
+                }
+                if has_room {
+                    self.serve(Some(conn), now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it sends, or has just sent, what nobody else can: who asks for something else had better ask for such. Otherwise its
+    /// uplink has nothing better to do than what it is asked for: others who have that may be slow, or gone, or liars.
+    fn spreads(&self, now: Time) -> bool {
+        let sends =
+            |(conn, session): (ConnId, &Session)| session.ahead() > 0 && self.uploads.spreads(conn);
+        now.since(self.spread_at) < ASKS_AGAIN || self.sessions.iter().any(sends)
+    }
+
+    /// A peer has or offers `piece` no more: if that was the last one, it is to be spread again.
+    pub(super) fn unseen_if_gone(&mut self, piece: u32) {
+        if self.picker.availability(piece) == 0 {
+            self.uploads.unseen(piece);
+        }
+    }
+
     /// Hands waiting requests to connections that have room. If it is known that of all connections only `changed` has room or
     /// requests that it had not before, only that one is looked at. Of time nobody tells: a peer that had to wait for
     /// [`TAKERS_WAIT`] is found when everybody is looked at, at the next tick.
@@ -40,6 +91,9 @@ impl Swarm {
                 }
                 session.handed(block);
                 session.said = now;
+            }
+            if self.uploads.spreads(service.conn) {
+                self.spread_at = now;
             }
             let (conn, torrent) = (service.conn, self.info_hash);
             let leaves = service.begins && self.layout.leaves(block.piece) > 1;

@@ -434,3 +434,30 @@ fn what_cannot_be_read_is_fetched_once_more_and_nothing_is_complete_without_it()
     let status = &me.node.status(me.now).torrents[0];
     assert!(!status.finished && status.failed.as_ref().is_some_and(|failure| !failure.passing));
 }
+
+#[test]
+fn a_source_that_has_nothing_better_to_send_sends_what_others_claim_to_have() {
+    let mut me = Script::new("1111");
+    let (liar, _) = me.meet(1, "liar", 1);
+    me.has(liar, 0, 1);
+    let mut host = 1;
+    let mut asks = |me: &mut Script, piece| {
+        host += 1;
+        let (peer, _) = me.meet(host.into(), &format!("peer-{host}"), host);
+        let block = Block { piece, offset: 0, len: PIECE };
+        let outputs = me.say(peer, PeerMessage::Get { id: 1, block: block.into() });
+        let served = outputs.iter().any(|output| matches!(output, Output::SendBlock { .. }));
+        let why = RejectReason::Elsewhere;
+        let elsewhere = |output: &Output| matches!(output, Output::Send { message, .. } if *message == PeerMessage::Reject { id: 1, why });
+        assert_ne!(served, outputs.iter().any(elsewhere), "{outputs:?}");
+        me.tell(Input::Sent { conn: peer });
+        served
+    };
+    me.now += Duration::from_secs(1);
+    assert!(asks(&mut me, 0), "nobody asks for anything better");
+    assert!(asks(&mut me, 1));
+    assert!(asks(&mut me, 2), "only it has this");
+    assert!(!asks(&mut me, 1), "there may be more like that");
+    me.now += Duration::from_secs(1);
+    assert!(asks(&mut me, 1), "there is not");
+}

@@ -249,3 +249,16 @@ fn a_session_that_ends_frees_its_slot() {
     let next = uploads.next(&mut sessions, None, false, |_| true, &|_| true).expect("a wish waits");
     assert_eq!(next.conn, conn(1));
 }
+
+#[test]
+fn what_the_last_holder_took_with_it_is_spread_again() {
+    let (mut uploads, mut sessions) = (Uploads::new(PIECES, 4), sessions(&[&[5], &[6]]));
+    uploads.seen(5, conn(1));
+    uploads.seen(6, conn(1));
+    assert!(uploads.redirects(conn(0), 5) && uploads.redirects(conn(0), 6));
+    uploads.unseen(5);
+    assert!(!uploads.redirects(conn(0), 5) && uploads.redirects(conn(0), 6));
+    assert_eq!(serve_as(true, &mut uploads, &mut sessions)[0], (0, 5));
+    uploads.unseen(5);
+    assert!(uploads.redirects(conn(1), 5), "it is on its way to somebody");
+}
