@@ -5,6 +5,8 @@ mod accept;
 pub mod ask;
 pub mod buffers;
 pub mod disk;
+#[cfg(test)]
+mod fake;
 pub mod frames;
 pub mod node;
 mod peer;

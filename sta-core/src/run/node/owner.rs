@@ -468,8 +468,9 @@ impl Owner {
             let _ = inbox.send(Inbox::Tracker(name.clone(), number, what));
         };
         let transport = Arc::clone(&self.env.transport);
-        let link =
-            tracker_link::start(number, transport, tracker.clone(), deliver, &mut self.tasks);
+        let bytes_max = limits::TRACKER_LINK_OUTBOX_BYTES_MAX;
+        let (name, tasks) = (tracker.clone(), &mut self.tasks);
+        let link = tracker_link::start(number, transport, name, bytes_max, deliver, tasks);
         self.links.insert(tracker, link);
     }
 }
