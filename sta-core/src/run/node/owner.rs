@@ -38,7 +38,7 @@ pub(super) enum Inbox {
     Accepted(Connection),
     Dialled(ConnId, std::io::Result<Connection>),
     Peer(ConnId, FromPeer, Option<OwnedSemaphorePermit>),
-    Tracker(Address, u64, FromLink),
+    Tracker(Address, u64, FromLink, Option<OwnedSemaphorePermit>),
     Disk(DiskDone),
 }
 
@@ -206,7 +206,9 @@ impl Owner {
                 self.feed(Input::Closed { conn, why: error.to_string() });
             }
             Inbox::Peer(conn, what, _permit) => self.peer_says(conn, what),
-            Inbox::Tracker(tracker, link, what) => self.tracker_says(tracker, link, what),
+            Inbox::Tracker(tracker, link, what, _permit) => {
+                self.tracker_says(tracker, link, what);
+            }
             Inbox::Disk(DiskDone::NotWritten { torrent, block, why }) => {
                 self.feed(Input::NotWritten { torrent, block, why });
             }
@@ -463,9 +465,9 @@ impl Owner {
         self.links_made += 1;
         let number = self.links_made;
         let (inbox, name) = (self.inbox.clone(), tracker.clone());
-        let deliver = move |what| {
+        let deliver = move |what, permit| {
             // An error means that the owner has stopped.
-            let _ = inbox.send(Inbox::Tracker(name.clone(), number, what));
+            let _ = inbox.send(Inbox::Tracker(name.clone(), number, what, permit));
         };
         let transport = Arc::clone(&self.env.transport);
         let bytes_max = limits::TRACKER_LINK_OUTBOX_BYTES_MAX;
