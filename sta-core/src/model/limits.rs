@@ -127,6 +127,8 @@ pub const TRACKER_LINK_OUTBOX_BYTES_MAX: usize = 512 << 20;
 pub const TORRENT_CHUNK_BYTES: usize = 192 << 10;
 /// A client that in so long takes neither all that is being sent nor 64 KiB of it is dropped.
 pub const TRACKER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What waits for a client that has ended, or was dropped, is out by then, or is not sent: 16 MiB at 2 Mbit/s.
+pub const TRACKER_DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A tracker that was asked for its status and says nothing for so long does not answer.
 pub const TRACKER_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows in one message of a status answer: at most 400 bytes each, well inside a header.

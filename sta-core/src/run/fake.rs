@@ -86,7 +86,7 @@ impl SendHalf for Takes {
 /// A connection between two addresses that mean nothing. `held` is dropped with what the other side hears by.
 pub(super) fn connection(says: Says, takes: Takes, held: Arc<()>) -> Connection {
     let nowhere = nowhere();
-    let (recv, send) = (Box::new(says), Box::new(Held(takes, held)));
+    let (recv, send) = (Box::new(says), Box::new(Held { takes, _held: held }));
     Connection { local: nowhere, remote: nowhere, recv, send }
 }
 
@@ -95,11 +95,14 @@ pub(super) fn nowhere() -> SocketAddr {
     ([192, 0, 2, 1], 7000).into()
 }
 
-struct Held(Takes, Arc<()>);
+struct Held {
+    takes: Takes,
+    _held: Arc<()>,
+}
 
 impl SendHalf for Held {
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
-        self.0.poll_send(cx, batch)
+        self.takes.poll_send(cx, batch)
     }
 }
 

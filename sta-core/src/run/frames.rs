@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use crate::io::transport::{Batch, RecvHalf, SendHalf};
 use crate::model::limits;
@@ -62,11 +63,20 @@ pub struct Outbox {
     waiting: Waiting,
     wake: mpsc::Sender<()>,
     bytes_max: usize,
+    /// Dropped with it, while the task that sends may be held up.
+    _open: oneshot::Sender<()>,
 }
 
 /// What an [`Outbox`] holds, for the task that sends it.
 #[derive(Debug)]
 pub struct Outgoing {
+    waiting: Wakened,
+    dropped: oneshot::Receiver<()>,
+}
+
+/// What waits, and who says that there is something.
+#[derive(Debug)]
+struct Wakened {
     waiting: Waiting,
     woken: mpsc::Receiver<()>,
 }
@@ -89,7 +99,9 @@ pub enum OutboxError {
 pub fn outbox(bytes_max: usize) -> (Outbox, Outgoing) {
     let waiting = Waiting::new(Mutex::new(PREAMBLE.to_vec()));
     let (wake, woken) = mpsc::channel(1);
-    (Outbox { waiting: waiting.clone(), wake, bytes_max }, Outgoing { waiting, woken })
+    let (open, dropped) = oneshot::channel();
+    let outgoing = Outgoing { waiting: Wakened { waiting: waiting.clone(), woken }, dropped };
+    (Outbox { waiting, wake, bytes_max, _open: open }, outgoing)
 }
 
 impl Outbox {
@@ -113,6 +125,27 @@ impl Outbox {
 }
 
 impl Outgoing {
+    /// Sends all that waits in one go, again and again, until the outbox is dropped and empty.
+    ///
+    /// # Errors
+    /// If the connection breaks, or takes too little in [`limits::TRACKER_WRITE_TIMEOUT`]: neither all nor 64 KiB; or if the outbox
+    /// is not empty [`limits::TRACKER_DRAIN_TIMEOUT`] after it was dropped.
+    pub async fn send_all(self, send: &mut (dyn SendHalf + 'static)) -> io::Result<()> {
+        let Self { mut waiting, dropped } = self;
+        let patience = async {
+            // Nothing is ever sent: it ends with the outbox.
+            let _ = dropped.await;
+            sleep(limits::TRACKER_DRAIN_TIMEOUT).await;
+        };
+        tokio::select! {
+            biased;
+            sent = waiting.send_each(send) => sent,
+            () = patience => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl Wakened {
     /// Puts what waits in place of `empty`, once there is something; false if nothing will come any more.
     async fn swap(&mut self, empty: &mut Vec<u8>) -> bool {
         let open = self.woken.recv().await.is_some();
@@ -120,11 +153,7 @@ impl Outgoing {
         open || !empty.is_empty()
     }
 
-    /// Sends all that waits in one go, again and again, until the outbox is dropped and empty.
-    ///
-    /// # Errors
-    /// If the connection breaks, or takes too little in [`limits::TRACKER_WRITE_TIMEOUT`]: neither all nor 64 KiB.
-    pub async fn send_all(mut self, send: &mut (dyn SendHalf + 'static)) -> io::Result<()> {
+    async fn send_each(&mut self, send: &mut (dyn SendHalf + 'static)) -> io::Result<()> {
         let mut batch = Batch::default();
         while self.swap(&mut batch.heads).await {
             let mut sent = 0;
@@ -148,4 +177,33 @@ impl Outgoing {
 fn lock(waiting: &Waiting) -> MutexGuard<'_, Vec<u8>> {
     // Whole frames only: a message that cannot be encoded is a bug, which has been reported by the panic.
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{PART_BYTES, outbox};
+    use crate::model::limits;
+    use crate::run::fake::{Says, Takes, connection};
+    use crate::wire::tracker::ToTracker;
+
+    /// Each part of it came in time, and all of it took for ever.
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_who_has_gone_is_sent_within_bounds_or_not_at_all() {
+        let (outbox, outgoing) = outbox(100 * PART_BYTES);
+        while outbox.push(&ToTracker::Ping).is_ok() {}
+        let takes = Takes::slowly(PART_BYTES as u64, limits::TRACKER_WRITE_TIMEOUT / 2);
+        let mut slow = connection(Says::nothing(), takes, Arc::default());
+        let mut sending = std::pin::pin!(outgoing.send_all(&mut *slow.send));
+        let drain = limits::TRACKER_DRAIN_TIMEOUT;
+        timeout(2 * drain, &mut sending).await.expect_err("the outbox is there");
+        drop(outbox);
+        timeout(drain - Duration::from_secs(1), &mut sending).await.expect_err("it has time");
+        let done = timeout(Duration::from_secs(2), sending).await.expect("it is over");
+        assert!(done.is_err(), "not all was sent");
+    }
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::sleep;
 
@@ -125,6 +125,7 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
         store: env.store,
         id: config.id,
         clients: BTreeMap::new(),
+        room: Arc::new(Semaphore::new(limits::TRACKER_CONNECTIONS_MAX)),
         next_conn: 0,
         inbox: inbox_in.clone(),
         tasks: JoinSet::new(),
@@ -154,6 +155,8 @@ struct Owner {
     store: Option<Arc<dyn LeaseStore>>,
     id: NodeId,
     clients: BTreeMap<ConnId, Client>,
+    /// Each connection has a permit until its last task has ended: who has gone may still be sent what waits for it.
+    room: Arc<Semaphore>,
     next_conn: u64,
     inbox: mpsc::Sender<ToOwner>,
     tasks: JoinSet<()>,
@@ -224,15 +227,15 @@ impl Owner {
 
     fn accepted(&mut self, connection: Connection, now: Time) {
         let Connection { local, remote, recv, send } = connection;
-        if self.clients.len() >= limits::TRACKER_CONNECTIONS_MAX {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned().map(Arc::new) else {
             tracing::warn!(%remote, "too many connections; this one is closed");
             return;
-        }
+        };
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let (outbox, outgoing) = outbox(limits::TRACKER_OUTBOX_BYTES_MAX);
-        let reader = self.tasks.spawn(read(conn, recv, self.inbox.clone()));
-        let writer = self.tasks.spawn(write(conn, send, outgoing));
+        let reader = self.tasks.spawn(read(conn, recv, self.inbox.clone(), Arc::clone(&permit)));
+        let writer = self.tasks.spawn(write(conn, send, outgoing, permit));
         self.clients.insert(conn, Client { outbox, reader, writer });
         self.registry.handle(Input::Opened { conn, remote, local }, now);
     }
@@ -274,7 +277,12 @@ impl Owner {
     }
 }
 
-async fn read(conn: ConnId, mut recv: Box<dyn RecvHalf>, inbox: mpsc::Sender<ToOwner>) {
+async fn read(
+    conn: ConnId,
+    mut recv: Box<dyn RecvHalf>,
+    inbox: mpsc::Sender<ToOwner>,
+    _permit: Arc<OwnedSemaphorePermit>,
+) {
     let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
     loop {
         let (event, last) = match read_messages(recv.as_mut(), &mut decoder).await {
@@ -287,7 +295,12 @@ async fn read(conn: ConnId, mut recv: Box<dyn RecvHalf>, inbox: mpsc::Sender<ToO
     }
 }
 
-async fn write(conn: ConnId, mut send: Box<dyn SendHalf>, outgoing: Outgoing) {
+async fn write(
+    conn: ConnId,
+    mut send: Box<dyn SendHalf>,
+    outgoing: Outgoing,
+    _permit: Arc<OwnedSemaphorePermit>,
+) {
     if let Err(error) = outgoing.send_all(send.as_mut()).await {
         tracing::debug!(conn = conn.0, %error, "cannot send to a client");
     }
@@ -299,5 +312,46 @@ fn pass_panic_on(ended: Result<(), JoinError>) {
         && error.is_panic()
     {
         std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::{TrackerEnv, start};
+    use crate::io::clock::RuntimeClock;
+    use crate::io::observer::Nobody;
+    use crate::model::config::TrackerConfig;
+    use crate::model::limits;
+    use crate::model::rng::Seed;
+    use crate::run::fake::{Fake, Says, Takes, connection, nowhere};
+
+    /// They were forgotten when they had finished speaking, whatever was still to be sent to them.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_finished_counts_until_its_writer_has() {
+        let (transport, come) = Fake::accepting();
+        let (clock, observer) = (Arc::new(RuntimeClock::start()), Arc::new(Nobody));
+        let env = TrackerEnv { transport, clock, observer, seed: Seed(1), store: None };
+        let id = "tracker".parse().expect("a name");
+        let config = TrackerConfig { id, listen: nowhere(), lease: limits::LEASE_DEFAULT };
+        let tracker = start(env, config).await.expect("it listens");
+        let open = Arc::new(());
+        let connections = || Arc::strong_count(&open) - 1;
+        let deaf = |says| connection(says, Takes::Nothing, Arc::clone(&open));
+        for _ in 0..limits::TRACKER_CONNECTIONS_MAX + 10 {
+            come.send(deaf(Says::nothing().then_finishes())).expect("it listens");
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(connections(), limits::TRACKER_CONNECTIONS_MAX, "ten were one too many");
+        sleep(limits::TRACKER_WRITE_TIMEOUT).await;
+        assert_eq!(connections(), 0, "they take nothing");
+        come.send(deaf(Says::nothing())).expect("it listens");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(connections(), 1, "there is room again");
+        tracker.stop().await;
     }
 }
