@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::tracker_link::{self, FromLink, TrackerLink};
@@ -75,6 +75,8 @@ pub(super) struct Owner {
     engine: Node,
     inbox: mpsc::UnboundedSender<Inbox>,
     conns: BTreeMap<ConnId, mpsc::Sender<ToPeer>>,
+    /// The dials that are under way.
+    dials: BTreeMap<ConnId, AbortHandle>,
     links: BTreeMap<Address, TrackerLink>,
     links_made: u64,
     accepted: u32,
@@ -107,6 +109,7 @@ impl Owner {
             engine,
             inbox,
             conns: BTreeMap::new(),
+            dials: BTreeMap::new(),
             links: BTreeMap::new(),
             links_made: 0,
             accepted: 0,
@@ -161,6 +164,7 @@ impl Owner {
             self.reap();
         }
         accepting.abort();
+        self.dials.values().for_each(AbortHandle::abort);
         self.conns.clear();
         self.links.clear();
         let goodbyes = async { while self.tasks.join_next().await.is_some() {} };
@@ -197,14 +201,7 @@ impl Owner {
                 self.open(conn, connection);
                 self.feed(Input::Accepted { conn, remote });
             }
-            Inbox::Dialled(conn, Ok(connection)) => {
-                let remote = connection.remote;
-                self.open(conn, connection);
-                self.feed(Input::Dialled { conn, remote });
-            }
-            Inbox::Dialled(conn, Err(error)) => {
-                self.feed(Input::Closed { conn, why: error.to_string() });
-            }
+            Inbox::Dialled(conn, result) => self.dialled(conn, result),
             Inbox::Peer(conn, what, _permit) => self.peer_says(conn, what),
             Inbox::Tracker(tracker, link, what, _permit) => {
                 self.tracker_says(tracker, link, what);
@@ -363,6 +360,9 @@ impl Owner {
             Output::Close { conn, .. } => {
                 // Its writer sends what is queued, and ends the connection.
                 self.conns.remove(&conn);
+                if let Some(dial) = self.dials.remove(&conn) {
+                    dial.abort();
+                }
             }
             Output::Keep { torrent, block } => {
                 if let (Some(store), Some(data)) = (self.stores.get(&torrent), self.body.take()) {
@@ -453,12 +453,28 @@ impl Owner {
 
     fn dial(&mut self, conn: ConnId, addr: Address) {
         let (transport, inbox) = (Arc::clone(&self.env.transport), self.inbox.clone());
-        self.tasks.spawn(async move {
+        let dial = self.tasks.spawn(async move {
             let dialled = timeout(limits::DIAL_TIMEOUT, transport.connect(&addr)).await;
             let result = dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
             // An error means that the owner has stopped.
             let _ = inbox.send(Inbox::Dialled(conn, result));
         });
+        self.dials.insert(conn, dial);
+    }
+
+    fn dialled(&mut self, conn: ConnId, result: std::io::Result<Connection>) {
+        if self.dials.remove(&conn).is_none() {
+            // It was given up while this was on its way.
+            return;
+        }
+        match result {
+            Ok(connection) => {
+                let remote = connection.remote;
+                self.open(conn, connection);
+                self.feed(Input::Dialled { conn, remote });
+            }
+            Err(error) => self.feed(Input::Closed { conn, why: error.to_string() }),
+        }
     }
 
     fn dial_tracker(&mut self, tracker: Address) {
@@ -476,3 +492,6 @@ impl Owner {
         self.links.insert(tracker, link);
     }
 }
+
+#[cfg(test)]
+mod tests;
