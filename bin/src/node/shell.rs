@@ -246,7 +246,14 @@ impl Shell {
                 have.len()
             ));
             let handle = self.member.handle.clone();
-            self.downloads.spawn(async move { (torrent, handle.finished(torrent).await) });
+            self.downloads.spawn(async move {
+                // What may pass is tried again, and the node's events say so.
+                let result = handle.finished_at_last(torrent).await;
+                if result.is_err() {
+                    handle.leave(torrent).await;
+                }
+                (torrent, result)
+            });
         } else {
             ctx.output.result(format_args!(
                 "seeding {name}, {} of {} pieces",
@@ -285,21 +292,25 @@ impl Shell {
         result: Result<(), StoreError>,
         ctx: &Context,
     ) {
+        if let Err(error) = result {
+            // It was left, and lets go of its files with this: the same command can begin again.
+            let Some(known) = self.known.remove(&torrent) else { return };
+            let part = known.place.part();
+            drop(known);
+            self.failed = true;
+            ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
+                "what is verified of it is kept in {}; once that is mended, the same DOWNLOAD goes on from there",
+                part.display()
+            )));
+            return;
+        }
         let Some(known) = self.known.get(&torrent) else { return };
         let status = self.member.handle.status().await;
         let mut torrents = status.into_iter().flat_map(|status| status.torrents);
-        let status = torrents.find(|status| status.info_hash == torrent);
-        match (result, status) {
-            (Ok(()), Some(status)) => {
-                let time = self.member.now().since(known.since);
-                let (torrent, saved) = (&known.place.torrent, Some(&*known.place.path));
-                ctx.output.result(report::complete(torrent, &status, time, saved));
-            }
-            (Ok(()), None) => {}
-            (Err(error), _) => {
-                self.failed = true;
-                ctx.output.failure(&Failure::unmet(&error.path, &error.reason));
-            }
+        if let Some(status) = torrents.find(|status| status.info_hash == torrent) {
+            let time = self.member.now().since(known.since);
+            let (torrent, saved) = (&known.place.torrent, Some(&*known.place.path));
+            ctx.output.result(report::complete(torrent, &status, time, saved));
         }
     }
 

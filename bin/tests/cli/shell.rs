@@ -1,5 +1,9 @@
 //! The interactive node, driven by a script: the seed document's workflow.
 
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
 use crate::util::{Dir, Running, Signal, names};
 
 /// An interactive node called `id`, whose repository is the folder of that name, with the tracker at `tracker`.
@@ -88,4 +92,59 @@ fn ctrl_c_leaves_in_order() {
     node.wait_for("downloading other");
     node.signal(Signal::INT);
     node.end().expect(130, &[], &[]);
+}
+
+/// It was said to be shared already, and there was no way but to leave.
+#[test]
+fn what_failed_for_good_can_be_downloaded_again() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 300_000);
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.type_line("DOWNLOAD file.torrent");
+    node.wait_for("downloading file, 0 of 5 pieces are here");
+    // Nobody has it yet: when it is complete, its name is taken.
+    fs::write(dir.path("n1/file"), b"mine").expect("written");
+    let mut seed = dir.start(&["seed", "file.torrent", "--listen", "127.0.0.1:0"]);
+    seed.wait_for("seeding file as");
+    node.wait_for("once that is mended, the same DOWNLOAD goes on from there");
+    assert_eq!(dir.read("n1/file"), b"mine");
+    fs::remove_file(dir.path("n1/file")).expect("gone");
+    node.type_line("DOWNLOAD file.torrent");
+    node.wait_for("downloading file, 5 of 5 pieces are here");
+    node.wait_for("file: complete");
+    assert!(dir.read("n1/file") == bytes);
+    node.end().expect(1, &[], &["n1/file: it exists already"]);
+}
+
+/// It was given up, and what became of it was neither waited for nor said.
+#[test]
+fn a_script_waits_until_what_has_failed_for_a_while_is_complete() {
+    let dir = Dir::new();
+    // More than a moment at the rate of the seed, and more files than those that are open already.
+    for name in ["a", "b", "c", "d"] {
+        dir.write(&format!("folder/{name}"), 500_000);
+    }
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    let piece = ["--piece-size", "64 KiB"];
+    dir.run(&[&["maketorrent", "folder", "--tracker", &tracker], &piece[..]].concat()).expect(
+        0,
+        &[],
+        &[],
+    );
+    let slow = ["--set", "upload-limit=500 KiB/s", "--listen", "127.0.0.1:0"];
+    let mut seed = dir.start(&[&["seed", "folder.torrent"], &slow[..]].concat());
+    seed.wait_for("seeding folder as");
+    let mut node = interactive(&dir, "n1", &tracker, &["--json"]);
+    node.type_line("DOWNLOAD folder.torrent");
+    node.wait_for("\"piece-announced\"");
+    let pid = node.pid();
+    let before = getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(1), maximum: before.maximum };
+    prlimit(Some(pid), Resource::Nofile, few).expect("it is ours");
+    node.wait_for("ulimit -n); trying again");
+    prlimit(Some(pid), Resource::Nofile, before).expect("it is ours");
+    node.type_line("EXIT");
+    node.end().expect(0, &[], &["folder: complete"]);
 }

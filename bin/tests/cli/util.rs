@@ -195,8 +195,12 @@ impl Running {
 
     /// Sends a signal, by its number.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("it runs");
+        rustix::process::kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    /// What the system calls it.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Closes its input and waits until it has ended.
@@ -217,7 +221,7 @@ impl Running {
     }
 }
 
-pub(crate) use rustix::process::Signal;
+pub(crate) use rustix::process::{Pid, Signal};
 
 impl Drop for Running {
     fn drop(&mut self) {

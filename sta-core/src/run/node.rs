@@ -73,10 +73,17 @@ pub enum NodeError {
 /// What a program asks of a node.
 enum Command {
     Add(TorrentSpec),
-    Remove(InfoHash),
+    Remove(InfoHash, Option<oneshot::Sender<()>>),
     Status(oneshot::Sender<NodeStatus>),
-    Finished(InfoHash, oneshot::Sender<Result<(), StoreError>>),
+    Finished(InfoHash, Waiter),
     Stop(oneshot::Sender<()>),
+}
+
+/// Who waits for a torrent to be complete.
+struct Waiter {
+    /// Whether it waits on after a failure that may pass.
+    patient: bool,
+    answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// A running node. Dropping every handle stops it.
@@ -127,7 +134,15 @@ impl NodeHandle {
 
     /// Leaves a torrent.
     pub fn remove(&self, torrent: InfoHash) {
-        self.command(Command::Remove(torrent));
+        self.command(Command::Remove(torrent, None));
+    }
+
+    /// Leaves a torrent, and returns once the disk is done with it.
+    pub async fn leave(&self, torrent: InfoHash) {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Remove(torrent, Some(answer)));
+        // An error means that the node has stopped already.
+        let _ = answered.await;
     }
 
     /// What is going on. `None` once the node has stopped.
@@ -141,10 +156,22 @@ impl NodeHandle {
     ///
     /// # Errors
     /// If its storage failed, or the node stopped before. A failure that may pass is reported all the same; the
-    /// node goes on trying, and who wants to wait longer asks again.
+    /// node goes on trying: see [`Self::finished_at_last`].
     pub async fn finished(&self, torrent: InfoHash) -> Result<(), StoreError> {
+        self.wait_for(torrent, false).await
+    }
+
+    /// As [`Self::finished`], but waits on while a failure may pass.
+    ///
+    /// # Errors
+    /// If its storage failed for good, or the node stopped before.
+    pub async fn finished_at_last(&self, torrent: InfoHash) -> Result<(), StoreError> {
+        self.wait_for(torrent, true).await
+    }
+
+    async fn wait_for(&self, torrent: InfoHash, patient: bool) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.command(Command::Finished(torrent, answer));
+        self.command(Command::Finished(torrent, Waiter { patient, answer }));
         answered.await.unwrap_or_else(|_| {
             let (path, reason) = (torrent.to_string(), "the node stopped before".to_owned());
             Err(StoreError { path, reason, passing: false })

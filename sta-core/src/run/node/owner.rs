@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::tracker_link::{self, FromLink, TrackerLink};
-use super::{Command, NodeEnv, TorrentSpec};
+use super::{Command, NodeEnv, TorrentSpec, Waiter};
 use crate::engine::interface::{ConnId, Input, Output};
 use crate::engine::node::Node;
 use crate::io::store::{PieceStore, StoreError};
@@ -58,14 +58,14 @@ impl Deliver for ToOwner {
     }
 }
 
-type Waiter = oneshot::Sender<Result<(), StoreError>>;
-
 /// A torrent that was left.
 struct Leaving {
     /// How many workers of the disk have not said that they are done.
     workers: usize,
     /// What is to be added then: the same torrent again.
     next: Option<TorrentSpec>,
+    /// Who waits until then.
+    waiters: Vec<oneshot::Sender<()>>,
 }
 
 /// The state of a running node.
@@ -234,16 +234,7 @@ impl Owner {
                 Some(leaving) => _ = leaving.next.get_or_insert(torrent),
                 None => self.add(&torrent),
             },
-            Command::Remove(torrent) => {
-                self.feed(Input::Remove(torrent));
-                if let Some(store) = self.stores.remove(&torrent) {
-                    let workers = self.disk.forget_torrent(torrent, &store);
-                    self.leaving.insert(torrent, Leaving { workers, next: None });
-                } else if let Some(leaving) = self.leaving.get_mut(&torrent) {
-                    leaving.next = None;
-                    self.answer_waiters(torrent);
-                }
-            }
+            Command::Remove(torrent, waiter) => self.leave(torrent, waiter),
             Command::Status(answer) => {
                 // An error means that nobody waits any more.
                 let _ = answer.send(self.engine.status(self.now()));
@@ -265,13 +256,31 @@ impl Owner {
         self.feed(torrent.for_engine());
     }
 
+    /// A `waiter` is told once the disk is done with it.
+    fn leave(&mut self, torrent: InfoHash, waiter: Option<oneshot::Sender<()>>) {
+        self.feed(Input::Remove(torrent));
+        if let Some(store) = self.stores.remove(&torrent) {
+            let workers = self.disk.forget_torrent(torrent, &store);
+            self.leaving.insert(torrent, Leaving { workers, next: None, waiters: Vec::new() });
+        } else if let Some(leaving) = self.leaving.get_mut(&torrent) {
+            leaving.next = None;
+            self.answer_waiters(torrent);
+        }
+        // Where nothing is to be waited for, dropping it says so.
+        if let (Some(leaving), Some(waiter)) = (self.leaving.get_mut(&torrent), waiter) {
+            leaving.waiters.push(waiter);
+        }
+    }
+
     /// One more worker of the disk is done with a torrent that was left.
     fn forgotten(&mut self, torrent: InfoHash) {
         let Some(leaving) = self.leaving.get_mut(&torrent) else { return };
         leaving.workers -= 1;
-        if leaving.workers == 0
-            && let Some(Leaving { next: Some(next), .. }) = self.leaving.remove(&torrent)
-        {
+        if leaving.workers > 0 {
+            return;
+        }
+        // Dropping those who wait tells them.
+        if let Some(Leaving { next: Some(next), .. }) = self.leaving.remove(&torrent) {
             self.add(&next);
         }
     }
@@ -295,9 +304,16 @@ impl Owner {
                 Err(StoreError { path, reason, passing: false })
             }
         };
-        for waiter in self.waiters.remove(&torrent).unwrap_or_default() {
+        let passing = result.as_ref().is_err_and(|failure| failure.passing);
+        let waiters = self.waiters.remove(&torrent).unwrap_or_default();
+        let (stay, told): (Vec<_>, _) =
+            waiters.into_iter().partition(|waiter| passing && waiter.patient);
+        for waiter in told {
             // An error means that nobody waits any more.
-            let _ = waiter.send(result.clone());
+            let _ = waiter.answer.send(result.clone());
+        }
+        if !stay.is_empty() {
+            self.waiters.insert(torrent, stay);
         }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -8,10 +8,12 @@ use crate::io::clock::RuntimeClock;
 use crate::io::file_store::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::observer::Nobody;
-use crate::io::store::PieceStore;
+use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::{EngineConfig, NodeConfig};
 use crate::model::files::Files;
+use crate::model::layout::Layout;
+use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::{About, Builder, Metainfo};
 use crate::model::rng::Seed;
 use crate::run::fake::{Fake, nowhere};
@@ -93,4 +95,78 @@ async fn who_leaves_a_torrent_dials_nobody_for_it_any_more() {
     sleep(Duration::from_millis(10)).await;
     assert_eq!(transport.hanging(), 0, "it goes on");
     node.stop().await;
+}
+
+/// A store that has everything, and cannot be finished as often as there are failures.
+struct Failing(FileStore, Mutex<Vec<StoreError>>);
+
+impl PieceStore for Failing {
+    fn layout(&self) -> Layout {
+        self.0.layout()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        self.0.write(offset, data)
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        self.0.read(offset, buf)
+    }
+
+    fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError> {
+        self.0.body(offset, len)
+    }
+
+    fn verifier(&self, piece: u32) -> Box<dyn PieceVerifier> {
+        self.0.verifier(piece)
+    }
+
+    fn leaf_hashes(&self, piece: u32) -> Option<LeafHashes> {
+        self.0.leaf_hashes(piece)
+    }
+
+    fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes) {
+        self.0.keep_leaf_hashes(piece, hashes);
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        match self.1.lock().expect("no panic").pop() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a torrent that is all here, whose store fails so `failures` often, the last one first: for who waits for the next
+/// word, and for who waits to the end.
+async fn what_becomes(failures: Vec<StoreError>) -> [Result<(), StoreError>; 2] {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (torrent, node) = (torrent(), node(Fake::dialling(|| None)).await);
+    let (allocation, sync) = (Allocation::default(), SyncPolicy::default());
+    let store = FileStore::download(Arc::clone(&torrent), dir.path(), allocation, sync);
+    let store = Arc::new(Failing(store.expect("nobody else is there"), Mutex::new(failures)));
+    let have = Bitfield::full(store.layout().pieces());
+    node.add(TorrentSpec { store, have, ..spec(&torrent, &tempfile::tempdir().expect("another")) });
+    let hash = torrent.info_hash();
+    let (soon, at_last) = tokio::join!(node.finished(hash), node.finished_at_last(hash));
+    node.leave(hash).await;
+    let again = FileStore::download(torrent, dir.path(), allocation, sync);
+    assert!(again.is_ok(), "who has left it lets go of its files");
+    [soon, at_last]
+}
+
+/// Who wanted to wait on was given the same failure until it was over.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_may_pass_is_waited_out_by_who_wants_to() {
+    let failure = |passing, reason: &str| StoreError {
+        path: "file".to_owned(),
+        reason: reason.to_owned(),
+        passing,
+    };
+    let full = failure(true, "no space");
+    let passed = what_becomes(vec![full.clone(), full.clone()]).await;
+    assert_eq!(passed, [Err(full.clone()), Ok(())]);
+    let gone = failure(false, "gone");
+    let failed = what_becomes(vec![gone.clone(), full.clone()]).await;
+    assert_eq!(failed, [Err(full), Err(gone)]);
 }
