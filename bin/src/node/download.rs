@@ -80,7 +80,11 @@ async fn take_part(
     if exit == Exit::Interrupted || !serve_after {
         return Ok(exit);
     }
-    ctx.output.note("everything is here; serving others");
+    match fetching.failed {
+        0 => ctx.output.note("everything is here; serving others"),
+        failed if failed == places.len() => return Ok(exit),
+        _ => ctx.output.note("not everything is here; serving others what is"),
+    }
     watch.serve(args.seed_for.map(|time| time.0), ctx).await?;
     Ok(exit)
 }
@@ -92,7 +96,8 @@ pub(super) struct Fetching<'a> {
     open: BTreeMap<InfoHash, &'a Place>,
     finished: JoinSet<(InfoHash, Result<(), StoreError>)>,
     started: Time,
-    failed: bool,
+    /// How many are given up.
+    failed: usize,
     /// Whether what is fetched stays, so that a person wants to know where.
     stays: bool,
 }
@@ -108,7 +113,7 @@ impl<'a> Fetching<'a> {
             let handle = member.handle.clone();
             finished.spawn(async move { (torrent, handle.finished(torrent).await) });
         }
-        Self { member, open, finished, started: member.now(), failed: false, stays: true }
+        Self { member, open, finished, started: member.now(), failed: 0, stays: true }
     }
 
     /// What is fetched goes away again: nobody wants to know where it is.
@@ -137,7 +142,7 @@ impl<'a> Fetching<'a> {
                 status = watch.tick() => self.look_for_failures(&status?, ctx),
             }
         }
-        Ok(if self.failed { Exit::Unmet } else { Exit::Done })
+        Ok(if self.failed > 0 { Exit::Unmet } else { Exit::Done })
     }
 
     async fn one_ended(
@@ -170,7 +175,7 @@ impl<'a> Fetching<'a> {
 
     fn give_up(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
-        self.failed = true;
+        self.failed += 1;
         self.member.handle.remove(torrent);
         ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
             "what is verified of it is kept in {}; once that is mended, the same command goes on from there",

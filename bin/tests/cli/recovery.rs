@@ -244,3 +244,31 @@ fn what_is_only_touched_while_it_is_shared_is_served() {
     share.signal(Signal::TERM);
     share.end().expect(0, &[], &[]);
 }
+
+/// It was said that everything was here, and who had got nothing served it for ever.
+#[test]
+fn who_keeps_seeding_says_what_there_is_to_seed() {
+    let dir = Dir::new();
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    for name in ["a", "b"] {
+        dir.write(name, 100_000);
+        dir.run(&["maketorrent", name, "--tracker", &tracker]).expect(0, &[], &[]);
+    }
+    let more = ["--listen", "127.0.0.1:0", "--keep-seeding", "--json", "-o"];
+    let mut some =
+        dir.start(&[&["download", "a.torrent", "b.torrent"], &more[..], &["some"]].concat());
+    let mut none = dir.start(&[&["download", "a.torrent"], &more[..], &["none"]].concat());
+    some.wait_for("\"torrent-added\"");
+    some.wait_for("\"torrent-added\"");
+    none.wait_for("\"torrent-added\"");
+    // Nobody has them yet: when the first is complete, its name is taken.
+    fs::write(dir.path("some/a"), b"mine").expect("written");
+    fs::write(dir.path("none/a"), b"mine").expect("written");
+    let _seed = dir.start(&["seed", "a.torrent", "b.torrent", "--listen", "127.0.0.1:0"]);
+    some.wait_for("not everything is here; serving others what is");
+    some.signal(Signal::INT);
+    let ended = some.end();
+    ended.expect(1, &[], &["some/a: it exists already", "b: complete"]);
+    assert!(!ended.err.contains("everything is here; serving others\n"), "{}", ended.err);
+    none.end().expect(1, &[], &["none/a: it exists already"]);
+}
