@@ -37,8 +37,6 @@ pub(super) struct Node {
     pub(super) addr: SocketAddr,
     pub(super) conn: Option<ConnId>,
     pub(super) lease_end: Time,
-    /// When its stale entries end; only while there may be some.
-    pub(super) stale_end: Option<Time>,
     /// When its timer is set to.
     pub(super) timer_at: Time,
     /// Ascending.
@@ -72,8 +70,8 @@ pub(super) struct Entry {
     pub(super) event: Option<TransferEvent>,
     /// Those it was told of or that were told of it, oldest first.
     pub(super) neighbours: SmallVec<[EntryIx; 12]>,
-    /// From an earlier connection, and not joined again on this one.
-    pub(super) stale: bool,
+    /// From an earlier connection, and not joined again on this one: when it ends, unless its node's lease does before.
+    pub(super) stale: Option<Time>,
     /// To be written down.
     pub(super) dirty: bool,
 }
@@ -133,7 +131,7 @@ impl Leases {
     /// Whether the entry's node is connected and has joined on that connection.
     pub(super) fn is_online(&self, entry: EntryIx) -> bool {
         let entry = self.entry(entry);
-        !entry.stale && self.node(entry.node).conn.is_some()
+        entry.stale.is_none() && self.node(entry.node).conn.is_some()
     }
 
     pub(super) fn add_node(&mut self, id: NodeId, addr: SocketAddr) -> NodeIx {
@@ -142,7 +140,6 @@ impl Leases {
             addr,
             conn: None,
             lease_end: Time::ZERO,
-            stale_end: None,
             timer_at: Time::FAR_FUTURE,
             entries: Vec::new(),
             pieces: 0,
@@ -187,7 +184,7 @@ impl Leases {
             down: 0,
             event: None,
             neighbours: SmallVec::new(),
-            stale: false,
+            stale: None,
             dirty: false,
         }) as u32);
         members.members.push(entry);

@@ -67,15 +67,12 @@ impl Registry {
         }
         let held = self.leases.node_mut(node);
         held.addr = addr;
-        let (until, earlier) =
-            (held.lease_end.max(now + limits::HANDSHAKE_TIMEOUT), held.stale_end);
-        let mut end = None;
+        let until = held.lease_end.max(now + limits::HANDSHAKE_TIMEOUT);
         for (_, entry) in held.entries.clone() {
-            let was = std::mem::replace(&mut self.leases.entry_mut(entry).stale, true);
-            let ends = earlier.filter(|_| was).unwrap_or(until);
-            end = Some(end.unwrap_or(ends).min(ends));
+            let stale = &mut self.leases.entry_mut(entry).stale;
+            // What was not joined again on the connection before has waited since then.
+            *stale = Some(stale.map_or(until, |end| end.min(until)));
         }
-        self.leases.node_mut(node).stale_end = end;
     }
 
     pub(super) fn join(
@@ -104,7 +101,7 @@ impl Registry {
         };
         let held = self.leases.entry_mut(entry);
         held.want = want.min(limits::PEERS_PER_TORRENT_MAX as u32);
-        let back = std::mem::replace(&mut held.stale, false);
+        let back = held.stale.take().is_some();
         self.leases.set_have(entry, Have::new(pieces, &mut have));
         if back || known.is_none() {
             let node = self.leases.node(node).id.clone();
@@ -216,17 +213,14 @@ impl Registry {
     }
 
     pub(super) fn node_due(&mut self, node: NodeIx, now: Time) {
-        let held = self.leases.node_mut(node);
+        let held = self.leases.node(node);
         if held.lease_end <= now {
             self.end_node(node, now);
             return;
         }
-        if held.stale_end.is_some_and(|end| end <= now) {
-            held.stale_end = None;
-            for (_, entry) in held.entries.clone() {
-                if self.leases.entry(entry).stale {
-                    self.end(entry, true, now);
-                }
+        for (_, entry) in held.entries.clone() {
+            if self.leases.entry(entry).stale.is_some_and(|end| end <= now) {
+                self.end(entry, true, now);
             }
         }
         self.arm_node(node);
@@ -234,8 +228,10 @@ impl Registry {
 
     /// Sets the node's timer to when something of it ends, if nothing is heard of it until then.
     pub(super) fn arm_node(&mut self, node: NodeIx) {
+        let held = self.leases.node(node);
+        let stale = held.entries.iter().filter_map(|(_, entry)| self.leases.entry(*entry).stale);
+        let at = stale.fold(held.lease_end, Time::min);
         let held = self.leases.node_mut(node);
-        let at = held.lease_end.min(held.stale_end.unwrap_or(Time::FAR_FUTURE));
         self.timers.remove(&(held.timer_at, Timer::Node(node)));
         held.timer_at = at;
         self.timers.insert((at, Timer::Node(node)));

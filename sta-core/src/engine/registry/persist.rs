@@ -121,7 +121,7 @@ impl Registry {
                 self.leases.set_have(entry, lease.have);
                 let held = self.leases.entry_mut(entry);
                 (held.up, held.down, held.event) = (lease.up, lease.down, lease.event);
-                held.stale = true;
+                held.stale = Some(Time::FAR_FUTURE);
                 taken += 1;
             }
         }

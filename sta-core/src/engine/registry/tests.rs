@@ -261,6 +261,28 @@ fn what_is_not_joined_again_ends_with_the_old_lease() {
     assert_eq!(left, [A]);
 }
 
+/// A return shortly before what was not joined again ends took everything else with it, milliseconds after the reconnect.
+#[test]
+fn what_was_joined_again_has_its_own_time_at_the_next_return() {
+    let mut t = Tracker::new(1);
+    let first = t.joined("n", "192.0.2.7:1", ALL);
+    t.say(first, ToTracker::Join { torrent: B, pieces: 7, have: vec![], want: 10 });
+    t.wait(secs(30));
+    let second = t.joined("n", "192.0.2.7:2", ALL);
+    t.wait(secs(29));
+    t.say(second, ToTracker::Ping);
+    let third = t.hello("n", "192.0.2.7:3");
+    t.wait(secs(2));
+    let left = |t: &Tracker| -> Vec<_> { t.status().iter().map(|r| r.torrent).collect() };
+    assert_eq!(left(&t), [A], "one has waited since the first return, the other since the second");
+    t.say(third, ToTracker::Ping);
+    t.wait(secs(56));
+    assert_eq!(left(&t), [A]);
+    t.say(third, ToTracker::Ping);
+    t.wait(secs(2));
+    assert!(left(&t).is_empty(), "its time is over as well");
+}
+
 #[test]
 fn a_name_belongs_to_who_is_connected_under_it() {
     let mut t = Tracker::new(1);

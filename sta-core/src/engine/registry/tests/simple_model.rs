@@ -109,16 +109,6 @@ impl Model {
                 for (_, row) in self.rows.iter_mut().filter(|((_, n), _)| *n == name) {
                     row.end = Some(row.end.unwrap_or(end).min(end));
                 }
-                // All of a node's old parts end together: with the first of its old leases.
-                let first = self
-                    .rows
-                    .iter()
-                    .filter(|((_, n), _)| *n == name)
-                    .filter_map(|(_, r)| r.end)
-                    .min();
-                for (_, row) in self.rows.iter_mut().filter(|((_, n), _)| *n == name) {
-                    row.end = first;
-                }
             }
             None => {}
         }
