@@ -226,11 +226,14 @@ impl<T> Disk<T> {
     pub(super) fn lose_power(&mut self) -> u64 {
         let mut lost = 0;
         for kept in self.kept.iter_mut().flatten() {
-            for range in kept.not_durable.lose(false) {
-                lost += range.end - range.start;
-                let piece = (range.start / u64::from(kept.layout.piece_bytes())) as u32;
-                kept.have.remove(piece);
-                kept.rotten.remove(&piece);
+            let ranges = kept.not_durable.lose(false);
+            lost += ranges.bytes();
+            let piece_at = |place: u64| (place / u64::from(kept.layout.piece_bytes())) as u32;
+            for range in ranges.iter() {
+                for piece in piece_at(range.start)..=piece_at(range.end - 1) {
+                    kept.have.remove(piece);
+                    kept.rotten.remove(&piece);
+                }
                 kept.written.remove(range);
             }
         }
@@ -316,6 +319,17 @@ mod tests {
         let have: Vec<u32> = disk.kept(0).expect("it is held").have.iter().collect();
         assert_eq!(have, [0, 1, 2, 3], "the last 1 MiB was four pieces");
         assert_eq!(disk.lose_power(), 0, "what survived one failure survives the next");
+    }
+
+    #[test]
+    fn what_was_written_twice_is_lost_once() {
+        let mut disk = written();
+        disk.settle(0);
+        for _ in 0..2 {
+            let block = Block { piece: 3, offset: 0, len: PIECE / 2 };
+            disk.write(0, block, false).expect("there is room");
+        }
+        assert_eq!(disk.lose_power(), u64::from(PIECE / 2));
     }
 
     #[test]

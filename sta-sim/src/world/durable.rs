@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::ranges::Ranges;
+
 /// Bytes written last, which a power failure takes: what a kernel has not brought to the disk yet.
 pub const NOT_DURABLE_BYTES: u64 = 1 << 20;
 
@@ -32,13 +34,16 @@ impl NotDurable {
         *self = Self::default();
     }
 
-    /// The power fails: the writes that are lost; or, if `torn`, the second half of the last one only.
-    pub fn lose(&mut self, torn: bool) -> Vec<Range<u64>> {
+    /// The power fails: the bytes of these writes are lost; or, if `torn`, the second half of the last one only. What was written
+    /// twice is lost once.
+    pub fn lose(&mut self, torn: bool) -> Ranges {
         let mut writes = std::mem::take(self).writes;
         if torn && let Some(mut last) = writes.pop_back() {
             last.start = (last.start + last.end) / 2;
             writes = VecDeque::from([last]);
         }
-        writes.into()
+        let mut lost = Ranges::default();
+        writes.into_iter().for_each(|write| lost.insert(write));
+        lost
     }
 }

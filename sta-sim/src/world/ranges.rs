@@ -46,6 +46,11 @@ impl Ranges {
             .filter(|part| !part.is_empty())
     }
 
+    /// All of them, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.0.iter().map(|(&from, &to)| from..to)
+    }
+
     /// Whether all of `range` is in the set.
     #[must_use]
     pub fn covers(&self, range: Range<u64>) -> bool {

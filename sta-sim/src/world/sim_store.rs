@@ -92,15 +92,14 @@ impl SimStore {
     /// Says how many bytes.
     pub fn lose_power(&self, torn: bool) -> u64 {
         let mut state = self.lock();
-        let mut lost = 0;
-        for range in state.not_durable.lose(torn) {
-            lost += range.end - range.start;
+        let lost = state.not_durable.lose(torn);
+        for range in lost.iter() {
             state.cut(&self.content, &range);
             state.written.remove(range);
         }
         drop(state);
-        self.disk.free(lost);
-        lost
+        self.disk.free(lost.bytes());
+        lost.bytes()
     }
 
     /// Nothing is there any more.

@@ -99,6 +99,22 @@ fn a_power_failure_takes_what_was_not_durable() {
     assert!(NOT_DURABLE_BYTES > u64::from(PIECE));
 }
 
+/// The room of what was written twice was given back twice: more fitted on the disk than its capacity.
+#[test]
+fn what_was_written_twice_is_lost_once() {
+    for torn in [false, true] {
+        let (store, bytes) = store_on(Disk::new(DiskState::default(), Some(40_000)));
+        store.seed(0);
+        let write =
+            |piece: usize| store.write(piece as u64 * 16_384, &bytes[piece * 16_384..][..16_384]);
+        write(1).expect("it fits");
+        write(1).expect("it needs no room");
+        assert_eq!(store.lose_power(torn), if torn { 8_192 } else { 16_384 });
+        write(1).expect("there is room again");
+        assert!(write(2).is_err(), "three pieces are more than fit");
+    }
+}
+
 #[test]
 fn a_torn_write_is_half_there() {
     let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
