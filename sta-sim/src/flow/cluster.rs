@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sta_core::engine::interface::{ConnId, Input, Output};
 use sta_core::engine::registry;
+use sta_core::io::lease_store::LeaseStore;
 use sta_core::io::observer::Observer;
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
@@ -423,7 +424,8 @@ impl Cluster {
                 self.net.close(conn.0 as ConnIx, 1);
             }
             registry::Output::Persist(changes) => {
-                self.machines[host as usize].write_down(changes);
+                let written = self.machines[host as usize].database.apply(changes);
+                written.expect("memory does not fail");
             }
             registry::Output::Event(event) => self.observe(host, event),
         }

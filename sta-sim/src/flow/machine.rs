@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sta_core::engine::interface::{ConnId, Input, Torrent};
 use sta_core::engine::node::Node;
-use sta_core::engine::registry::{self, Change, Lease, Registry, RegistryConfig};
+use sta_core::engine::registry::{self, Registry, RegistryConfig};
+use sta_core::io::lease_store::{LeaseStore, MemoryLeases};
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::config::EngineConfig;
-use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::limits;
 use sta_core::model::rng::{Rng, Seed};
@@ -63,7 +64,7 @@ pub(super) struct Machine {
     /// What draws the delay of what it sends, and which of its blocks are wrong.
     pub rng: Rng,
     /// What a tracker has written down.
-    database: BTreeMap<(InfoHash, NodeId), Lease>,
+    pub database: MemoryLeases,
     seed: Seed,
 }
 
@@ -126,7 +127,7 @@ impl Machine {
             backlog: VecDeque::new(),
             was_off: false,
             rng: seed.stream(&format!("link/{}", plan.id)),
-            database: BTreeMap::new(),
+            database: MemoryLeases::default(),
             seed: seed.child(&format!("node/{}", plan.id)),
         }
     }
@@ -148,7 +149,8 @@ impl Machine {
             Role::Tracker => {
                 let config = RegistryConfig { lease: limits::LEASE_DEFAULT, persist: true };
                 let mut registry = Registry::new(config, seed);
-                let restored = registry.restore(self.database.values().cloned().collect(), now);
+                let leases = self.database.load().expect("memory does not fail");
+                let restored = registry.restore(leases, now);
                 (Process::Tracker(registry), restored)
             }
         };
@@ -168,24 +170,10 @@ impl Machine {
         self.backlog.clear();
     }
 
-    /// A tracker's changes are written down.
-    pub(super) fn write_down(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Keep(lease) => {
-                    self.database.insert((lease.torrent, lease.node.clone()), lease);
-                }
-                Change::Forget { torrent, node } => {
-                    self.database.remove(&(torrent, node));
-                }
-            }
-        }
-    }
-
     /// Nothing is left of what was written.
     pub(super) fn empty_disk(&mut self) {
         self.disk.empty();
-        self.database.clear();
+        self.database.wipe();
     }
 
     /// When the process wants to be woken; never while it stands still.

@@ -178,6 +178,12 @@ impl<M> Net<M> {
         self.conns[conn as usize].hosts
     }
 
+    /// Which end of `conn` is at `host`.
+    #[must_use]
+    pub fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
+        usize::from(self.ends(conn)[0] != host)
+    }
+
     /// When something happens next; the far future if nothing does. Rates are made fair first if that is not now.
     pub fn next_at(&mut self) -> Time {
         let next = self.earliest();
@@ -247,10 +253,6 @@ impl<M> Net<M> {
 
     fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {
         &mut self.ways[flow_of(conn, side).0 as usize]
-    }
-
-    fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
-        usize::from(self.conns[conn as usize].hosts[0] != host)
     }
 }
 

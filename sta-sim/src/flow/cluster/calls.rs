@@ -232,7 +232,7 @@ impl Cluster {
             return None;
         };
         let ix = *process.trackers.get(tracker)?;
-        Some((ix, self.side_of(ix, host)))
+        Some((ix, self.net.side_of(ix, host)))
     }
 
     pub(super) fn hang_up(&mut self, host: HostIx, conn: ConnIx, side: Side) {
@@ -291,10 +291,6 @@ impl Cluster {
         let tell = matches!(letter, Letter::Block { .. });
         let postage = Postage { bytes, delay, tell };
         self.net.send(conn, side, letter, postage);
-    }
-
-    pub(super) fn side_of(&self, conn: ConnIx, host: HostIx) -> Side {
-        usize::from(self.net.ends(conn)[0] != host)
     }
 }
 

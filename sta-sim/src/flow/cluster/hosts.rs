@@ -54,7 +54,7 @@ impl Cluster {
         }
         self.end_process(host);
         for conn in self.net.conns(host) {
-            let side = self.side_of(conn, host);
+            let side = self.net.side_of(conn, host);
             self.net.close(conn, side);
         }
     }
@@ -63,7 +63,7 @@ impl Cluster {
     pub fn crash(&mut self, host: HostIx) {
         self.end_process(host);
         for conn in self.net.conns(host) {
-            let side = self.side_of(conn, host);
+            let side = self.net.side_of(conn, host);
             self.net.abort(conn, side);
         }
     }
@@ -146,7 +146,7 @@ impl Cluster {
     pub fn reset(&mut self, host: HostIx, peers: &[usize]) -> u64 {
         let mut touched = 0;
         for conn in self.net.conns(host) {
-            let side = self.side_of(conn, host);
+            let side = self.net.side_of(conn, host);
             let other = self.net.ends(conn)[1 - side];
             if peers.contains(&(other as usize)) {
                 self.net.abort(conn, side);
