@@ -20,7 +20,7 @@ use sta_core::model::time::Time;
 
 use crate::scenario::driver::{Occurrence, Origin};
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Plan, Verb};
+use crate::scenario::plan::{Effect, Plan, Verb};
 
 pub use kind::{Counts, Kind};
 
@@ -82,6 +82,8 @@ pub enum Note {
         origin: Origin,
         /// What is done, as the scenario spells it: `cut`, `power-off`, ...
         verb: Box<str>,
+        /// What that does to a host.
+        effect: Effect,
         /// To whom. Empty if it found nobody.
         on: Box<[NodeId]>,
         /// The other side of a network fault; empty where that is everybody else.
@@ -280,9 +282,9 @@ impl Recorder {
         let names = |hosts: &[usize]| hosts.iter().map(|&ix| plan.hosts[ix].id.clone()).collect();
         for (fault, occurrence) in log.iter().enumerate().skip(first_new) {
             let Occurrence { id, origin, verb, on, against, ended, .. } = occurrence;
-            let (id, verb, origin) = (id.as_str().into(), verb_name(verb).into(), *origin);
-            let (on, against) = (names(on), names(against));
-            self.note(at, Note::FaultBegan { fault, id, origin, verb, on, against });
+            let (id, origin, effect) = (id.as_str().into(), *origin, verb.effect());
+            let (verb, on, against) = (verb_name(verb).into(), names(on), names(against));
+            self.note(at, Note::FaultBegan { fault, id, origin, verb, effect, on, against });
             if ended.is_some() {
                 self.note(at, Note::FaultEnded { fault });
             } else {

@@ -14,7 +14,7 @@ use sta_core::model::time::Time;
 
 use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::driver::Origin;
-use crate::scenario::plan::{Behaviour, ContentIx, HostIx, Plan, Role, Verb};
+use crate::scenario::plan::{Behaviour, ContentIx, Effect, HostIx, Plan, Role};
 
 /// The swarm, as told so far.
 pub struct Account {
@@ -164,6 +164,8 @@ pub struct Fault {
     pub origin: Origin,
     /// What is done.
     pub verb: String,
+    /// What that does to a host.
+    pub effect: Effect,
     /// To whom, and the other side.
     pub targets: Vec<NodeId>,
     /// When it began.
@@ -172,24 +174,11 @@ pub struct Fault {
     pub ended: Option<Time>,
 }
 
-/// Verbs that do something once; the others last until they are undone.
-const INSTANT: [&str; 9] = [
-    "reset",
-    "heal",
-    "restart",
-    "join",
-    "leave",
-    "corrupt-disk",
-    "torn-write",
-    "tracker-amnesia",
-    "set",
-];
-
 impl Fault {
     /// Whether it was in force at any time since `since`.
     #[must_use]
     pub fn in_force_since(&self, since: Time) -> bool {
-        let over = self.ended.or_else(|| INSTANT.contains(&&*self.verb).then_some(self.began));
+        let over = self.ended.or_else(|| self.effect.is_over_at_once().then_some(self.began));
         over.is_none_or(|over| over >= since)
     }
 }
@@ -455,12 +444,13 @@ impl Account {
                     self.torrents.contents[number as usize] = Some(*content);
                 }
             }
-            Note::FaultBegan { id, origin, verb, on, against, .. } => {
-                self.fault_began(*origin, verb, on);
+            Note::FaultBegan { id, origin, verb, effect, on, against, .. } => {
+                self.fault_began(*effect, on);
                 self.faults.push(Fault {
                     id: id.to_string(),
                     origin: *origin,
                     verb: verb.to_string(),
+                    effect: *effect,
                     targets: on.iter().chain(against).cloned().collect(),
                     began: *at,
                     ended: None,
@@ -539,18 +529,13 @@ impl Account {
         }
     }
 
-    fn fault_began(&mut self, origin: Origin, verb: &str, targets: &[NodeId]) {
-        let turned = match origin {
-            Origin::Event(ix) => matches!(
-                self.plan.timeline.get(ix).map(|event| &event.verb),
-                Some(Verb::Set(set)) if set.behaviour.is_some_and(|new| new != Behaviour::Honest)
-            ),
-            _ => false,
-        };
+    fn fault_began(&mut self, effect: Effect, targets: &[NodeId]) {
         for target in targets {
-            if let Some(ix) = self.host_ix(target) {
-                self.hosts[ix].honest &= !turned;
-                self.hosts[ix].rotten |= verb == "corrupt-disk";
+            let Some(ix) = self.host_ix(target) else { continue };
+            match effect {
+                Effect::Turns => self.hosts[ix].honest = false,
+                Effect::Rots => self.hosts[ix].rotten = true,
+                Effect::Once | Effect::Lasts => {}
             }
         }
     }

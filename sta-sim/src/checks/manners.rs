@@ -325,6 +325,9 @@ mod tests {
         holds(rule(), &banned("liar-0"));
         let rotten = format!("{MET} | 1 fault corrupt-disk seed-0 | 2 leech-0 banned seed-0");
         holds(rule(), &rotten);
+        // Whatever has made it so: a random fault was not looked at.
+        let turned = format!("{MET} | 1 fault set seed-0 | 2 leech-0 banned seed-0");
+        holds(rule(), &turned);
     }
 
     #[test]
@@ -341,6 +344,18 @@ mod tests {
             "which choked it at 0.003s",
         );
         holds(rule(), &format!("{asked} | 5 fault cut seed-0 | 11000 leech-0 asked seed-0 1"));
+        // What lasts excuses what comes later, and what is over at once does not.
+        let before = |verb: &str| {
+            format!(
+                "{MET} | {asks} | 2 fault {verb} seed-0 | 3 seed-0 choked leech-0 | 11000 leech-0 asked seed-0 1"
+            )
+        };
+        for verb in ["cut", "power-off", "torn-write"] {
+            holds(rule(), &before(verb));
+        }
+        for verb in ["reset", "corrupt-disk"] {
+            breaks(rule(), &before(verb), "which choked it at 0.003s");
+        }
         holds(
             rule(),
             &format!("{asked} | 9 seed-0 unchoked leech-0 | 11000 leech-0 asked seed-0 1"),

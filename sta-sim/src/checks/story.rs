@@ -19,7 +19,8 @@ use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::dist::Dist;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{
-    Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, Take, World,
+    Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, SetPlan, Take,
+    Verb, World,
 };
 use crate::scenario::units::Ppm;
 
@@ -88,6 +89,9 @@ fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
         ["pieces"] if who == "detail" => noted(Note::Detail { detail: Detail::Pieces }),
         ["milestones"] if who == "detail" => noted(Note::Detail { detail: Detail::Milestones }),
         ["dies"] => noted(Note::ProcessDied { who: id(who) }),
+        ["panics"] => {
+            noted(Note::Panicked { who: id(who), what: "index out of bounds".to_owned() })
+        }
         ["heard", messages] => {
             noted(Note::TrackerHeard { who: id(who), messages: number(messages) })
         }
@@ -100,6 +104,7 @@ fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
                 id: (*verb).into(),
                 origin: Origin::Healed,
                 verb: (*verb).into(),
+                effect: verb_named(verb).effect(),
                 on: targets.iter().map(|target| id(target)).collect(),
                 against: [].into(),
             })
@@ -158,6 +163,22 @@ fn event(rest: &[&str]) -> Event {
 
 fn said(at: Time, who: &str, event: Event) -> Entry {
     Entry::Said(Record { at, who: id(who), event })
+}
+
+/// The verbs that stories are told with.
+fn verb_named(name: &str) -> Verb {
+    match name {
+        "cut" => Verb::Cut,
+        "reset" => Verb::Reset,
+        "power-off" => Verb::PowerOff,
+        "torn-write" => Verb::TornWrite,
+        "corrupt-disk" => Verb::CorruptDisk(Ppm(500_000)),
+        "set" => {
+            let behaviour = Some(Behaviour::Corrupt(Ppm(500_000)));
+            Verb::Set(SetPlan { behaviour, ..SetPlan::default() })
+        }
+        _ => panic!("no story has {name:?} yet"),
+    }
 }
 
 fn disk(who: &str, claimed: &str, wrong: &str) -> Note {

@@ -164,9 +164,10 @@ fn made(leeches: u32) -> Made {
                 dark = false;
                 let (id, verb) = ("lights-out".into(), "power-off".into());
                 let (on, origin) = ([who.clone()].into(), Origin::Event(0));
+                let effect = Verb::PowerOff.effect();
                 maker.note(
                     6_000,
-                    Note::FaultBegan { fault: 0, id, origin, verb, on, against: [].into() },
+                    Note::FaultBegan { fault: 0, id, origin, verb, effect, on, against: [].into() },
                 );
                 maker.note(6_000, Note::ProcessDied { who: who.clone() });
                 maker.note(11_000, Note::FaultEnded { fault: 0 });

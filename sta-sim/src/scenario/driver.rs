@@ -26,7 +26,7 @@ use agenda::{Agenda, Task};
 use host::{HostState, Process};
 use sight::Sight;
 
-pub(super) use begin::{everybody_else, is_over_at_once, network_kind};
+pub(super) use begin::{everybody_else, network_kind};
 
 mod agenda;
 mod begin;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::config::EngineConfig;
 use sta_core::model::ids::NodeId;
@@ -345,6 +345,66 @@ pub enum Verb {
     TrackerAmnesia,
     /// Another behaviour, or other knobs.
     Set(SetPlan),
+}
+
+/// What a verb does to its hosts, as far as the driver and the checks have to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It is over as soon as it is done, unless the file says for how long it is so.
+    Once,
+    /// It goes on until something undoes it.
+    Lasts,
+    /// Once; and bytes on the disk are no longer the content's.
+    Rots,
+    /// Once; and the node no longer behaves as the product does.
+    Turns,
+}
+
+impl Effect {
+    /// Whether it is over as soon as it is done.
+    #[must_use]
+    pub const fn is_over_at_once(self) -> bool {
+        match self {
+            Self::Once | Self::Rots | Self::Turns => true,
+            Self::Lasts => false,
+        }
+    }
+}
+
+impl Verb {
+    /// What it does to its hosts. Every verb has its place here: one that was taken to last and does not would excuse whatever comes
+    /// after it.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::Reset
+            | Self::Heal
+            | Self::Restart
+            | Self::Join
+            | Self::Leave
+            | Self::TrackerAmnesia => Effect::Once,
+            Self::Set(SetPlan { behaviour: None | Some(Behaviour::Honest), .. }) => Effect::Once,
+            Self::Set(_) => Effect::Turns,
+            Self::CorruptDisk(_) => Effect::Rots,
+            Self::Cut
+            | Self::CutOneway
+            | Self::Refuse
+            | Self::Clog(_)
+            | Self::Hold
+            | Self::Slow(_)
+            | Self::Flap(_)
+            | Self::Crash
+            | Self::PowerOff
+            | Self::Wipe
+            | Self::Pause
+            | Self::DiskFull
+            | Self::DiskSlow { .. }
+            | Self::TornWrite
+            | Self::TrackerDown
+            | Self::TrackerSlow(_) => Effect::Lasts,
+        }
+    }
 }
 
 /// What `slow` changes; `None` leaves it.

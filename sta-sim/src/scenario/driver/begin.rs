@@ -57,7 +57,7 @@ impl Driver {
         }
         match until {
             Some(until) => self.agenda.put(until, Task::End(cause)),
-            None if is_over_at_once(&what.verb) => self.mark_ended(at, cause),
+            None if what.verb.effect().is_over_at_once() => self.mark_ended(at, cause),
             None => {}
         }
     }
@@ -256,18 +256,4 @@ fn at_once(verb: &Verb, at: Time) -> Option<Time> {
 /// Verbs that nothing can undo. `join`, `leave` and `set` can be: they may be for a while.
 const fn cannot_last(verb: &Verb) -> bool {
     matches!(verb, Verb::Reset | Verb::Heal | Verb::Restart | Verb::CorruptDisk(_))
-}
-
-/// Verbs that have no end: what follows an event of this kind follows its beginning.
-pub(in crate::scenario) const fn is_over_at_once(verb: &Verb) -> bool {
-    matches!(
-        verb,
-        Verb::Reset
-            | Verb::Heal
-            | Verb::Restart
-            | Verb::Join
-            | Verb::Leave
-            | Verb::CorruptDisk(_)
-            | Verb::Set(_)
-    )
 }

@@ -7,7 +7,7 @@ use sta_core::model::time::Time;
 
 use super::Resolver;
 use crate::runlog::verb_name;
-use crate::scenario::driver::{is_over_at_once, network_kind};
+use crate::scenario::driver::network_kind;
 use crate::scenario::mistake::Place;
 use crate::scenario::plan::{PlannedEvent, Start, Verb};
 
@@ -130,9 +130,7 @@ impl Resolver<'_> {
                 let ends = begins + Duration::from_nanos(lasts.constant().unwrap_or(0));
                 Earliest::At(if heals { ends.min(self.healed) } else { ends })
             }
-            (None, verb) if is_over_at_once(verb) || *verb == Verb::TrackerAmnesia => {
-                Earliest::At(begins)
-            }
+            (None, verb) if verb.effect().is_over_at_once() => Earliest::At(begins),
             (None, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause) => end_of_faults,
             (None, verb) if network_kind(verb).is_some() => {
                 if undone.by_heal {
