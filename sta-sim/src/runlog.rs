@@ -118,6 +118,15 @@ pub enum Note {
         /// Those of them whose bytes are not the content's.
         wrong: Vec<PieceRange>,
     },
+    /// Which of the pieces on a disk cannot be read: all of them, each time that others cannot than before.
+    Unreadable {
+        /// Whose.
+        who: NodeId,
+        /// Of which torrent.
+        torrent: InfoHash,
+        /// The pieces. None: all can be read.
+        pieces: Vec<PieceRange>,
+    },
     /// Messages that reached a tracker since the last such note about it. Written at least once a second of the
     /// world's time while there are any.
     TrackerHeard {

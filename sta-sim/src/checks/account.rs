@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sta_core::model::bitfield::Bitfield;
+use sta_core::model::bitfield::{Bitfield, PieceRange};
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::layout::Layout;
@@ -142,6 +142,8 @@ impl Host {
 pub struct Part {
     /// What it has verified, or was there when it started.
     pub have: Bitfield,
+    /// What lies on its disk, and cannot be read.
+    pub unreadable: Bitfield,
     /// Pieces that came to it, of which it has verified the first leaves.
     pub coming: BTreeSet<u32>,
     /// When this process added the torrent.
@@ -319,11 +321,13 @@ impl Account {
         &self.faults
     }
 
-    /// Whether any fault has been in force upon one of `hosts` at any time since `since`.
+    /// Whether any fault has been in force upon one of `hosts` at any time since `since`, that could keep them from hearing or
+    /// saying something.
     #[must_use]
     pub fn disturbed_since(&self, since: Time, hosts: &[&NodeId]) -> bool {
         self.faults.iter().any(|fault| {
-            fault.in_force_since(since)
+            fault.effect != Effect::Withholds
+                && fault.in_force_since(since)
                 && fault.targets.iter().any(|target| hosts.contains(&target))
         })
     }
@@ -418,6 +422,8 @@ impl Account {
                 self.hosts[ix].moved = self.line;
                 if let Some(part) = self.part_mut(ix, number) {
                     part.have.insert(*piece);
+                    // It was written anew.
+                    part.unreadable.remove(*piece);
                     part.progressed = *at;
                 }
             }
@@ -474,11 +480,18 @@ impl Account {
                 let Some((ix, content)) = host.zip(self.content_of(self.about.torrent)) else {
                     return;
                 };
-                let mut disk = Bitfield::empty(self.plan.contents[content].layout.pieces());
-                claimed.iter().for_each(|range| disk.insert_range(*range, |_| {}));
-                let part = self.hosts[ix].parts.entry(content);
-                let part = part.or_insert_with(|| Part::new(disk.len()));
-                part.on_disk = Some(disk);
+                let disk = self.bits(content, claimed);
+                self.part_of(ix, content).on_disk = Some(disk);
+            }
+            Note::Unreadable { who, torrent, pieces } => {
+                self.about.who = self.nodes.number(who);
+                self.about.torrent = self.torrents.number(torrent);
+                let host = self.host_ix_of(self.about.who);
+                let Some((ix, content)) = host.zip(self.content_of(self.about.torrent)) else {
+                    return;
+                };
+                let unreadable = self.bits(content, pieces);
+                self.part_of(ix, content).unreadable = unreadable;
             }
             Note::TrackerHeard { .. } | Note::Phase { .. } | Note::Mark { .. } => {}
         }
@@ -535,9 +548,22 @@ impl Account {
             match effect {
                 Effect::Turns => self.hosts[ix].honest = false,
                 Effect::Rots => self.hosts[ix].rotten = true,
-                Effect::Once | Effect::Lasts => {}
+                Effect::Once | Effect::Lasts | Effect::Withholds => {}
             }
         }
+    }
+
+    /// These pieces of a content.
+    fn bits(&self, content: ContentIx, ranges: &[PieceRange]) -> Bitfield {
+        let mut bits = Bitfield::empty(self.plan.contents[content].layout.pieces());
+        ranges.iter().for_each(|range| bits.insert_range(*range, |_| {}));
+        bits
+    }
+
+    /// A host's part in a content, which the world may speak of before the host does.
+    fn part_of(&mut self, ix: HostIx, content: ContentIx) -> &mut Part {
+        let pieces = self.plan.contents[content].layout.pieces();
+        self.hosts[ix].parts.entry(content).or_insert_with(|| Part::new(pieces))
     }
 
     fn part_mut(&mut self, ix: HostIx, torrent: Number) -> Option<&mut Part> {
@@ -550,6 +576,7 @@ impl Part {
     fn new(pieces: u32) -> Self {
         Self {
             have: Bitfield::empty(pieces),
+            unreadable: Bitfield::empty(pieces),
             coming: BTreeSet::new(),
             added: Time::ZERO,
             wanted: None,

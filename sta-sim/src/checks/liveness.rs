@@ -101,7 +101,34 @@ fn state(account: &Account, host: HostIx) -> String {
         .values()
         .fold((0, 0), |(have, all), part| (have + part.have.count(), all + part.have.len()));
     let last = seen.parts.values().map(|part| part.progressed).max().unwrap_or_default();
-    format!("it has {have} of {all} pieces, the last one since {last}")
+    let why = out_of_reach(account, host).unwrap_or_default();
+    format!("it has {have} of {all} pieces, the last one since {last}{why}")
+}
+
+/// Which piece a host lacks that lies only where it cannot be read, and at whom.
+fn out_of_reach(account: &Account, host: HostIx) -> Option<String> {
+    if account.detail() < Detail::Pieces {
+        return None;
+    }
+    let lacked = account.hosts()[host].parts.iter().flat_map(|(content, part)| {
+        let lacked = (0..part.have.len()).filter(|piece| !part.have.contains(*piece));
+        lacked.map(move |piece| (content, piece))
+    });
+    let at = |content, piece| {
+        let mut at = Vec::new();
+        for (ix, seen) in account.hosts().iter().enumerate() {
+            let Some(part) = seen.parts.get(content) else { continue };
+            if part.unreadable.contains(piece) {
+                at.push(account.id(ix).as_str());
+            } else if seen.running && part.have.contains(piece) {
+                return Vec::new();
+            }
+        }
+        at
+    };
+    let mut at = lacked.map(|(content, piece)| (piece, at(content, piece)));
+    let (piece, at) = at.find(|(_, at)| !at.is_empty())?;
+    Some(format!("; piece {piece} cannot be read at {}, and nobody else has it", at.join(", ")))
 }
 
 /// No host that runs and lacks something goes for long without a verified piece.
@@ -367,6 +394,26 @@ mod tests {
 
     fn done(at: u32) -> String {
         format!("0 leech-0 added 0/1 | {at} leech-0 verified 0 | {at} leech-0 complete")
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_the_reason_why_somebody_lacks_it() {
+        let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+        let lacks = "0 seed-0 added 2/2 | 0 seed-0 unreadable 1 | 0 leech-0 added 0/2 \
+            | 1 leech-0 verified 0";
+        let reason = "; piece 1 cannot be read at seed-0, and nobody else has it";
+        breaks(rule(), lacks, reason);
+        breaks(rule(), &format!("{lacks} | 2 seed-0 dies | 3 seed-0 added 1/2"), reason);
+        // There are others, it can be read again, or it was written anew.
+        for more in [
+            "2 seed-1 added 2/2",
+            "2 seed-0 unreadable -",
+            "2 seed-0 dies | 3 seed-0 added 1/2 | 4 seed-0 verified 1",
+        ] {
+            let judged = judge(rule(), &format!("{lacks} | {more}"));
+            assert_eq!(judged.held, Held::No, "it lacks the piece all the same");
+            assert!(!judged.findings[0].what.contains("cannot be read"), "{more}: {judged:?}");
+        }
     }
 
     #[test]

@@ -353,7 +353,8 @@ mod tests {
         for verb in ["cut", "power-off", "torn-write"] {
             holds(rule(), &before(verb));
         }
-        for verb in ["reset", "corrupt-disk"] {
+        // Whose disk cannot be read hears and says everything all the same.
+        for verb in ["reset", "corrupt-disk", "disk-unreadable"] {
             breaks(rule(), &before(verb), "which choked it at 0.003s");
         }
         holds(

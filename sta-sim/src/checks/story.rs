@@ -20,7 +20,7 @@ use crate::scenario::dist::Dist;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{
     Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, SetPlan, Take,
-    Verb, World,
+    UnreadablePlan, Verb, Which, World,
 };
 use crate::scenario::units::Ppm;
 
@@ -95,6 +95,7 @@ fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
         ["heard", messages] => {
             noted(Note::TrackerHeard { who: id(who), messages: number(messages) })
         }
+        ["unreadable", pieces] => noted(unreadable(who, pieces)),
         ["disk", claimed] => noted(disk(who, claimed, "-")),
         ["disk", claimed, "wrong", wrong] => noted(disk(who, claimed, wrong)),
         [verb, targets @ ..] if who == "fault" => {
@@ -172,6 +173,10 @@ fn verb_named(name: &str) -> Verb {
         "reset" => Verb::Reset,
         "power-off" => Verb::PowerOff,
         "torn-write" => Verb::TornWrite,
+        "disk-unreadable" => Verb::DiskUnreadable(UnreadablePlan {
+            content: None,
+            which: Which::Share(Ppm(500_000)),
+        }),
         "corrupt-disk" => Verb::CorruptDisk(Ppm(500_000)),
         "set" => {
             let behaviour = Some(Behaviour::Corrupt(Ppm(500_000)));
@@ -182,12 +187,19 @@ fn verb_named(name: &str) -> Verb {
 }
 
 fn disk(who: &str, claimed: &str, wrong: &str) -> Note {
-    let ranges = |text: &str| match text.split_once('-') {
+    Note::Disk { who: id(who), torrent: TORRENT, claimed: ranges(claimed), wrong: ranges(wrong) }
+}
+
+fn unreadable(who: &str, pieces: &str) -> Note {
+    Note::Unreadable { who: id(who), torrent: TORRENT, pieces: ranges(pieces) }
+}
+
+fn ranges(text: &str) -> Vec<PieceRange> {
+    match text.split_once('-') {
         Some(("", "")) => vec![],
         Some((first, last)) => vec![PieceRange(number(first), number(last))],
         None => vec![PieceRange::one(number(text))],
-    };
-    Note::Disk { who: id(who), torrent: TORRENT, claimed: ranges(claimed), wrong: ranges(wrong) }
+    }
 }
 
 fn id(name: &str) -> NodeId {

@@ -445,7 +445,7 @@ impl Cluster {
             }
             Output::SendBlock { conn, id, torrent, block, leaves } => {
                 if let Some(end) = self.peer_conn(host, conn) {
-                    self.send_block(host, end, id, torrent, block, leaves);
+                    self.send_block(host, (conn, end), id, torrent, block, leaves);
                 }
             }
             Output::Close { conn, .. } => {

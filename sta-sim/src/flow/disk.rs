@@ -40,6 +40,10 @@ pub(super) struct Kept {
     pub have: Bitfield,
     /// Pieces that were verified, and whose bytes are wrong all the same.
     pub rotten: BTreeSet<u32>,
+    /// Pieces that cannot be read,
+    unreadable: BTreeSet<u32>,
+    /// and those of them that are there all the same, and that the process that runs has not found.
+    overlooked: BTreeSet<u32>,
     /// Which bytes are wrong of pieces that are being fetched.
     wrong: BTreeMap<u32, Ranges>,
     /// Pieces that are being fetched whose leaves' hashes are known: how many bytes from the start were found right. They stay so:
@@ -68,6 +72,16 @@ impl Kept {
         let end = block.offset + block.len;
         self.is_right(block.piece)
             || self.right.get(&block.piece).is_some_and(|right| end <= *right)
+    }
+
+    /// Whether nothing keeps a piece from being read.
+    pub(super) fn can_be_read(&self, piece: u32) -> bool {
+        !self.unreadable.contains(&piece)
+    }
+
+    /// The pieces that cannot be read, ascending.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = u32> {
+        self.unreadable.iter().copied()
     }
 
     /// Whether it is known what the leaves of a piece hash to.
@@ -104,13 +118,24 @@ impl<T> Disk<T> {
 
     /// There is room for a content of which `have` is here.
     pub(super) fn hold(&mut self, content: ContentIx, layout: Layout, have: Bitfield) {
-        let (rotten, wrong, right) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let (rotten, unreadable, overlooked) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (wrong, right) = (BTreeMap::new(), BTreeMap::new());
         let not_durable = NotDurable::default();
         if content >= self.kept.len() {
             self.kept.resize_with(content + 1, || None);
         }
         let written = Ranges::default();
-        let mut kept = Kept { have, rotten, wrong, right, written, layout, not_durable };
+        let mut kept = Kept {
+            have,
+            rotten,
+            unreadable,
+            overlooked,
+            wrong,
+            right,
+            written,
+            layout,
+            not_durable,
+        };
         if self.capacity.is_some() {
             for piece in kept.have.iter() {
                 kept.written.insert(kept.range_of(piece));
@@ -140,6 +165,9 @@ impl<T> Disk<T> {
             return Err(StoreError { path: "disk".to_owned(), reason, passing: true });
         }
         if let Some(kept) = self.kept_mut(content) {
+            // A disk writes what it could not read to another place.
+            kept.unreadable.remove(&block.piece);
+            kept.overlooked.remove(&block.piece);
             let right = kept.right.get(&block.piece).copied().unwrap_or(0);
             let end = block.offset + block.len;
             if wrong && end > right {
@@ -233,6 +261,7 @@ impl<T> Disk<T> {
                 for piece in piece_at(range.start)..=piece_at(range.end - 1) {
                     kept.have.remove(piece);
                     kept.rotten.remove(&piece);
+                    kept.overlooked.remove(&piece);
                 }
                 kept.written.remove(range);
             }
@@ -248,7 +277,17 @@ impl<T> Disk<T> {
         }
     }
 
-    /// What a process finds when it starts: pieces that are verified anew and right.
+    /// From now on a piece can be read or not. What is written anew can.
+    pub(super) fn set_readable(&mut self, content: ContentIx, piece: u32, readable: bool) {
+        let Some(kept) = self.kept_mut(content) else { return };
+        if readable {
+            kept.unreadable.remove(&piece);
+        } else {
+            kept.unreadable.insert(piece);
+        }
+    }
+
+    /// What a process finds when it starts: pieces that are verified anew and right, if they can be read.
     pub(super) fn restart(&mut self) {
         self.queue.forget();
         for kept in self.kept.iter_mut().flatten() {
@@ -256,6 +295,14 @@ impl<T> Disk<T> {
             kept.right.clear();
             for piece in std::mem::take(&mut kept.rotten) {
                 kept.have.remove(piece);
+            }
+            for piece in std::mem::take(&mut kept.overlooked) {
+                kept.have.insert(piece);
+            }
+            for &piece in &kept.unreadable {
+                if kept.have.remove(piece) {
+                    kept.overlooked.insert(piece);
+                }
             }
         }
     }
@@ -266,6 +313,8 @@ impl<T> Disk<T> {
         for kept in self.kept.iter_mut().flatten() {
             kept.have = Bitfield::empty(kept.have.len());
             kept.rotten.clear();
+            kept.unreadable.clear();
+            kept.overlooked.clear();
             kept.wrong.clear();
             kept.right.clear();
             kept.written = Ranges::default();
@@ -374,6 +423,29 @@ mod tests {
         assert!(disk.write(0, block(0, 0), false).is_ok(), "it lies there still");
         disk.empty();
         assert!(disk.write(0, block(1, 0), false).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_found_again_once_it_can_or_when_it_was_written_anew() {
+        let mut disk = written();
+        let have = |disk: &Disk<()>| -> Vec<u32> {
+            disk.kept(0).map(|kept| kept.have.iter().collect()).unwrap_or_default()
+        };
+        [0, 1, 2].iter().for_each(|piece| disk.set_readable(0, *piece, false));
+        assert_eq!(have(&disk).len(), 8, "nobody has looked");
+        disk.restart();
+        assert_eq!(have(&disk), [3, 4, 5, 6, 7]);
+        disk.write(0, Block { piece: 1, offset: 0, len: PIECE }, false).expect("there is room");
+        assert!(disk.keep(0, 1));
+        disk.set_readable(0, 2, true);
+        assert_eq!(have(&disk), [1, 3, 4, 5, 6, 7], "nobody has looked again");
+        disk.restart();
+        assert_eq!(have(&disk), [1, 2, 3, 4, 5, 6, 7]);
+        let kept = disk.kept(0).expect("it is held");
+        assert!(kept.can_be_read(1) && !kept.can_be_read(0));
+        disk.empty();
+        disk.restart();
+        assert!(have(&disk).is_empty());
     }
 
     #[test]

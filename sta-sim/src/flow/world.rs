@@ -273,7 +273,13 @@ impl World {
                 let who = self.plan.hosts[host].id.clone();
                 self.recorder.note(now, Note::ProcessDied { who });
             }
-            Do::EmptyDisk => self.cluster.empty_disk(ix),
+            Do::EmptyDisk => {
+                let contents = 0..self.plan.contents.len();
+                let unread = contents.filter(|it| !self.cluster.unreadable(ix, *it).is_empty());
+                let unread: Vec<ContentIx> = unread.collect();
+                self.cluster.empty_disk(ix);
+                unread.into_iter().for_each(|content| self.write_unreadable(host, content, now));
+            }
             Do::Pause => self.cluster.pause(ix),
             Do::Resume => self.cluster.resume(ix),
             Do::Network => {
@@ -285,6 +291,8 @@ impl World {
             }
             Do::Disk(state) => self.cluster.set_disk(ix, state, cause),
             Do::CorruptPieces(pieces) => self.cluster.rot(ix, &pieces),
+            Do::Unreadable(pieces) => self.set_readable(host, &pieces, false, now),
+            Do::Readable(pieces) => self.set_readable(host, &pieces, true, now),
             Do::Behave(behaviour) => {
                 let other = self.cluster.behave(ix, behaviour);
                 self.restart_if(other, host, now);
@@ -294,6 +302,30 @@ impl World {
                 self.restart_if(other, host, now);
             }
         }
+    }
+
+    /// These pieces on the disk of `host` can be read from now on, or cannot.
+    fn set_readable(
+        &mut self,
+        host: HostIx,
+        pieces: &[(ContentIx, u32)],
+        readable: bool,
+        now: Time,
+    ) {
+        self.cluster.set_readable(host as u32, pieces, readable);
+        for content in 0..self.plan.contents.len() {
+            if pieces.iter().any(|(other, _)| *other == content) {
+                self.write_unreadable(host, content, now);
+            }
+        }
+    }
+
+    /// Writes down which pieces of a content cannot be read.
+    fn write_unreadable(&self, host: HostIx, content: ContentIx, at: Time) {
+        let pieces = collect_ranges(self.cluster.unreadable(host as u32, content));
+        let who = self.plan.hosts[host].id.clone();
+        let torrent = self.cluster.contents()[content].info_hash;
+        self.recorder.note(at, Note::Unreadable { who, torrent, pieces });
     }
 
     fn start(&mut self, host: HostIx, now: Time) {

@@ -89,7 +89,8 @@ fn about(entry: &Entry, who: &NodeId) -> bool {
             Note::FaultBegan { on, against, .. } => on.contains(who) || against.contains(who),
             Note::ProcessDied { who: whose }
             | Note::Panicked { who: whose, .. }
-            | Note::Disk { who: whose, .. } => whose == who,
+            | Note::Disk { who: whose, .. }
+            | Note::Unreadable { who: whose, .. } => whose == who,
             _ => false,
         },
     }
@@ -167,6 +168,9 @@ fn noted(note: &Note) -> String {
         Note::ProcessDied { who } | Note::Panicked { who, .. } => format!(": {who}"),
         Note::Disk { who, claimed, wrong, .. } => {
             format!(": {who} claims {} ranges of pieces, {} are wrong", claimed.len(), wrong.len())
+        }
+        Note::Unreadable { who, pieces, .. } => {
+            format!(": {} ranges of pieces on the disk of {who}", pieces.len())
         }
         Note::TrackerHeard { who, messages } => format!(": {messages} messages at {who}"),
         Note::Phase { name } | Note::Mark { name } => format!(": {name}"),

@@ -99,6 +99,7 @@ kinds! {
         ProcessDied "process-died",
         Panicked "panicked",
         Disk "disk",
+        Unreadable "unreadable",
         TrackerHeard "tracker-heard",
         Phase "phase",
         Mark "mark",

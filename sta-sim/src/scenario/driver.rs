@@ -82,6 +82,10 @@ pub enum Do {
     Disk(DiskState),
     /// These pieces no longer have the right bytes on its disk.
     CorruptPieces(Vec<(ContentIx, u32)>),
+    /// These pieces cannot be read on its disk from now on, unless they are written anew.
+    Unreadable(Vec<(ContentIx, u32)>),
+    /// These can be read again.
+    Readable(Vec<(ContentIx, u32)>),
     /// It behaves so from now on, after a restart too. Never a churner.
     Behave(Behaviour),
     /// Its engine has these knobs from now on, after a restart too.

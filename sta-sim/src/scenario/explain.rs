@@ -6,7 +6,8 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::dist::Dist;
-use super::plan::{Behaviour, FaultPlan, HostPlan, Plan, PlannedEvent, Role, Start, Verb};
+use super::plan::{Behaviour, FaultPlan, HostPlan, Plan, PlannedEvent, Role, Start};
+use super::plan::{UnreadablePlan, Verb, Which};
 use super::text::{show_behaviour, show_dist};
 use super::units::{show_duration, show_rate, show_size};
 use crate::runlog::verb_name;
@@ -187,7 +188,13 @@ fn verb(verb: &Verb) -> String {
     match verb {
         Verb::Clog(by) | Verb::TrackerSlow(by) => format!("{word} by {}", delay(by)),
         Verb::Flap(period) => format!("{word} every {}", duration(*period)),
-        Verb::CorruptDisk(share) => format!("{word} {share} of"),
+        Verb::CorruptDisk(share)
+        | Verb::DiskUnreadable(UnreadablePlan { which: Which::Share(share), .. }) => {
+            format!("{word} {share} of")
+        }
+        Verb::DiskUnreadable(UnreadablePlan { which: Which::Pieces(range), .. }) => {
+            format!("{word} pieces {}..{} of", range.0, range.1 + 1)
+        }
         _ => word,
     }
 }

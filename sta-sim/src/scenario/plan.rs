@@ -335,6 +335,8 @@ pub enum Verb {
         /// Bytes written per second.
         write: Option<u64>,
     },
+    /// Pieces on the disk cannot be read.
+    DiskUnreadable(UnreadablePlan),
     /// The last write before the power goes off is there in part; then as `PowerOff`.
     TornWrite,
     /// The tracker's process dies and keeps its database.
@@ -345,6 +347,25 @@ pub enum Verb {
     TrackerAmnesia,
     /// Another behaviour, or other knobs.
     Set(SetPlan),
+}
+
+/// Which pieces `disk-unreadable` is about: of those that a host holds when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadablePlan {
+    /// Those of this content; `None` is all that the host takes part in.
+    pub content: Option<ContentIx>,
+    /// Which of them.
+    pub which: Which,
+}
+
+/// Some of the pieces that a host holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// This share, drawn; one at least.
+    Share(Ppm),
+    /// Those in this range.
+    Pieces(PieceRange),
 }
 
 /// What a verb does to its hosts, as far as the driver and the checks have to know.
@@ -359,6 +380,9 @@ pub enum Effect {
     Rots,
     /// Once; and the node no longer behaves as the product does.
     Turns,
+    /// It goes on until something undoes it, and the host says what it cannot give: nothing else that it does or leaves is
+    /// excused.
+    Withholds,
 }
 
 impl Effect {
@@ -367,7 +391,7 @@ impl Effect {
     pub const fn is_over_at_once(self) -> bool {
         match self {
             Self::Once | Self::Rots | Self::Turns => true,
-            Self::Lasts => false,
+            Self::Lasts | Self::Withholds => false,
         }
     }
 }
@@ -387,6 +411,7 @@ impl Verb {
             Self::Set(SetPlan { behaviour: None | Some(Behaviour::Honest), .. }) => Effect::Once,
             Self::Set(_) => Effect::Turns,
             Self::CorruptDisk(_) => Effect::Rots,
+            Self::DiskUnreadable(_) => Effect::Withholds,
             Self::Cut
             | Self::CutOneway
             | Self::Refuse

@@ -355,6 +355,8 @@ pub enum VerbName {
     DiskFull,
     /// The disk reads and writes with `with.read` and `with.write`.
     DiskSlow,
+    /// Pieces that are there cannot be read: `with.share` of those held, or `with.pieces`, of all contents or of `with.content`.
+    DiskUnreadable,
     /// As power-off, and the last write is there in part.
     TornWrite,
     /// The tracker's process dies; its database stays.
@@ -395,10 +397,18 @@ pub struct With {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration"))]
     pub period: Option<String>,
-    /// corrupt-disk: of the pieces held.
+    /// corrupt-disk, disk-unreadable: of the pieces held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "share"))]
     pub share: Option<String>,
+    /// disk-unreadable: those held of this range, `"4..8"` or `"3"`, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "range"))]
+    pub pieces: Option<String>,
+    /// disk-unreadable: of this content only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "text", "usual" = "all of them"))]
+    pub content: Option<String>,
     /// disk-slow: bytes read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "rate", "usual" = "unchanged"))]

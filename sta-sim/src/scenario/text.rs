@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use sta_core::model::bitfield::PieceRange;
 use sta_core::model::time::Time;
 
 use super::dist::Dist;
@@ -204,6 +205,27 @@ pub fn show_behaviour(behaviour: Behaviour) -> String {
             format!("churner on {} off {}", duration(&on), duration(&off))
         }
     }
+}
+
+/// `"0..8"`, without the last one, or `"3"`.
+///
+/// # Errors
+/// If the text is no range, or an empty one.
+pub fn pieces(text: &str) -> Result<PieceRange, TextError> {
+    let form = || TextError::Form {
+        text: text.to_owned(),
+        what: "a range of pieces",
+        forms: "\"0..8\" or \"3\"",
+    };
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| form());
+    let (from, to) = match text.split_once("..") {
+        Some((from, to)) => (number(from)?, number(to)?),
+        None => (number(text)?, number(text)?.checked_add(1).ok_or_else(form)?),
+    };
+    if from >= to {
+        return Err(TextError::Value(format!("the range of pieces {text:?} is empty")));
+    }
+    Ok(PieceRange(from, to - 1))
 }
 
 /// `"0..200"` or `"7"`.

@@ -159,10 +159,10 @@ async fn run_node(
     let node = node::start(env, config).await.expect("nobody else listens on this host");
     machine.disk.restart(cx.clock.clone());
     for (content, store) in &machine.stores {
-        let intact = store.intact();
-        shared.watcher.seen().found(host, *content, intact.clone());
-        let have = claims_of(behaviour, &intact, seed);
-        note_disk(shared, host, *content, &have, &intact, cx.clock.now());
+        let found = store.found();
+        shared.watcher.seen().found(host, *content, found.clone());
+        let have = claims_of(behaviour, &found, seed);
+        note_disk(shared, host, *content, &have, &found, cx.clock.now());
         node.add(TorrentSpec {
             info_hash: shared.contents[*content].info_hash(),
             trackers: shared.trackers.clone(),
@@ -174,6 +174,20 @@ async fn run_node(
     }
     let _ = stopping.recv().await;
     node.stop().await;
+}
+
+/// Writes down which pieces of a store cannot be read.
+pub fn note_unreadable(
+    shared: &Shared,
+    host: HostIx,
+    content: ContentIx,
+    store: &SimStore,
+    now: sta_core::model::time::Time,
+) {
+    let who = shared.plan.hosts[host].id.clone();
+    let torrent = shared.contents[content].info_hash();
+    let pieces = store.unreadable().ranges();
+    shared.watcher.recorder().note(now, Note::Unreadable { who, torrent, pieces });
 }
 
 /// Writes down what a node claims of a disk, if it claims anything, and what of that is not so.

@@ -36,6 +36,8 @@ struct State {
     /// By where they start: bytes that are not the content's. They do not overlap.
     wrong: BTreeMap<u64, Bytes>,
     not_durable: NotDurable,
+    /// What cannot be read.
+    unreadable: Ranges,
     /// Pieces whose leaves' hashes are known.
     leaves: BTreeSet<u32>,
 }
@@ -56,7 +58,7 @@ impl SimStore {
         state.leaves.insert(piece);
     }
 
-    /// The pieces whose bytes are the content's: what verifying every piece would find.
+    /// The pieces whose bytes are the content's, whether they can be read or not.
     #[must_use]
     pub fn intact(&self) -> Bitfield {
         let (state, layout) = (self.lock(), self.content.layout());
@@ -68,6 +70,41 @@ impl SimStore {
             }
         }
         intact
+    }
+
+    /// The pieces that verifying finds: those that can be read as well.
+    #[must_use]
+    pub fn found(&self) -> Bitfield {
+        let mut found = self.intact();
+        let unreadable = self.unreadable();
+        unreadable.iter().for_each(|piece| {
+            found.remove(piece);
+        });
+        found
+    }
+
+    /// The pieces of which something cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> Bitfield {
+        let mut unreadable = Bitfield::empty(self.content.layout().pieces());
+        let state = self.lock();
+        for piece in 0..unreadable.len() {
+            if state.unreadable.touches(self.range_of(piece)) {
+                unreadable.insert(piece);
+            }
+        }
+        unreadable
+    }
+
+    /// From now on `piece` can be read or not. What is written anew can.
+    pub fn set_readable(&self, piece: u32, readable: bool) {
+        let range = self.range_of(piece);
+        let mut state = self.lock();
+        if readable {
+            state.unreadable.remove(range);
+        } else {
+            state.unreadable.insert(range);
+        }
     }
 
     /// The bytes of `piece` change on the disk, where it was written. Says how many.
@@ -129,6 +166,13 @@ impl SimStore {
         end.map(|end| offset..end).ok_or_else(|| self.error("outside the content", false))
     }
 
+    fn check_readable(&self, state: &State, range: Range<u64>) -> Result<(), StoreError> {
+        if state.unreadable.touches(range) {
+            return Err(self.error(UNREADABLE, false));
+        }
+        Ok(())
+    }
+
     fn read_state(&self, state: &State, offset: u64, buf: &mut [u8]) {
         let range = offset..offset + buf.len() as u64;
         let at = |place: u64| (place - offset) as usize;
@@ -145,6 +189,9 @@ impl SimStore {
         }
     }
 }
+
+/// What the system says of bytes that the disk does not give.
+pub const UNREADABLE: &str = "Input/output error";
 
 /// What a disk writes at once.
 const SECTOR_BYTES: u64 = 512;
@@ -224,19 +271,24 @@ impl PieceStore for SimStore {
             return Err(self.error("no space left on device", true));
         }
         state.put(&self.content, offset, data);
+        // A disk writes what it could not read to another place.
+        state.unreadable.remove(range.clone());
         state.not_durable.remember(range);
         Ok(())
     }
 
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
-        self.check(offset, buf.len() as u64)?;
-        self.read_state(&self.lock(), offset, buf);
+        let range = self.check(offset, buf.len() as u64)?;
+        let state = self.lock();
+        self.check_readable(&state, range)?;
+        self.read_state(&state, offset, buf);
         Ok(())
     }
 
     fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError> {
         let range = self.check(offset, len.into())?;
         let state = self.lock();
+        self.check_readable(&state, range.clone())?;
         let piece_bytes = u64::from(self.content.layout().piece_bytes());
         let start = (offset % piece_bytes) as usize;
         let inside_a_piece = start as u64 + u64::from(len) <= piece_bytes;

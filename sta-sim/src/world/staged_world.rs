@@ -14,7 +14,7 @@ use sta_core::model::time::Time;
 use super::behaviour::up_of;
 use super::content::Content;
 use super::fabric::{Edge, Fault};
-use super::process::{self, Machine, Shared, note_disk};
+use super::process::{self, Machine, Shared, note_disk, note_unreadable};
 use super::stage::{Process, Software, Stage, StageError};
 use super::tcp_stage::TcpStage;
 use super::turmoil_stage::{TICK_MAX, TICK_MIN, TurmoilStage};
@@ -22,7 +22,7 @@ use super::watcher::Watcher;
 use crate::runlog::{Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Behaviour, Check, HostIx, Plan, Role};
+use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role};
 use crate::scenario::view::View;
 
 /// How often what a tracker has heard is noted.
@@ -174,8 +174,12 @@ impl<S: Stage> StagedWorld<S> {
             Do::EmptyDisk => {
                 machine.leases.wipe();
                 for (content, store) in &machine.stores {
+                    let unreadable = !store.unreadable().is_empty();
                     store.empty();
                     self.shared.watcher.seen().found(host, *content, store.intact());
+                    if unreadable {
+                        note_unreadable(&self.shared, host, *content, store, now);
+                    }
                 }
             }
             Do::Pause => self.stage.pause(host),
@@ -198,6 +202,8 @@ impl<S: Stage> StagedWorld<S> {
                     store.map(|(_, store)| store.corrupt(piece));
                 }
             }
+            Do::Unreadable(pieces) => self.set_readable(host, &pieces, false, now),
+            Do::Readable(pieces) => self.set_readable(host, &pieces, true, now),
             Do::Behave(behaviour) => {
                 let was = std::mem::replace(&mut machine.settings().behaviour, behaviour);
                 self.network(host);
@@ -209,6 +215,17 @@ impl<S: Stage> StagedWorld<S> {
             }
         }
         Ok(())
+    }
+
+    /// These pieces on the disk of `host` can be read from now on, or cannot.
+    fn set_readable(&self, host: HostIx, pieces: &[(ContentIx, u32)], readable: bool, now: Time) {
+        for (content, store) in &self.machines[host].stores {
+            let of_content = || pieces.iter().filter(|(other, _)| other == content);
+            of_content().for_each(|(_, piece)| store.set_readable(*piece, readable));
+            if of_content().next().is_some() {
+                note_unreadable(&self.shared, host, *content, store, now);
+            }
+        }
     }
 
     fn start(&mut self, host: HostIx) -> Result<(), StageError> {

@@ -27,6 +27,7 @@ const WHAT: &[&str] = &[
     "do = 'wipe'",
     "do = 'disk-full'",
     "do = 'corrupt-disk'\nwith = { share = '50%' }",
+    "do = 'disk-unreadable'\nwith = { share = '50%' }",
     "do = 'slow'\nwith = { up = '1 Mbit/s' }",
     "do = 'flap'\nwith = { period = '400ms' }",
 ];

@@ -67,6 +67,7 @@ fn faults_are_survived() {
             "at = '0s'\nfor = '2s'\ndo = 'disk-slow'\non = 'leech[0]'\nwith = { write = '1 MiB/s' }",
         ),
         ("poison", "at = '0s'\ndo = 'set'\non = 'leech[3]'\nwith = { behaviour = 'corrupt 5%' }"),
+        ("deaf", "at = '600ms'\ndo = 'disk-unreadable'\non = 'leech[0]'\nwith = { share = '50%' }"),
         ("rot", "at = '1s'\ndo = 'corrupt-disk'\non = 'leech[1]'\nwith = { share = '50%' }"),
     ];
     for (id, event) in stories {

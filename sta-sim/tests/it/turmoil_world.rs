@@ -51,7 +51,7 @@ fn one_seed_is_one_run_and_another_is_another() {
 }
 
 /// Verb, to whom, more keys of the event, and an event that it makes happen (at whom).
-const STORIES: [(&str, &str, &str, &str, Option<&str>); 20] = [
+const STORIES: [(&str, &str, &str, &str, Option<&str>); 21] = [
     ("cut", "leech[0]", "for = '8s'", "fault-ended", None),
     ("cut-oneway", "leech[0]", "for = '8s'", "fault-ended", None),
     ("reset", "leech[0]", "against = 'seed'", "peer-lost", Some("leech-0")),
@@ -69,6 +69,7 @@ const STORIES: [(&str, &str, &str, &str, Option<&str>); 20] = [
     ("leave", "leech[0]", "for = '3s'", "node-stopped", Some("leech-0")),
     ("disk-full", "leech[0]", "for = '3s'", "store-failed", Some("leech-0")),
     ("disk-slow", "leech[0]", "for = '3s'\nwith = { write = '100 KiB/s' }", "fault-ended", None),
+    ("disk-unreadable", "leech[0]", "with = { share = '50%' }", "unreadable", None),
     ("tracker-down", "tracker", "for = '3s'", "tracker-lost", Some("leech-0")),
     ("tracker-amnesia", "tracker", "", "tracker-lost", Some("leech-0")),
     ("tracker-slow", "tracker", "for = '2s'\nwith = { delay = '500ms' }", "fault-ended", None),

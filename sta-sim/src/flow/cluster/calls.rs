@@ -5,12 +5,14 @@ use std::time::Duration;
 use smallvec::smallvec;
 use sta_core::engine::interface::{ConnId, Input};
 use sta_core::engine::registry;
+use sta_core::engine::uploads::AHEAD_MAX;
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Block;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::BLAKE3_BYTES;
+use sta_core::model::status::StoreError;
 use sta_core::wire::peer::PeerMessage;
 
 use super::{Chore, Cluster, Label};
@@ -23,6 +25,11 @@ use crate::scenario::dist::below_million;
 use crate::scenario::network::Link;
 use crate::scenario::plan::Behaviour;
 use crate::world::loss::Loss;
+use crate::world::sim_store::UNREADABLE;
+
+/// A node is told at once what cannot be read, and takes that for the oldest block that it has handed to the connection: there is no
+/// other.
+const _: () = assert!(AHEAD_MAX == 1);
 
 /// A dial that finds no host fails after so long.
 const NO_ROUTE_AFTER: Duration = Duration::from_millis(1);
@@ -255,7 +262,7 @@ impl Cluster {
     pub(super) fn send_block(
         &mut self,
         host: HostIx,
-        (conn, side): (ConnIx, Side),
+        (peer, (conn, side)): (ConnId, (ConnIx, Side)),
         id: u64,
         torrent: InfoHash,
         block: Block,
@@ -264,6 +271,10 @@ impl Cluster {
         let Some(content) = self.content(&torrent) else { return };
         let machine = &mut self.machines[host as usize];
         let kept = machine.disk.kept(content);
+        if kept.is_some_and(|kept| !kept.can_be_read(block.piece)) {
+            self.answers.push_back(unreadable(peer, id));
+            return;
+        }
         let mut wrong = kept.is_some_and(|kept| !kept.is_block_right(block));
         if let Behaviour::Corrupt(share) = machine.behaviour {
             wrong |= below_million(&mut machine.rng) < share.0;
@@ -292,6 +303,12 @@ impl Cluster {
         let postage = Postage { bytes, delay, tell };
         self.net.send(conn, side, letter, postage);
     }
+}
+
+/// The store could not read what was asked for by request `id`.
+fn unreadable(conn: ConnId, id: u64) -> Input {
+    let why = StoreError { path: "disk".to_owned(), reason: UNREADABLE.to_owned(), passing: false };
+    Input::Unreadable { conn, id, why }
 }
 
 const fn nanos(duration: Duration) -> u64 {

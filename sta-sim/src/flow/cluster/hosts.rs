@@ -164,6 +164,20 @@ impl Cluster {
         }
     }
 
+    /// These pieces on the disk of `host` can be read from now on, or cannot.
+    pub fn set_readable(&mut self, host: HostIx, pieces: &[(ContentIx, u32)], readable: bool) {
+        for &(content, piece) in pieces {
+            self.machines[host as usize].disk.set_readable(content, piece, readable);
+        }
+    }
+
+    /// The pieces of `content` that cannot be read on the disk of `host`, ascending.
+    #[must_use]
+    pub fn unreadable(&self, host: HostIx, content: ContentIx) -> Vec<u32> {
+        let kept = self.machines[host as usize].disk.kept(content);
+        kept.map_or_else(Vec::new, |kept| kept.unreadable().collect())
+    }
+
     /// Bytes that `host` sends and receives at the most are what its edge says now.
     pub(super) fn apply_rates(&mut self, host: HostIx) {
         let edge = &self.edges[host as usize];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sta_core::model::bitfield::PieceRange;
 use sta_core::model::time::Time;
 
 use super::agenda::Task;
@@ -9,7 +10,7 @@ use super::host::Process;
 use super::{Action, DiskState, Do, Driver, Occurrence, Origin};
 use crate::scenario::dist::below;
 use crate::scenario::network::{Kind, OccurrenceIx};
-use crate::scenario::plan::{ContentIx, HostIx, SetPlan, Verb};
+use crate::scenario::plan::{ContentIx, HostIx, SetPlan, UnreadablePlan, Verb, Which};
 use crate::scenario::units::Ppm;
 use crate::scenario::view::View;
 
@@ -135,6 +136,7 @@ impl Driver {
                     self.out.push(Action { cause, host, what: Do::Reset { peers } });
                 }
                 Verb::CorruptDisk(share) => self.corrupt_disk(cause, host, *share, view),
+                Verb::DiskUnreadable(what) => self.begin_unreadable(cause, host, *what, view),
                 Verb::DiskFull => {
                     self.begin_disk(cause, host, DiskState { full: true, ..DiskState::default() });
                 }
@@ -196,16 +198,60 @@ impl Driver {
         self.out.push(Action { cause, host, what: Do::Disk(disk) });
     }
 
-    /// Draws `share` of the pieces that the host holds, one at least. The stream's name is the moment and the host,
-    /// so that a capsule, where neither is drawn any more, corrupts the same pieces.
     fn corrupt_disk(&mut self, cause: OccurrenceIx, host: HostIx, share: Ppm, view: &dyn View) {
-        let at = self.log[cause].began.as_nanos();
-        let rng = &mut self.seed.stream(&format!("corrupt/{at}/{}", self.plan.hosts[host].name));
-        let mut held: Vec<(ContentIx, u32)> = Vec::new();
-        for content in 0..self.plan.contents.len() {
-            let pieces = view.holds(host, content).into_iter().flat_map(|holds| holds.iter());
-            held.extend(pieces.map(|piece| (content, piece)));
+        let held = self.draw("corrupt", cause, host, share, self.held(host, None, view));
+        if !held.is_empty() {
+            self.act(cause, host, Do::CorruptPieces(held));
         }
+    }
+
+    fn begin_unreadable(
+        &mut self,
+        cause: OccurrenceIx,
+        host: HostIx,
+        UnreadablePlan { content, which }: UnreadablePlan,
+        view: &dyn View,
+    ) {
+        let mut held = self.held(host, content, view);
+        match which {
+            Which::Share(share) => held = self.draw("unreadable", cause, host, share, held),
+            Which::Pieces(PieceRange(first, last)) => {
+                held.retain(|(_, piece)| (first..=last).contains(piece));
+            }
+        }
+        if !held.is_empty() {
+            self.hosts[host].begin_unreadable(cause, held.clone());
+            self.act(cause, host, Do::Unreadable(held));
+        }
+    }
+
+    /// The pieces that the host holds, of one content or of all.
+    fn held(
+        &self,
+        host: HostIx,
+        only: Option<ContentIx>,
+        view: &dyn View,
+    ) -> Vec<(ContentIx, u32)> {
+        let contents = (0..self.plan.contents.len()).filter(|ix| only.is_none_or(|it| it == *ix));
+        let of = |content| {
+            let pieces = view.holds(host, content).into_iter().flat_map(|holds| holds.iter());
+            pieces.map(move |piece| (content, piece))
+        };
+        contents.flat_map(of).collect()
+    }
+
+    /// Draws `share` of these pieces of the host, one at least. The stream's name is the moment and the host, so that a
+    /// capsule, where neither is drawn any more, draws the same pieces.
+    fn draw(
+        &self,
+        word: &str,
+        cause: OccurrenceIx,
+        host: HostIx,
+        share: Ppm,
+        mut held: Vec<(ContentIx, u32)>,
+    ) -> Vec<(ContentIx, u32)> {
+        let at = self.log[cause].began.as_nanos();
+        let rng = &mut self.seed.stream(&format!("{word}/{at}/{}", self.plan.hosts[host].name));
         let count = (share.of(held.len() as u64) as usize).max(1).min(held.len());
         for i in 0..count {
             let other = i + below(held.len() - i, rng);
@@ -213,9 +259,7 @@ impl Driver {
         }
         held.truncate(count);
         held.sort_unstable();
-        if !held.is_empty() {
-            self.act(cause, host, Do::CorruptPieces(held));
-        }
+        held
     }
 
     fn set(&mut self, cause: OccurrenceIx, host: HostIx, set: &SetPlan) {

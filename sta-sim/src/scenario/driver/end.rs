@@ -33,6 +33,12 @@ impl Driver {
                     let disk = self.hosts[host].end_disk(cause);
                     self.out.push(Action { cause, host, what: Do::Disk(disk) });
                 }
+                Verb::DiskUnreadable(_) => {
+                    let pieces = self.hosts[host].end_unreadable(cause);
+                    if !pieces.is_empty() {
+                        self.out.push(Action { cause, host, what: Do::Readable(pieces) });
+                    }
+                }
                 Verb::Set(ref set) => {
                     self.unset(cause, host, set.behaviour, !set.engine.is_empty());
                 }
@@ -98,7 +104,10 @@ impl Driver {
             let undone = entry.until.is_some()
                 || matches!(entry.origin, Origin::Fault(_))
                 || network_kind(&entry.verb).is_some()
-                || matches!(entry.verb, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause);
+                || matches!(
+                    entry.verb,
+                    Verb::DiskFull | Verb::DiskSlow { .. } | Verb::DiskUnreadable(_) | Verb::Pause
+                );
             if undone && !matches!(entry.verb, Verb::Join) {
                 self.end(at, cause);
             }

@@ -4,7 +4,7 @@ use sta_core::model::config::EngineConfig;
 
 use super::DiskState;
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{DiskPlan, HostPlan};
+use crate::scenario::plan::{ContentIx, DiskPlan, HostPlan};
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct HostState {
     disk: DiskPlan,
     /// Disk faults under way: the cause, and what it does.
     disk_faults: Vec<(OccurrenceIx, DiskState)>,
+    /// By the cause under way: the pieces that cannot be read.
+    unreadable: Vec<(OccurrenceIx, Vec<(ContentIx, u32)>)>,
 }
 
 impl HostState {
@@ -35,6 +37,7 @@ impl HostState {
             engine: plan.engine.clone(),
             disk: plan.disk,
             disk_faults: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -53,6 +56,21 @@ impl HostState {
     pub(super) fn end_disk(&mut self, cause: OccurrenceIx) -> DiskState {
         self.disk_faults.retain(|(other, _)| *other != cause);
         self.disk()
+    }
+
+    /// These pieces cannot be read as long as `cause` is under way.
+    pub(super) fn begin_unreadable(&mut self, cause: OccurrenceIx, pieces: Vec<(ContentIx, u32)>) {
+        self.unreadable.push((cause, pieces));
+    }
+
+    /// `cause` is over. Says which pieces can be read again: those that nothing else keeps from it.
+    pub(super) fn end_unreadable(&mut self, cause: OccurrenceIx) -> Vec<(ContentIx, u32)> {
+        let Some(at) = self.unreadable.iter().position(|(other, _)| *other == cause) else {
+            return Vec::new();
+        };
+        let (_, mut pieces) = self.unreadable.remove(at);
+        pieces.retain(|piece| !self.unreadable.iter().any(|(_, others)| others.contains(piece)));
+        pieces
     }
 
     fn disk(&self) -> DiskState {

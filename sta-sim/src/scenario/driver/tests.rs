@@ -185,6 +185,18 @@ fn slow_links_and_slow_disks_take_the_least_of_all_rates() {
 }
 
 #[test]
+fn what_two_faults_keep_from_being_read_can_be_read_after_both() {
+    let faults = "[[event]]\nat='1s'\ndo='disk-unreadable'\non='seed'\nwith={pieces='1..4'}\nfor='4s'\n[[event]]\nat='2s'\ndo='disk-unreadable'\non='seed + leech[0]'\nwith={pieces='3'}\nfor='9s'\n[[event]]\nat='12s'\ndo='disk-unreadable'\non='seed'\nwith={share='25%'}\nfor='1s'";
+    let mut story = Story::of(faults, 0);
+    assert_eq!(story.until(1_500), "1.000s seed[0] Unreadable([(0, 1), (0, 2), (0, 3)])\n");
+    assert_eq!(story.until(2_500), "2.000s seed[0] Unreadable([(0, 3)])\n", "a leech has nothing");
+    assert_eq!(story.until(6_000), "5.000s seed[0] Readable([(0, 1), (0, 2)])\n");
+    assert_eq!(story.until(11_500), "11.000s seed[0] Readable([(0, 3)])\n");
+    let drawn = story.until(14_000);
+    assert_eq!(drawn.matches("(0, ").count(), 4, "two of eight, and back: {drawn}");
+}
+
+#[test]
 fn a_condition_begins_an_event_and_another_follows_its_end() {
     let text = "[[event]]\nid='half'\nwhen='progress of leech[*] >= 50%'\ndo='pause'\non='seed'\nfor='1s'\n[[event]]\nwhen='event(half) + 2s'\ndo='reset'\non='seed'";
     let mut story = Story::of(text, 0);

@@ -85,7 +85,9 @@ impl Resolver<'_> {
 
     /// Whether something takes pieces from who has them.
     pub(super) fn takes_away(&self) -> bool {
-        let takes = |verb| matches!(verb, VerbName::Wipe | VerbName::CorruptDisk);
+        let takes = |verb| {
+            matches!(verb, VerbName::Wipe | VerbName::CorruptDisk | VerbName::DiskUnreadable)
+        };
         let (events, faults) = (self.file.event.iter(), self.file.fault.iter());
         events.map(|event| event.verb).chain(faults.map(|fault| fault.verb)).any(takes)
     }

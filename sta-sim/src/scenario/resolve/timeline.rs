@@ -9,10 +9,12 @@ use sta_core::model::time::Time;
 use super::Resolver;
 use super::hosts::role_of;
 use crate::runlog::Kind;
-use crate::scenario::condition::{Condition, Known};
+use crate::scenario::condition::{Condition, Known, named};
 use crate::scenario::dist::{Dist, below_million};
 use crate::scenario::mistake::Place;
-use crate::scenario::plan::{Behaviour, FaultPlan, PlannedEvent, SetPlan, SlowPlan, Start, Verb};
+use crate::scenario::plan::{
+    Behaviour, FaultPlan, PlannedEvent, SetPlan, SlowPlan, Start, UnreadablePlan, Verb, Which,
+};
 use crate::scenario::schema::{Event, Fault, Group, RoleName, VerbName, With};
 use crate::scenario::selector::Selector;
 use crate::scenario::text;
@@ -26,6 +28,7 @@ const fn keys(verb: VerbName) -> (&'static [&'static str], bool) {
         VerbName::Flap => (&["period"], true),
         VerbName::CorruptDisk => (&["share"], true),
         VerbName::DiskSlow => (&["read", "write"], false),
+        VerbName::DiskUnreadable => (&["share", "pieces", "content"], false),
         VerbName::Set => (&["behaviour", "engine"], false),
         _ => (&[], false),
     }
@@ -49,8 +52,8 @@ const fn is_of_trackers(verb: VerbName) -> bool {
 
 /// Verbs about pieces on a disk, and about an engine.
 const fn is_of_nodes(verb: VerbName) -> bool {
-    use VerbName::{CorruptDisk, DiskFull, DiskSlow, Set, TornWrite};
-    matches!(verb, CorruptDisk | DiskFull | DiskSlow | Set | TornWrite)
+    use VerbName::{CorruptDisk, DiskFull, DiskSlow, DiskUnreadable, Set, TornWrite};
+    matches!(verb, CorruptDisk | DiskFull | DiskSlow | DiskUnreadable | Set | TornWrite)
 }
 
 /// A word as a file has it.
@@ -264,12 +267,40 @@ impl Resolver<'_> {
             VerbName::CorruptDisk => {
                 Verb::CorruptDisk(self.share(with.share.as_ref(), &place.key("share"), Ppm::NONE))
             }
+            VerbName::DiskUnreadable => Verb::DiskUnreadable(self.unreadable(with, &place)?),
             VerbName::DiskSlow => Verb::DiskSlow {
                 read: self.rate(with.read.as_ref(), &place.key("read")),
                 write: self.rate(with.write.as_ref(), &place.key("write")),
             },
             VerbName::Set => Verb::Set(self.set(with, &place)),
         })
+    }
+
+    fn unreadable(&mut self, with: &With, place: &Place) -> Option<UnreadablePlan> {
+        let content = match &with.content {
+            None => None,
+            Some(name) => {
+                let names = self.file.content.iter().map(|content| content.name.as_str());
+                self.check(named("content", name, names.clone()), &place.key("content"))?;
+                names.clone().position(|other| other == name)
+            }
+        };
+        let which = match (&with.share, &with.pieces) {
+            (Some(share), None) => {
+                Which::Share(self.share(Some(share), &place.key("share"), Ppm::NONE))
+            }
+            (None, Some(pieces)) => {
+                Which::Pieces(self.check(text::pieces(pieces), &place.key("pieces"))?)
+            }
+            _ => {
+                self.wrong(
+                    place,
+                    "write either share = \"20%\" or pieces = \"0..8\": what cannot be read",
+                );
+                return None;
+            }
+        };
+        Some(UnreadablePlan { content, which })
     }
 
     fn delay(&mut self, with: &With, place: &Place) -> Option<Dist> {

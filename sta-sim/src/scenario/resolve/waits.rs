@@ -131,7 +131,10 @@ impl Resolver<'_> {
                 Earliest::At(if heals { ends.min(self.healed) } else { ends })
             }
             (None, verb) if verb.effect().is_over_at_once() => Earliest::At(begins),
-            (None, Verb::DiskFull | Verb::DiskSlow { .. } | Verb::Pause) => end_of_faults,
+            (
+                None,
+                Verb::DiskFull | Verb::DiskSlow { .. } | Verb::DiskUnreadable(_) | Verb::Pause,
+            ) => end_of_faults,
             (None, verb) if network_kind(verb).is_some() => {
                 if undone.by_heal {
                     Earliest::At(begins)

@@ -76,6 +76,11 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("on = \"leech[0..2]\"", "", "cut needs the key \"on\""),
         ("on = \"leech[0..2]\"", "on = \"leech[0..2]\"\nwith = { delay = \"5ms\" }", "event[0].with.delay: cut takes nothing, not \"delay\""),
         ("do = \"cut\"", "do = \"clog\"", "clog needs with = { delay = ... }"),
+        ("do = \"cut\"", "do = \"disk-unreadable\"", "event[0].with: disk-unreadable needs one of with.share, with.pieces"),
+        ("do = \"cut\"", "do = \"disk-unreadable\"\nwith = { share = \"5%\", pieces = \"2\" }", "event[0].with: write either share = \"20%\" or pieces = \"0..8\""),
+        ("do = \"cut\"", "do = \"disk-unreadable\"\nwith = { pieces = \"2..2\" }", "event[0].with.pieces: the range of pieces \"2..2\" is empty"),
+        ("do = \"cut\"", "do = \"disk-unreadable\"\nwith = { pieces = \"2-4\" }", "event[0].with.pieces: \"2-4\" is not a range of pieces"),
+        ("do = \"cut\"", "do = \"disk-unreadable\"\nwith = { pieces = \"2\", content = \"x\" }", "event[0].with.content: there is no content \"x\""),
         ("do = \"cut\"", "do = \"slow\"", "slow needs one of with.up, with.down"),
         ("do = \"cut\"", "do = \"reset\"", "reset is over at once; leave the key out"),
         ("do = \"cut\"", "do = \"crash\"\nagainst = \"seed\"", "crash has one side only"),
@@ -337,6 +342,10 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
         // What trackers have not.
         ("do = 'disk-full'\non = 'tracker'\nfor = '5s'", "that = 'complete'", "event[0].on: disk-full touches nothing there: a tracker has no pieces"),
         ("do = 'disk-full'\non = 'tracker + leech'\nfor = '5s'", "that = 'complete'", ""),
+        ("do = 'disk-unreadable'\non = 'tracker'\nwith = { share = '5%' }", "that = 'complete'", "event[0].on: disk-unreadable touches nothing there: a tracker has no pieces"),
+        // What cannot be read.
+        ("do = 'disk-unreadable'\non = 'seed'\nwith = { share = '5%' }", "that = 'complete'", ""),
+        ("do = 'disk-unreadable'\non = 'seed'\nwith = { pieces = '2' }", "that = 'complete'\nof = 'seed'", ""),
     ];
     let capsule = "[capsule]\nversion = 'x'\nscenario = 'x'\nseed = 3\nworld = 'turmoil'\nfailed = 'x'\nevidence = ''\nlog-hash = ''\n";
     for (event, expect, expected) in table {

@@ -173,6 +173,26 @@ async fn a_slow_disk_takes_time_and_a_change_of_speed_counts_from_then_on() {
 }
 
 #[test]
+fn what_cannot_be_read_is_there_all_the_same_and_is_mended_by_writing() {
+    let (store, bytes) = store_on(Disk::new(DiskState::default(), None));
+    (0..4).for_each(|piece| store.seed(piece));
+    [1, 2].iter().for_each(|piece| store.set_readable(*piece, false));
+    let error = store.body(16_384 + 8_192, 1).expect_err("the disk does not give it");
+    assert_eq!((error.to_string().as_str(), error.passing), ("disk: Input/output error", false));
+    assert!(store.read(0, &mut [0; 16_385]).is_err(), "not a byte of it");
+    assert_eq!(body(&store, 0, 16_384), bytes[..16_384]);
+    assert_eq!((store.intact().count(), store.found().ranges().len()), (4, 2));
+    store.write(16_384, &bytes[16_384..32_768]).expect("space");
+    assert_eq!(read(&store, 16_384, 16_384), bytes[16_384..32_768]);
+    assert_eq!(store.unreadable().iter().collect::<Vec<_>>(), [2]);
+    store.set_readable(2, true);
+    assert!(verdict(&store, 2) && store.found().is_full());
+    store.set_readable(3, false);
+    store.empty();
+    assert!(store.unreadable().is_empty(), "another disk");
+}
+
+#[test]
 fn outside_of_the_content_is_an_error() {
     let (store, _) = store_on(Disk::new(DiskState::default(), None));
     for (offset, len) in [(TOTAL, 1), (u64::MAX, 2), (0, TOTAL as usize + 1)] {
