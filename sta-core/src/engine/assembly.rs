@@ -197,6 +197,27 @@ impl Assembly {
         found
     }
 
+    /// From whom `piece` is fetched.
+    #[must_use]
+    pub fn owner(&self, piece: u32) -> Option<ConnId> {
+        self.lacks.get(self.place(piece)?)?.owner
+    }
+
+    /// Bytes of `piece` that nobody was asked for, in whole blocks.
+    #[must_use]
+    pub fn missing_bytes(&self, piece: u32) -> u64 {
+        let place = self.place(piece);
+        place.map_or(0, |at| {
+            u64::from(self.lacks[at].missing) * u64::from(self.pieces[at].block_bytes)
+        })
+    }
+
+    /// Whether every block of `piece` is here and the store looks at it.
+    #[must_use]
+    pub fn is_checking(&self, piece: u32) -> bool {
+        self.get(piece).is_some_and(|state| state.checking)
+    }
+
     /// From now on `owner` fetches what is missing of `piece`.
     pub fn adopt(&mut self, piece: u32, owner: ConnId) {
         if let Some((lack, _)) = self.parts_mut(piece) {

@@ -64,11 +64,16 @@ impl Neighbours {
         true
     }
 
-    /// The next address to dial, if one is due. `connected` tells of nodes that a session stands with.
+    /// The next address to dial, if one is due. `connected` tells of nodes that a session stands with, which may have to be at a host.
     #[must_use]
-    pub fn due(&self, now: Time, connected: impl Fn(&NodeId) -> bool) -> Option<Address> {
+    pub fn due(
+        &self,
+        now: Time,
+        connected: impl Fn(&NodeId, Option<IpAddr>) -> bool,
+    ) -> Option<Address> {
         let due = |addr: &Address, known: &Known| {
-            let wanted = |node| !connected(node) && !self.is_banned_at(node, addr);
+            let host = addr.socket_addr().map(|addr| addr.ip());
+            let wanted = |node| !connected(node, host) && !self.is_banned_at(node, addr);
             known.conn.is_none()
                 && !known.useless
                 && known.retry_at <= now
@@ -189,12 +194,12 @@ mod tests {
     fn an_address_is_dialled_once_and_again_after_a_wait() {
         let mut neighbours = knowing(1..2);
         let conn = ConnId::dialled(1);
-        assert_eq!(neighbours.due(Time::ZERO, |_| false), Some(addr(1)));
+        assert_eq!(neighbours.due(Time::ZERO, |_, _| false), Some(addr(1)));
         neighbours.dialling(&addr(1), conn);
-        assert_eq!(neighbours.due(Time::ZERO, |_| false), None);
+        assert_eq!(neighbours.due(Time::ZERO, |_, _| false), None);
         neighbours.lost(conn, false, Time::ZERO);
-        assert_eq!(neighbours.due(Time::ZERO, |_| false), None);
-        assert_eq!(neighbours.due(Time::ZERO + RETRY_FIRST, |_| false), Some(addr(1)));
+        assert_eq!(neighbours.due(Time::ZERO, |_, _| false), None);
+        assert_eq!(neighbours.due(Time::ZERO + RETRY_FIRST, |_, _| false), Some(addr(1)));
     }
 
     #[test]
@@ -214,19 +219,19 @@ mod tests {
         let mut neighbours = knowing(1..2);
         let liar: NodeId = "liar".parse().expect("a plain name");
         neighbours.learn(addr(1), Some(liar.clone()), Time::ZERO);
-        assert!(neighbours.due(Time::ZERO, |node| node.as_str() == "liar").is_none());
-        assert!(neighbours.due(Time::ZERO, |_| false).is_some());
+        assert!(neighbours.due(Time::ZERO, |node, _| node.as_str() == "liar").is_none());
+        assert!(neighbours.due(Time::ZERO, |_, _| false).is_some());
         let liar = |host: u8| Identity { node: liar.clone(), host: [192, 0, 2, host].into() };
         neighbours.ban(liar(8));
-        assert!(neighbours.due(Time::ZERO, |_| false).is_some(), "that was somebody else");
+        assert!(neighbours.due(Time::ZERO, |_, _| false).is_some(), "that was somebody else");
         neighbours.ban(liar(7));
-        assert!(neighbours.due(Time::ZERO, |_| false).is_none());
+        assert!(neighbours.due(Time::ZERO, |_, _| false).is_none());
         let (mut neighbours, conn) = (knowing(1..2), ConnId::dialled(1));
         neighbours.dialling(&addr(1), conn);
         neighbours.lost(conn, true, Time::ZERO);
-        assert!(neighbours.due(Time::ZERO + Duration::from_secs(3600), |_| false).is_none());
+        assert!(neighbours.due(Time::ZERO + Duration::from_secs(3600), |_, _| false).is_none());
         neighbours.learn(addr(1), None, Time::ZERO);
-        assert!(neighbours.due(Time::ZERO + RETRY_CAP, |_| false).is_some(), "named again");
+        assert!(neighbours.due(Time::ZERO + RETRY_CAP, |_, _| false).is_some(), "named again");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! swarm, and only after both sides have said hello.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -269,14 +269,30 @@ impl Node {
 
     fn accepted(&mut self, conn: ConnId, remote: SocketAddr, now: Time) {
         let accepted = self.strangers.keys().filter(|conn| conn.is_accepted()).count();
-        if accepted >= limits::HANDSHAKES_PENDING_MAX {
+        if accepted >= limits::HANDSHAKES_PENDING_MAX
+            && let Some(conn) = self.least_wanted()
+        {
             let why = "too many connections that have not said hello".into();
+            self.strangers.remove(&conn);
             self.outputs.push_back(Output::Close { conn, why });
-            return;
         }
         let stranger = Stranger { dialled_for: None, remote: Some(remote), since: now };
         self.due = self.due.min(stranger.due());
         self.strangers.insert(conn, stranger);
+    }
+
+    /// Of the accepted connections that have not said hello the oldest of the host that has most of them: who opens many keeps
+    /// out nobody else.
+    fn least_wanted(&self) -> Option<ConnId> {
+        let mut hosts: BTreeMap<IpAddr, (usize, ConnId)> = BTreeMap::new();
+        let mut oldest: Vec<_> =
+            self.strangers.iter().filter(|(conn, _)| conn.is_accepted()).collect();
+        oldest.sort_by_key(|(conn, stranger)| (stranger.since, **conn));
+        for (conn, stranger) in oldest {
+            let host = stranger.remote.map(|remote| remote.ip())?;
+            hosts.entry(host).or_insert((0, *conn)).0 += 1;
+        }
+        hosts.into_values().max_by_key(|(count, _)| *count).map(|(_, conn)| conn)
     }
 
     fn dialled(&mut self, conn: ConnId, remote: SocketAddr, now: Time) {

@@ -41,6 +41,9 @@ pub enum Misbehaviour {
     /// A piece that the torrent has not.
     #[error("it claims a piece that does not exist")]
     NoPiece,
+    /// More than [`limits::HAVE_RANGES_MAX`] ranges.
+    #[error("it names more ranges of pieces at once than it may")]
+    TooMany,
     /// A message that has no place where it came.
     #[error("it sent a message out of place")]
     OutOfPlace,
@@ -172,10 +175,19 @@ impl Session {
         if ranges.iter().any(|&PieceRange(first, last)| first > last || last >= pieces) {
             return Err(Misbehaviour::NoPiece);
         }
+        if ranges.len() > limits::HAVE_RANGES_MAX {
+            return Err(Misbehaviour::TooMany);
+        }
         let mut new = Gained::new();
-        for &range in ranges {
+        let mut ranges: SmallVec<[PieceRange; 2]> = ranges.into();
+        ranges.sort_unstable();
+        // No piece is looked at twice, however often it is named.
+        let mut next = 0;
+        for PieceRange(first, last) in ranges {
             let offered = &mut self.offered;
+            let range = PieceRange(first.max(next), last);
             self.have.insert_range(range, |piece| new.push((piece, offered.insert(piece))));
+            next = next.max(last.saturating_add(1));
         }
         Ok(new)
     }

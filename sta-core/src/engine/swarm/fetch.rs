@@ -66,6 +66,11 @@ impl Default for Pace {
     }
 }
 
+/// How long so many bytes take at `rate`, or at that of a peer of which nothing is known.
+fn takes(bytes: u64, rate: u64) -> Duration {
+    Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
+}
+
 impl Swarm {
     /// A peer has pieces that it had not.
     pub(super) fn gained(&mut self, conn: ConnId, new: &Gained, now: Time) {
@@ -131,10 +136,9 @@ impl Swarm {
             let block = if sure { self.next_block(conn, &unfinished, &avoided, now) } else { None };
             // What it has, and nobody sends us, was all asked for: so it stays for the moment.
             sure = block.is_some();
-            let other = || self.early_block(conn, early, &avoided, window, now);
-            let Some(block) = block.or_else(other).or_else(|| self.steal(conn, now)) else {
-                return;
-            };
+            let block = block.or_else(|| self.early_block(conn, early, &avoided, window, now));
+            let block = block.or_else(|| self.steal(conn, now));
+            let Some(block) = block.or_else(|| self.take_over(conn, now)) else { return };
             asked = self.ask(conn, block, now);
         }
     }
@@ -169,6 +173,7 @@ impl Swarm {
                 self.assembly.remove(block.piece);
                 self.picker.reopen(block.piece);
             }
+            self.begin_anew_without_owner(block.piece, now);
             any = true;
         }
         if any {
@@ -182,7 +187,51 @@ impl Swarm {
             self.assembly.remove(piece);
             self.picker.reopen(piece);
         }
+        let alone: SmallVec<[u32; 4]> = self.from_one_peer.iter().copied().collect();
+        alone.into_iter().for_each(|piece| self.begin_anew_without_owner(piece, now));
         self.fill_all(now);
+    }
+
+    /// A piece that is to come from one peer begins anew when that one does not send all of it: otherwise two would have sent it
+    /// again, and nobody could be blamed if it is wrong again.
+    fn begin_anew_without_owner(&mut self, piece: u32, now: Time) {
+        let lost = self.from_one_peer.contains(&piece)
+            && self.assembly.contains(piece)
+            && self.assembly.owner(piece).is_none()
+            && !self.assembly.is_checking(piece);
+        if lost {
+            self.fetch_anew(piece, now);
+        }
+    }
+
+    /// Nobody need send what of `piece` was asked for; it begins anew.
+    fn fetch_anew(&mut self, piece: u32, now: Time) {
+        for conn in self.sessions.keys().to_vec() {
+            let Some(session) = self.sessions.get(conn) else { continue };
+            let asked = session.asked().map(|(_, asked)| asked.block);
+            let blocks: Vec<Block> = asked.filter(|block| block.piece == piece).collect();
+            blocks.into_iter().for_each(|block| self.move_away(conn, block, now));
+        }
+        self.begin_anew(piece, now);
+    }
+
+    /// A piece that is to come from one peer comes from `conn` instead, all of it, if it would be here much sooner.
+    fn take_over(&mut self, conn: ConnId, now: Time) -> Option<Block> {
+        let session = self.sessions.get(conn)?;
+        let rate = session.pipeline.rate(now);
+        let slow = |&piece: &u32| {
+            let owner = self.assembly.owner(piece).filter(|&owner| owner != conn)?;
+            let holder = self.sessions.get(owner).filter(|_| session.have.contains(piece))?;
+            let whole = u64::from(self.layout.piece_len(piece));
+            let own = takes(session.asked_bytes() + whole, rate) + session.pipeline.delay();
+            let left = holder.owed_bytes() + self.assembly.missing_bytes(piece);
+            let waits = takes(left, holder.pipeline.rate(now));
+            (waits > 3 * own + GAIN_MIN).then_some(piece)
+        };
+        let piece = self.from_one_peer.iter().find_map(slow)?;
+        self.fetch_anew(piece, now);
+        self.start(conn, piece, now);
+        self.assembly.next_missing(piece)
     }
 
     /// A peer has stalled: what it was asked for is asked of others. It may still answer.
@@ -314,9 +363,6 @@ impl Swarm {
             || self.sessions.values().map(|session| session.asked().count()).sum::<usize>();
         let few = none_open && lacking() <= LAST_BLOCKS;
         let session = self.sessions.get(conn)?;
-        let takes = |bytes: u64, rate: u64| {
-            Duration::from_nanos(bytes * 1_000_000 / (rate.max(RATE_ASSUMED) / 1_000))
-        };
         // Who has been silent for too long is likely to stay so for as long again.
         let waits = |holder: &Session| {
             let silence = holder.silence(self.pace.patience, now).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fetch::BEHIND_PIECES;
 use super::{News, Phase, Swarm};
 use crate::engine::interface::ConnId;
+use crate::engine::session::Session;
 use crate::model::address::Address;
 use crate::model::event::Event;
 use crate::model::ids::NodeId;
@@ -64,13 +65,21 @@ impl Swarm {
 
     fn dialable(&self, now: Time) -> Option<Address> {
         let dialling = self.neighbours.engaged();
-        let accepted = self.sessions.keys().iter().filter(|conn| conn.is_accepted()).count();
+        // Who has come and serves nobody here must not keep us from dialling those who would.
+        let serves = |(conn, session): &(ConnId, &Session)| {
+            conn.is_accepted() && (self.phase != Phase::Fetching || !session.withholds(now))
+        };
+        let accepted = self.sessions.iter().filter(serves).count();
         if dialling + accepted >= self.config.peers_wanted as usize + self.wants.extra {
             return None;
         }
-        let sessions = &self.sessions;
-        let connected = |node: &NodeId| {
-            *node == self.own_node || sessions.values().any(|session| session.peer.node == *node)
+        // Anybody can come with a name: at another host than the one to be dialled it is somebody else.
+        let connected = |node: &NodeId, host: Option<IpAddr>| {
+            let stands = |(conn, session): (ConnId, &Session)| {
+                let there = host.is_none_or(|host| host == session.remote.ip());
+                session.peer.node == *node && (there || !conn.is_accepted())
+            };
+            *node == self.own_node || self.sessions.iter().any(stands)
         };
         self.neighbours.due(now, connected)
     }
@@ -89,8 +98,13 @@ impl Swarm {
         let other = self.sessions.iter().find(|(_, session)| session.peer.node == *node);
         if let Some((standing, session)) = other {
             // Anybody can claim an id. Whom we dialled we have chosen.
-            let stranger = conn.is_accepted() && session.remote.ip() != host;
-            if stranger || !self.replaces(conn, standing, node) {
+            let elsewhere = session.remote.ip() != host;
+            let admitted = match (conn.is_accepted(), standing.is_accepted()) {
+                (true, _) if elsewhere => false,
+                (false, true) if elsewhere => true,
+                _ => self.replaces(conn, standing, node),
+            };
+            if !admitted {
                 return Err("a session with this node stands already");
             }
         }

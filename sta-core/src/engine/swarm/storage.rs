@@ -60,7 +60,13 @@ impl Swarm {
         }
         session.stalled = false;
         let (torrent, peer) = (self.info_hash, session.peer.node.clone());
-        let arrival = self.assembly.received(block, conn, &session.peer);
+        let from_another = self.from_one_peer.contains(&block.piece)
+            && self.assembly.owner(block.piece) != Some(conn);
+        let arrival = if from_another {
+            Arrival::Useless
+        } else {
+            self.assembly.received(block, conn, &session.peer)
+        };
         self.totals.down.add(block.len.into(), now);
         let useful = arrival != Arrival::Useless;
         self.event(Event::BlockReceived { torrent, peer, block, useful });
@@ -247,7 +253,7 @@ impl Swarm {
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.
-    fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<Identity> {
+    pub(super) fn begin_anew(&mut self, piece: u32, now: Time) -> Vec<Identity> {
         self.withdraw(piece, now);
         let keep = self.assembly.right(piece);
         let from = self.assembly.begin_anew(piece).into_vec();

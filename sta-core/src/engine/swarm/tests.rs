@@ -461,3 +461,104 @@ fn a_source_that_has_nothing_better_to_send_sends_what_others_claim_to_have() {
     me.now += Duration::from_secs(1);
     assert!(asks(&mut me, 1), "there is not");
 }
+
+#[test]
+fn who_comes_with_the_name_of_another_host_does_not_stand_in_its_way() {
+    let mut me = Script::new("0");
+    let torrent = InfoHash([8; 20]);
+    let dialled = dials(&me.takes_part(torrent, "0", &[9]))[0];
+    let hello = |node: &str| PeerMessage::Hello {
+        v: VERSION,
+        node: node.parse().expect("a plain name"),
+        torrent,
+    };
+    let liar = ConnId::accepted(1);
+    me.tell(Input::Accepted { conn: liar, remote: ([192, 0, 2, 250], 5000).into() });
+    assert_eq!(closed(&me.say(liar, hello("source"))), []);
+    me.tell(Input::Dialled { conn: dialled, remote: ([192, 0, 2, 9], 6881).into() });
+    assert_eq!(closed(&me.say(dialled, hello("source"))), [liar], "whom it dialled it has chosen");
+}
+
+#[test]
+fn who_connects_and_says_nothing_keeps_out_nobody_else() {
+    let mut me = Script::new("1");
+    let comes = |me: &mut Script, number: u32, host: u8| {
+        let conn = ConnId::accepted(number);
+        me.tell(Input::Accepted { conn, remote: ([192, 0, 2, host], 5000).into() })
+    };
+    let most = limits::HANDSHAKES_PENDING_MAX as u32;
+    comes(&mut me, 0, 3);
+    for number in 1..most {
+        assert_eq!(closed(&comes(&mut me, number, 2)), []);
+    }
+    let outputs = comes(&mut me, most, 1);
+    assert_eq!(closed(&outputs), [ConnId::accepted(1)], "the oldest of the host with most");
+}
+
+#[test]
+fn a_have_of_too_many_ranges_ends_the_session() {
+    let mut me = Script::new("000");
+    let (peer, _) = me.meet(1, "peer", 1);
+    let p = |ranges: usize| PeerMessage::Have { p: vec![PieceRange(0, 1); ranges].into() };
+    let outputs = me.say(peer, p(limits::HAVE_RANGES_MAX));
+    assert_eq!(closed(&outputs), []);
+    assert_eq!(closed(&me.say(peer, p(limits::HAVE_RANGES_MAX + 1))), [peer]);
+}
+
+/// A piece of many blocks that was wrong, and that two peers had sent: the peer that is asked for it now, for what, and the other.
+fn wrong_by_two(me: &mut Script) -> (ConnId, Vec<(u64, Block)>, ConnId) {
+    let (first, _) = me.meet(1, "first", 1);
+    me.has(first, 0, 0);
+    let mut asked = gets(&me.say(first, PeerMessage::Unchoke), first);
+    let (second, _) = me.meet(2, "second", 2);
+    me.has(second, 0, 0);
+    let mut taken = gets(&me.say(second, PeerMessage::Unchoke), second);
+    while !(asked.is_empty() && taken.is_empty()) {
+        for (conn, gets_of) in [(first, &mut asked), (second, &mut taken)] {
+            for (id, block) in std::mem::take(gets_of) {
+                gets_of.extend(gets(&me.tell(Input::Block { conn, id, block }), conn));
+            }
+        }
+    }
+    let wrong = me.tell(Input::Checked { torrent: TORRENT, piece: 0, result: Ok(false) });
+    assert_eq!(banned(&wrong), [""; 0], "two have sent it");
+    let (by_first, by_second) = (gets(&wrong, first), gets(&wrong, second));
+    assert_ne!(by_first.is_empty(), by_second.is_empty(), "one sends it all");
+    if by_second.is_empty() { (first, by_first, second) } else { (second, by_second, first) }
+}
+
+#[test]
+fn a_piece_that_was_wrong_comes_from_one_peer_or_anew() {
+    let mut me = Script::with_pieces("0", 64 * PIECE);
+    let (owner, asked, other) = wrong_by_two(&mut me);
+    assert!(asked.len() > 1);
+    let (id, block) = asked[0];
+    me.tell(Input::Block { conn: owner, id, block });
+    let reject = PeerMessage::Reject { id: asked[1].0, why: RejectReason::Gone };
+    let mut anew = gets(&me.say(owner, reject), other);
+    assert_eq!(anew[0].1.offset, 0, "all of it, and not what is left");
+    let (id, block) = asked[asked.len() - 1];
+    me.tell(Input::Block { conn: owner, id, block });
+    while !anew.is_empty() {
+        for (id, block) in std::mem::take(&mut anew) {
+            anew.extend(gets(&me.tell(Input::Block { conn: other, id, block }), other));
+        }
+    }
+    let wrong = me.tell(Input::Checked { torrent: TORRENT, piece: 0, result: Ok(false) });
+    assert_eq!(banned(&wrong).len(), 1, "one alone has sent it: {wrong:?}");
+}
+
+#[test]
+fn a_piece_that_was_wrong_does_not_wait_for_a_slow_peer() {
+    let mut me = Script::with_pieces("0", 64 * PIECE);
+    let (owner, _, other) = wrong_by_two(&mut me);
+    let mut moved = Vec::new();
+    for _ in 0..40 {
+        me.now += Duration::from_millis(500);
+        me.say(other, PeerMessage::Ping);
+        let outputs = me.tell(Input::Tick);
+        assert_eq!(gets(&outputs, owner), []);
+        moved.extend(gets(&outputs, other));
+    }
+    assert_eq!(moved.first().map(|(_, block)| block.offset), Some(0), "all of it");
+}
