@@ -176,5 +176,7 @@ pub const TRACKER_PING_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub const MESSAGES_UNHANDLED_MAX: usize = 64;
 /// Messages that wait to be sent to one peer. A peer that reads so little is dropped.
 pub const PEER_QUEUE_MAX: usize = 16 << 10;
+/// A peer that was closed must take what was sent before within this time, or twice that if something was under way.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that takes no whole batch, a block at the most, for so long is dropped.
 pub const PEER_WRITE_TIMEOUT: Duration = Duration::from_secs(120);

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, yield_now};
@@ -16,7 +17,7 @@ use super::disk::{Backlog, READ_BACK_BYTES};
 use super::frames::ReadError;
 use crate::engine::interface::ConnId;
 use crate::io::store::{Body, PieceStore, StoreError};
-use crate::io::transport::{Batch, RecvHalf, SendError, SendHalf};
+use crate::io::transport::{Batch, RecvHalf, SendError, SendHalf, SendResult};
 use crate::model::layout::Block;
 use crate::model::limits;
 use crate::wire::frame::{
@@ -52,23 +53,49 @@ pub(super) trait Deliver: Send + 'static {
     fn deliver(&self, conn: ConnId, what: FromPeer, permit: Option<OwnedSemaphorePermit>);
 }
 
-/// Reads until the connection ends, then says why.
+/// What an owner holds of a connection that it wants.
+pub(super) struct Wanted {
+    /// What the writer is to send.
+    pub queue: mpsc::Sender<ToPeer>,
+    /// Permits for messages that the owner has not taken.
+    credit: Arc<Semaphore>,
+}
+
+impl Wanted {
+    /// With it what its tasks need: the credit of the reader, and the queue of the writer.
+    pub(super) fn new() -> (Self, Arc<Semaphore>, mpsc::Receiver<ToPeer>) {
+        let (queue, queued) = mpsc::channel(limits::PEER_QUEUE_MAX);
+        let credit = Arc::new(Semaphore::new(limits::MESSAGES_UNHANDLED_MAX));
+        (Self { queue, credit: Arc::clone(&credit) }, credit, queued)
+    }
+}
+
+/// The writer sends what is queued, if it is taken soon; what comes is of use to nobody.
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.credit.close();
+    }
+}
+
+/// Reads until the connection ends, then says why. What comes when it is not [`Wanted`] any more is thrown away: a
+/// connection that is closed with something unread loses what was sent last.
 pub(super) async fn read(
     conn: ConnId,
     mut recv: Box<dyn RecvHalf>,
     pool: BufferPool,
     backlog: Backlog,
+    credit: Arc<Semaphore>,
     owner: impl Deliver,
 ) {
-    let credit = Arc::new(Semaphore::new(limits::MESSAGES_UNHANDLED_MAX));
     let mut decoder = FrameDecoder::new(PEER_LIMITS, PEER_READ_BYTES);
     loop {
-        let what = match next(&mut *recv, &mut decoder, &pool, &backlog).await {
+        let what = match next(&mut *recv, &mut decoder, &pool, &backlog, &credit).await {
             Ok(what) => what,
             Err(why) => return owner.deliver(conn, FromPeer::Closed(why.to_string()), None),
         };
-        let permit = Arc::clone(&credit).acquire_owned().await.ok();
-        owner.deliver(conn, what, permit);
+        if let Ok(permit) = Arc::clone(&credit).acquire_owned().await {
+            owner.deliver(conn, what, Some(permit));
+        }
     }
 }
 
@@ -77,6 +104,7 @@ async fn next(
     decoder: &mut FrameDecoder,
     pool: &BufferPool,
     backlog: &Backlog,
+    credit: &Semaphore,
 ) -> Result<FromPeer, ReadError> {
     let (message, body_len) = loop {
         if let Some(frame) = decoder.next_message::<PeerMessage>()? {
@@ -90,7 +118,7 @@ async fn next(
     };
     let longest = limits::BLOCK_BYTES_MAX as usize;
     match message {
-        PeerMessage::Data { id, block } => {
+        PeerMessage::Data { id, block } if !credit.is_closed() => {
             let block = Block::from(block);
             if body_len != block.len as usize || body_len > longest {
                 return Err(FrameError::Body(body_len, block.len).into());
@@ -108,14 +136,14 @@ async fn next(
     }
 }
 
-/// Reads a body that a later version may have given to a kind of message that has none today.
+/// Reads a body that is of no use: a later version may have given one to a kind of message that has none today.
 async fn skip(
     recv: &mut (dyn RecvHalf + 'static),
     decoder: &mut FrameDecoder,
     pool: &BufferPool,
     mut left: usize,
 ) -> io::Result<()> {
-    let mut scrap = pool.take(left.min(limits::BLOCK_BYTES_MAX as usize));
+    let mut scrap = pool.take(left.min(limits::BLOCK_BYTES_MIN as usize));
     left -= decoder.take_body(&mut scrap);
     while left > 0 {
         let portion = left.min(scrap.len());
@@ -185,6 +213,26 @@ async fn is_right(store: &dyn PieceStore, piece: u32) -> Result<bool, StoreError
     Ok(verifier.verdict())
 }
 
+/// Sends `batch`. Who is not wanted any more must take it soon.
+async fn send_batch(
+    send: &mut (dyn SendHalf + 'static),
+    batch: &mut Batch,
+    queue: &mpsc::Receiver<ToPeer>,
+) -> Result<SendResult, WriteError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match timeout(limits::GOODBYE_TIMEOUT, send.send(batch)).await {
+            Ok(sent) => return Ok(sent),
+            Err(late) => {
+                waited += limits::GOODBYE_TIMEOUT;
+                if queue.is_closed() || waited >= limits::PEER_WRITE_TIMEOUT {
+                    return Err(late.into());
+                }
+            }
+        }
+    }
+}
+
 async fn write_all(
     conn: ConnId,
     send: &mut (dyn SendHalf + 'static),
@@ -215,8 +263,7 @@ async fn write_all(
             // A block ends the batch: the owner is to hear soon that it is out.
             item = if under_way.is_some() { None } else { queue.try_recv().ok() };
         }
-        let sent = timeout(limits::PEER_WRITE_TIMEOUT, send.send(&mut batch)).await?;
-        match (sent, under_way) {
+        match (send_batch(send, &mut batch, queue).await?, under_way) {
             (Ok(()), Some(_)) => owner.deliver(conn, FromPeer::Sent, None),
             (Err(SendError::Unreadable(error)), Some((id, block))) => {
                 let path = format!("piece {}", block.piece);
@@ -229,4 +276,47 @@ async fn write_all(
         batch.clear();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::run::fake::{Says, Takes, connection};
+
+    /// Keeps what it is told.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Deliver for Told {
+        fn deliver(&self, _: ConnId, what: FromPeer, _: Option<OwnedSemaphorePermit>) {
+            self.0.lock().expect("nobody panics").push(format!("{what:?}"));
+        }
+    }
+
+    /// Waits until a peer that takes nothing is let go, who is wanted or not.
+    async fn lets_go(wanted: bool) {
+        let (said, takes) = (Says::nothing(), Takes::Nothing);
+        let connection = connection(said, takes, Arc::new(()));
+        let (holds, credit, queued) = Wanted::new();
+        let (conn, owner) = (ConnId::accepted(1), Told::default());
+        let backlog = Backlog::default();
+        let read = read(conn, connection.recv, BufferPool::new(), backlog, credit, owner.clone());
+        let reader = tokio::spawn(read);
+        let bye = PeerMessage::Bye { why: "that is all".into() };
+        assert!(holds.queue.try_send(ToPeer::Message(bye)).is_ok());
+        let holds = wanted.then_some(holds);
+        write(conn, connection.send, queued, reader.abort_handle(), owner.clone()).await;
+        assert!(reader.await.expect_err("its connection is gone").is_cancelled());
+        drop(holds);
+        assert_eq!(owner.0.lock().expect("nobody panics").len(), 1, "it is told why");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_wanted_and_takes_nothing_is_let_go_soon() {
+        assert!(timeout(3 * limits::GOODBYE_TIMEOUT, lets_go(false)).await.is_ok());
+        assert!(timeout(limits::PEER_WRITE_TIMEOUT / 2, lets_go(true)).await.is_err());
+        assert!(timeout(2 * limits::PEER_WRITE_TIMEOUT, lets_go(true)).await.is_ok());
+    }
 }

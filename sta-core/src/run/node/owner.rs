@@ -26,7 +26,7 @@ use crate::model::time::Time;
 use crate::run::accept::accept;
 use crate::run::buffers::{Buffer, BufferPool};
 use crate::run::disk::{Disk, DiskDone};
-use crate::run::peer::{self, Deliver, FromPeer, ToPeer};
+use crate::run::peer::{self, Deliver, FromPeer, ToPeer, Wanted};
 use crate::wire::peer::PeerMessage;
 
 /// How long goodbyes may take when a node stops.
@@ -74,7 +74,7 @@ pub(super) struct Owner {
     id: NodeId,
     engine: Node,
     inbox: mpsc::UnboundedSender<Inbox>,
-    conns: BTreeMap<ConnId, mpsc::Sender<ToPeer>>,
+    conns: BTreeMap<ConnId, Wanted>,
     /// The dials that are under way.
     dials: BTreeMap<ConnId, AbortHandle>,
     links: BTreeMap<Address, TrackerLink>,
@@ -448,18 +448,24 @@ impl Owner {
     }
 
     fn open(&mut self, conn: ConnId, connection: Connection) {
-        let (queue, queued) = mpsc::channel(limits::PEER_QUEUE_MAX);
+        let (wanted, credit, queued) = Wanted::new();
         let owner = ToOwner(self.inbox.clone());
         let (pool, backlog) = (self.pool.clone(), self.disk.backlog().clone());
-        let reader =
-            self.tasks.spawn(peer::read(conn, connection.recv, pool, backlog, owner.clone()));
+        let reader = self.tasks.spawn(peer::read(
+            conn,
+            connection.recv,
+            pool,
+            backlog,
+            credit,
+            owner.clone(),
+        ));
         self.tasks.spawn(peer::write(conn, connection.send, queued, reader, owner));
-        self.conns.insert(conn, queue);
+        self.conns.insert(conn, wanted);
     }
 
     fn send(&mut self, conn: ConnId, what: ToPeer) {
-        let Some(queue) = self.conns.get(&conn) else { return };
-        if queue.try_send(what).is_err() {
+        let Some(wanted) = self.conns.get(&conn) else { return };
+        if wanted.queue.try_send(what).is_err() {
             self.conns.remove(&conn);
             let why = "it does not read what it is sent".to_owned();
             // The engine is amid its outputs: this is for the next turn.
