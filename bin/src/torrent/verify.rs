@@ -41,7 +41,7 @@ pub struct Verified {
 pub enum FileState {
     /// A file of the right length, under its name.
     Whole,
-    /// A file of a torrent that is incomplete by its name.
+    /// A file of a torrent that is incomplete by its name, empty or as long as it will be.
     Part,
     /// Nothing.
     Missing,
@@ -99,14 +99,22 @@ impl Verified {
     }
 
     /// Something that no download of this torrent left, and that lies where one of its files belongs.
+    ///
+    /// A download gives a file all of its length with the first byte. A shorter one may be a copy of one that broke off; but if
+    /// nothing that is there is right, it is somebody else's: browsers call what is not complete `NAME.part`, too.
     #[must_use]
     pub fn in_the_way<'a>(&self, torrent: &'a Metainfo) -> Option<(usize, BadFile<'a>)> {
-        let foreign = |state: &FileState| {
-            matches!(state, FileState::Long(_) | FileState::NotAFile | FileState::Link)
+        let foreign = |state: &FileState| match state {
+            FileState::Long(_) | FileState::NotAFile | FileState::Link => true,
+            FileState::Short(there) => *there > 0 && self.good.is_empty(),
+            FileState::Whole | FileState::Part | FileState::Missing | FileState::Padding => false,
         };
         let index = self.files.iter().position(foreign)?;
         let path = &torrent.files().as_slice()[index].path;
-        let bad = self.bad_files(torrent).into_iter().find(|bad| bad.path == path)?;
+        let mut bad = self.bad_files(torrent).into_iter().find(|bad| bad.path == path)?;
+        if matches!(self.files[index], FileState::Short(_)) {
+            bad.why.push_str(", and no piece is right");
+        }
         Some((index, bad))
     }
 
@@ -309,7 +317,7 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
         }
         Ok(match At::look(path)? {
             _ if file.padding => FileState::Padding,
-            At::File(len) if root.part && len <= file.len => FileState::Part,
+            At::File(len) if root.part && (len == 0 || len == file.len) => FileState::Part,
             At::File(len) if len == file.len => FileState::Whole,
             At::File(len) if len < file.len => FileState::Short(len),
             At::File(len) => FileState::Long(len),

@@ -125,7 +125,11 @@ fn what_bears_the_name_is_never_overwritten() {
     }
 }
 
-/// That a file is too long showed with the first block, and then one was told to move it away and to go on from it.
+/// What is said of a file of another's that is called as a download would be.
+const SHORT: &str = "too short: 99999 bytes of 100000, and no piece is right";
+
+/// That a file is too long showed with the first block, and then one was told to move it away and to go on from it. One that
+/// was too short, such as what a browser had not completed, was written over.
 #[test]
 fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
     let dir = Dir::new();
@@ -140,8 +144,10 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
     let mkdir = |path: &str| fs::create_dir_all(dir.path(path)).expect("made");
     let link = |path: &str| std::os::unix::fs::symlink("nowhere", dir.path(path)).expect("made");
     type Make<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&str));
-    let makes: [Make<'_>; 8] = [
+    let makes: [Make<'_>; 10] = [
         ("file", "file.part", "too long: 100001 bytes", &|path| write(path, 100_001)),
+        ("file", "file.part", SHORT, &|path| write(path, 99_999)),
+        ("folder", "folder.part/sub/b", SHORT, &|path| write(path, 99_999)),
         ("file", "file.part", "Is a directory", &mkdir),
         ("file", "file.part", "links are not followed", &link),
         ("folder", "folder.part", "Not a directory", &|path| write(path, 10)),
@@ -155,7 +161,9 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
         if place.contains('/') {
             mkdir("out/folder.part");
         }
-        make(&format!("out/{place}"));
+        let path = format!("out/{place}");
+        make(&path);
+        let before = fs::read(dir.path(&path)).ok();
         let ended = dir.run(&["download", &format!("{name}.torrent"), "-o", "out"]);
         ended.expect(2, &[], &[&format!("sta-node: out/{place}: "), why]);
         assert_eq!(ended.err.matches("move it away").count(), 1, "{}", ended.err);
@@ -167,7 +175,28 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
             ended.err
         );
         assert!(!ended.err.contains("goes on from there"), "{}", ended.err);
+        assert!(fs::read(dir.path(&path)).ok() == before, "{path} is not what it was");
         fs::remove_dir_all(dir.path("out")).expect("gone");
+    }
+}
+
+#[test]
+fn a_part_that_broke_off_is_gone_on_with_if_anything_in_it_is_right() {
+    let dir = Dir::new();
+    for name in ["file", "folder/a", "folder/b"] {
+        dir.write(name, 100_000);
+    }
+    for (name, path) in [("file", "file.part"), ("folder", "folder.part/a")] {
+        let bytes = dir.read(if name == "file" { "file" } else { "folder/a" });
+        let (_share, link) = dir.share(name);
+        let broken = format!("out/{path}");
+        dir.write(&broken, 0);
+        fs::write(dir.path(&broken), &bytes[..99_999]).expect("written");
+        let ended = dir.run(&["download", &link, "-o", "out", "--json"]);
+        ended.expect(0, &["\"have\":1}"], &[&format!("{name}: complete")]);
+    }
+    for name in ["file", "folder/a", "folder/b"] {
+        assert!(dir.read(&format!("out/{name}")) == dir.read(name), "{name}");
     }
 }
 
