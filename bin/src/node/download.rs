@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends with 0 only if every byte of every torrent is verified, durable and under its final name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sta_core::io::store::StoreError;
 use sta_core::model::event::{Event, Record};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::args::Download;
 use super::context::Context;
-use super::member::{self, Member};
+use super::member::{self, Held, Member};
 use super::place::Place;
 use super::watch::Watch;
 use super::{report, torrents};
@@ -80,7 +80,7 @@ async fn take_part(
     if exit == Exit::Interrupted || !serve_after {
         return Ok(exit);
     }
-    match fetching.failed {
+    match fetching.failed.len() {
         0 => ctx.output.note("everything is here; serving others"),
         failed if failed == places.len() => return Ok(exit),
         _ => ctx.output.note("not everything is here; serving others what is"),
@@ -96,8 +96,10 @@ pub(super) struct Fetching<'a> {
     open: BTreeMap<InfoHash, &'a Place>,
     finished: JoinSet<(InfoHash, Result<(), StoreError>)>,
     started: Time,
-    /// How many are given up.
-    failed: usize,
+    /// Those that are given up.
+    failed: BTreeSet<InfoHash>,
+    /// What storage could not do, until it is known whether a torrent is given up for it.
+    held: Vec<Held>,
     /// Whether what is fetched stays, so that a person wants to know where.
     stays: bool,
 }
@@ -113,7 +115,10 @@ impl<'a> Fetching<'a> {
             let handle = member.handle.clone();
             finished.spawn(async move { (torrent, handle.finished(torrent).await) });
         }
-        Self { member, open, finished, started: member.now(), failed: 0, stays: true }
+        // Who is told that something is tried again should not be told at once that it is given up.
+        member.hold_failures();
+        let (started, held) = (member.now(), Vec::new());
+        Self { member, open, finished, started, failed: BTreeSet::new(), held, stays: true }
     }
 
     /// What is fetched goes away again: nobody wants to know where it is.
@@ -131,6 +136,17 @@ impl<'a> Fetching<'a> {
         watch: &mut Watch<'_>,
         ctx: &mut Context,
     ) -> Result<Exit, Failure> {
+        let ended = self.run_to_the_end(watch, ctx).await;
+        self.held.append(&mut self.member.release_failures());
+        self.tell_held(ctx);
+        ended
+    }
+
+    async fn run_to_the_end(
+        &mut self,
+        watch: &mut Watch<'_>,
+        ctx: &mut Context,
+    ) -> Result<Exit, Failure> {
         while !self.open.is_empty() {
             tokio::select! {
                 biased;
@@ -139,10 +155,15 @@ impl<'a> Fetching<'a> {
                     let (torrent, result) = ended.expect("waiting does not panic");
                     self.one_ended(torrent, result, ctx).await;
                 }
-                status = watch.tick() => self.look_for_failures(&status?, ctx),
+                status = watch.tick() => {
+                    self.look_for_failures(&status?, ctx);
+                    // What came after this status is told after the next.
+                    self.tell_held(ctx);
+                    self.held = self.member.held_failures();
+                }
             }
         }
-        Ok(if self.failed > 0 { Exit::Unmet } else { Exit::Done })
+        Ok(if !self.failed.is_empty() { Exit::Unmet } else { Exit::Done })
     }
 
     async fn one_ended(
@@ -175,12 +196,19 @@ impl<'a> Fetching<'a> {
 
     fn give_up(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
-        self.failed += 1;
+        self.failed.insert(torrent);
         self.member.handle.remove(torrent);
         ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
             "what is verified of it is kept in {}; once that is mended, the same command goes on from there",
             place.part().display()
         )));
+    }
+
+    /// Says what storage could not do. Of what is given up it is said already, and nothing is tried again.
+    fn tell_held(&mut self, ctx: &Context) {
+        for held in self.held.drain(..).filter(|held| !self.failed.contains(&held.torrent)) {
+            ctx.output.note(held.line);
+        }
     }
 
     async fn status_of(&self, torrent: InfoHash) -> Option<TorrentStatus> {

@@ -41,8 +41,19 @@ struct News {
     unreachable: Mutex<BTreeSet<Address>>,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
+    /// What storage could not do while a command waits that may give up for it; `None` while nobody does.
+    held: Mutex<Option<Vec<Held>>>,
     /// The torrents of which a peer said that it was sent wrong data.
     blamed: Mutex<BTreeSet<InfoHash>>,
+}
+
+/// A line that is not told yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// What it is about.
+    pub(super) torrent: InfoHash,
+    /// What a person is told.
+    pub(super) line: String,
 }
 
 impl Member {
@@ -94,6 +105,23 @@ impl Member {
     pub(super) fn why_lost(&self, tracker: &Address) -> Option<String> {
         self.news.lost().get(tracker).cloned()
     }
+
+    /// Keeps what storage cannot do from being told, for somebody who may give up for it and says so then.
+    pub(super) fn hold_failures(&self) {
+        self.news.held().get_or_insert_default();
+    }
+
+    /// What has been held since this was last asked.
+    #[must_use]
+    pub(super) fn held_failures(&self) -> Vec<Held> {
+        self.news.held().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Holds no more, and returns what was held.
+    #[must_use]
+    pub(super) fn release_failures(&self) -> Vec<Held> {
+        self.news.held().take().unwrap_or_default()
+    }
 }
 
 impl News {
@@ -107,6 +135,10 @@ impl News {
 
     fn failed(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Vec<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unreachable(&self) -> MutexGuard<'_, BTreeSet<Address>> {
@@ -149,9 +181,21 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
-        Event::StoreFailed { why, retry: true, .. } => Some(format!("{why}; trying again")),
-        Event::StoreFailed { why, retry: false, .. } => {
-            news.failed().insert(why.clone()).then(|| why.clone())
+        Event::StoreFailed { torrent, why, retry } => {
+            let line = if *retry {
+                format!("{why}; trying again")
+            } else if news.failed().insert(why.clone()) {
+                why.clone()
+            } else {
+                return None;
+            };
+            match &mut *news.held() {
+                Some(held) => {
+                    held.push(Held { torrent: *torrent, line });
+                    None
+                }
+                None => Some(line),
+            }
         }
         _ => None,
     }
@@ -216,5 +260,21 @@ mod tests {
         assert!(line.contains("peer bob says") && line.contains("sta-node verify"), "{line}");
         assert_eq!(told(1, said.clone()), None, "once is enough");
         assert!(told(2, said).is_some(), "of another torrent");
+    }
+
+    #[test]
+    fn what_is_held_is_not_told() {
+        let news = News::default();
+        let told = |why: &str, retry| {
+            let (torrent, why) = (InfoHash([1; 20]), why.to_owned());
+            worth_a_line(&Event::StoreFailed { torrent, why, retry }, &news)
+        };
+        assert_eq!(told("disk full", true).as_deref(), Some("disk full; trying again"));
+        *news.held() = Some(Vec::new());
+        assert_eq!((told("disk full", true), told("no disk", false)), (None, None));
+        assert_eq!(told("no disk", false), None, "once is enough");
+        let lines = news.held().take().into_iter().flatten().map(|held| held.line);
+        assert_eq!(lines.collect::<Vec<_>>(), ["disk full; trying again", "no disk"]);
+        assert!(told("disk full", true).is_some(), "nobody holds it");
     }
 }

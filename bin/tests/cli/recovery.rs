@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use sta_core::model::event::{Event, Record};
 
 use crate::util::{Dir, Signal, names, tracker_of};
@@ -300,4 +301,33 @@ fn who_keeps_seeding_says_what_there_is_to_seed() {
     ended.expect(1, &[], &["some/a: it exists already", "b: complete"]);
     assert!(!ended.err.contains("everything is here; serving others\n"), "{}", ended.err);
     none.end().expect(1, &[], &["none/a: it exists already"]);
+}
+
+/// It said that it tries again, and gave up the moment after.
+#[test]
+fn who_gives_up_says_that_and_nothing_else() {
+    let dir = Dir::new();
+    // More than a moment at the rate of the seed, and more files than those that are open already.
+    for name in ["a", "b", "c", "d"] {
+        dir.write(&format!("folder/{name}"), 500_000);
+    }
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    dir.run(&["maketorrent", "folder", "--tracker", &tracker, "--piece-size", "64 KiB"]).expect(
+        0,
+        &[],
+        &[],
+    );
+    let slow = ["--set", "upload-limit=500 KiB/s", "--listen", "127.0.0.1:0"];
+    let mut seed = dir.start(&[&["seed", "folder.torrent"], &slow[..]].concat());
+    seed.wait_for("seeding folder as");
+    let args = ["download", "folder.torrent", "-o", "out", "--listen", "127.0.0.1:0", "--json"];
+    let mut download = dir.start(&args);
+    download.wait_for("\"piece-announced\"");
+    let most = getrlimit(Resource::Nofile).maximum;
+    let few = Rlimit { current: Some(1), maximum: most };
+    prlimit(Some(download.pid()), Resource::Nofile, few).expect("it is ours");
+    let ended = download.end();
+    ended.expect(1, &["\"store-failed\""], &["sta-node: out/folder.part/", "goes on from there"]);
+    assert_eq!(ended.err.matches("ulimit -n").count(), 1, "{}", ended.err);
+    assert!(!ended.err.contains("trying again"), "{}", ended.err);
 }
