@@ -1,5 +1,6 @@
 //! Where a torrent's content lies on this machine, and how much of it is there: opened, locked and verified.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::args::Contacts;
 use super::context::Context;
 use super::progress;
 use crate::config::Settings;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::torrent::verify::{self, BadFile, Verified};
 use crate::units;
 
@@ -145,20 +146,36 @@ impl Place {
         dir: &Path,
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
-        let in_the_way = |reason: String| in_the_way(&path, reason);
-        let store = FileStore::seed(Arc::clone(&torrent), dir).map_err(|e| {
-            // What the store would have a person do is another thing than what is to be done here.
-            let reason = e.reason.split("; ").next().unwrap_or_default();
-            in_the_way(format!("is there already and is not this torrent's: {reason}"))
-        })?;
-        let place = Self::checked(torrent, dir, store, false, ctx).await?;
-        let (right, all) = (place.have.count(), place.have.len());
+        let store = FileStore::seed(Arc::clone(&torrent), dir);
+        let verified = verify(&torrent, dir, ctx).await;
+        let store = match store {
+            Ok(store) => store,
+            Err(e) => {
+                // What the store would have a person do is another thing than what is to be done here.
+                let reason = e.reason.split("; ").next().unwrap_or_default();
+                let reason = format!("is there already and is not this torrent's: {reason}");
+                return Err(match verified {
+                    Ok(verified) if can_be_mended(&torrent, &path, &verified) => {
+                        to_be_mended(&path, pieces_wrong(&verified.good))
+                    }
+                    Err(failure) if failure.exit == Exit::Interrupted => failure,
+                    _ => in_the_way(&path, reason),
+                });
+            }
+        };
+        let verified = verified?;
+        let mendable = can_be_mended(&torrent, &path, &verified);
+        let place = Self::of(torrent, dir, store, false, verified)?;
         let wrong = match place.wrong.as_slice() {
-            _ if right < all => format!("{} of {all} pieces are wrong or missing", all - right),
+            _ if !place.have.is_full() => pieces_wrong(&place.have),
             [file, ..] => file.clone(),
             [] => return Ok(place),
         };
-        Err(in_the_way(format!("is there already and does not match: {wrong}")))
+        Err(if mendable {
+            to_be_mended(&path, wrong)
+        } else {
+            in_the_way(&path, format!("{DIFFERS}: {wrong}"))
+        })
     }
 
     async fn checked(
@@ -169,6 +186,16 @@ impl Place {
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
         let verified = verify(&torrent, dir, ctx).await?;
+        Self::of(torrent, dir, store, fetch, verified)
+    }
+
+    fn of(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        store: FileStore,
+        fetch: bool,
+        verified: Verified,
+    ) -> Result<Self, Failure> {
         let path = dir.join(torrent.name());
         if fetch && let Some((index, BadFile { why, .. })) = verified.in_the_way(&torrent) {
             let mut at = part_of(&path);
@@ -250,6 +277,36 @@ pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PART_SUFFIX);
     name.into()
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    shlex::try_quote(&path).map(Into::into).unwrap_or(path)
+}
+
+/// What `NAME` is if it is not right.
+const DIFFERS: &str = "is there already and does not match";
+
+fn pieces_wrong(have: &Bitfield) -> String {
+    format!("{} of {} pieces are wrong or missing", have.len() - have.count(), have.len())
+}
+
+/// Whether `path` would be gone on with, if it were called as what is incomplete.
+fn can_be_mended(torrent: &Metainfo, path: &Path, verified: &Verified) -> bool {
+    !verified.good.is_empty()
+        && verified.in_the_way(torrent).is_none()
+        && !path.is_symlink()
+        && !is_there(&part_of(path))
+}
+
+fn to_be_mended(path: &Path, wrong: impl Display) -> Failure {
+    Failure::start(path.display(), format_args!("{DIFFERS}: {wrong}")).advise(format!(
+        "it is left alone: to keep it as it is, download into another folder with -o; to fetch only what is wrong, into it, run\n    \
+         mv {} {}\n  and then the same command again",
+        quoted(path),
+        quoted(&part_of(path))
+    ))
 }
 
 fn in_the_way(path: &Path, reason: String) -> Failure {

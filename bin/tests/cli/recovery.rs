@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use sta_core::model::event::{Event, Record};
 
-use crate::util::{Dir, Signal, names, tracker_of};
+use crate::util::{Dir, Running, Signal, names, tracker_of};
 
 fn record(line: &str) -> Option<Record> {
     serde_json::from_str(line).ok()
@@ -118,10 +118,80 @@ fn what_bears_the_name_is_never_overwritten() {
         dir.run(&["download", &link, "-o", "out"]).expect(
             2,
             &[],
-            &["sta-node: out/file: ", why, "move it away"],
+            &["sta-node: out/file: ", why, "it is left alone"],
         );
         let after = fs::symlink_metadata(dir.path("out/file")).expect("still there");
         assert_eq!((before.len(), before.file_type()), (after.len(), after.file_type()), "{why}");
+        fs::remove_dir_all(dir.path("out")).expect("gone");
+    }
+}
+
+/// What has one wrong piece was to be moved away, and all of it to be fetched again.
+#[test]
+fn what_is_wrong_in_it_alone_is_fetched_when_one_does_what_is_advised() {
+    let dir = Dir::new();
+    for name in ["the file", "folder/a", "folder/b"] {
+        dir.write(name, 100_000);
+    }
+    // The last byte of each is wrong or missing, which is in one piece of two and of four.
+    let table = [
+        ("the file", "the file", 1, 100_000),
+        ("the file", "the file", 1, 99_999),
+        ("folder", "folder/b", 3, 100_000),
+        ("folder", "folder/b", 3, 99_999),
+    ];
+    for (name, path, have, len) in table {
+        fs::create_dir(dir.path("out")).expect("made");
+        let (_share, link) = dir.share(name);
+        let right = dir.read(path);
+        for path in ["the file", "folder/a", "folder/b"].iter().filter(|p| p.starts_with(name)) {
+            let bytes = dir.read(path);
+            dir.write(&format!("out/{path}"), 0);
+            fs::write(dir.path(&format!("out/{path}")), bytes).expect("written");
+        }
+        let mut wrong = right.clone();
+        wrong[99_999] ^= 1;
+        fs::write(dir.path(&format!("out/{path}")), &wrong[..len]).expect("written");
+        let download = ["download", &*link, "-o", "out", "--json"];
+        let refused = dir.run(&download);
+        refused.expect(2, &[], &["1 of ", " pieces are wrong or missing", "it is left alone"]);
+        let advised = refused.err.lines().find(|line| line.starts_with("    mv ")).expect("advice");
+        Running::start(dir.shell(advised)).end().expect(0, &[], &[]);
+        let again = dir.run(&download);
+        again.expect(0, &[&format!("\"have\":{have}}}")], &[&format!("{name}: complete")]);
+        assert!(dir.read(&format!("out/{path}")) == right);
+        fs::remove_dir_all(dir.path("out")).expect("gone");
+    }
+}
+
+/// Where the advice would do harm, or would not do: what bears the other name already, a link, a file that is too long, and one of
+/// which nothing is right.
+#[test]
+fn what_cannot_be_mended_is_to_be_moved_away() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 100_000);
+    let (_share, link) = dir.share("file");
+    let mut wrong = bytes.clone();
+    wrong[99_999] ^= 1;
+    let put = |name: &str, bytes: &[u8]| fs::write(dir.path(name), bytes).expect("written");
+    let makes: [&dyn Fn(); 4] = [
+        &|| {
+            put("out/file", &wrong);
+            put("out/file.part", b"another's");
+        },
+        &|| {
+            put("out/wrong", &wrong);
+            std::os::unix::fs::symlink("wrong", dir.path("out/file")).expect("made");
+        },
+        &|| put("out/file", &[&bytes[..], &[0]].concat()),
+        &|| put("out/file", &[1; 10]),
+    ];
+    for make in makes {
+        fs::create_dir(dir.path("out")).expect("made");
+        make();
+        let refused = dir.run(&["download", &link, "-o", "out"]);
+        refused.expect(2, &[], &["out/file: is there already", "move it away"]);
+        assert!(!refused.err.contains("mv "), "{}", refused.err);
         fs::remove_dir_all(dir.path("out")).expect("gone");
     }
 }

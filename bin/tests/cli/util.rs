@@ -41,8 +41,23 @@ impl Dir {
 
     /// `sta-node` with `args`, to be run in this folder, away from the user's configuration.
     pub(crate) fn node(&self, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_sta-node"));
+        self.program("node", args)
+    }
+
+    /// `sta-node` or `sta-tracker`, in the same way.
+    pub(crate) fn program(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = self.command(match name {
+            "tracker" => env!("CARGO_BIN_EXE_sta-tracker"),
+            _ => env!("CARGO_BIN_EXE_sta-node"),
+        });
         command.args(args);
+        command
+    }
+
+    /// A line for the shell, to be run in the same way.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh");
+        command.args(["-c", line]);
         command
     }
 
@@ -72,8 +87,7 @@ impl Dir {
 
     /// Starts `sta-tracker` at `at`, with its database in the folder `state`, and returns where it listens.
     pub(crate) fn tracker(&self, at: &str) -> (Running, String) {
-        let mut command = self.command(env!("CARGO_BIN_EXE_sta-tracker"));
-        command.args(["--listen", at, "--state", "state"]);
+        let command = self.program("tracker", &["--listen", at, "--state", "state"]);
         let mut tracker = Running::start(command);
         let line = tracker.wait_for("the tracker listens at ");
         (tracker, line.rsplit(' ').next().expect("a word").to_owned())
