@@ -53,13 +53,10 @@ impl<'a> Watch<'a> {
         self.progress.show(&status, now);
         if let Some(tracker) = self.patience.exhausted_by(&status, now) {
             let why = self.member.why_lost(tracker);
-            return Err(Failure::start(
-                format_args!("tracker {tracker}"),
-                why.as_deref().unwrap_or("it does not answer"),
-            )
-            .advise(
-                "start it with sta-tracker, or name another with --tracker, or a peer with --peer",
-            ));
+            let why = why.as_deref().unwrap_or("it does not answer");
+            return Err(
+                Failure::start(format_args!("tracker {tracker}"), why).advise(what_to_do(why))
+            );
         }
         Ok(status)
     }
@@ -82,6 +79,17 @@ impl<'a> Watch<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// What to do about a tracker that is away: one that refuses need not be started.
+fn what_to_do(why: &str) -> &'static str {
+    match why.strip_prefix("it refuses: ") {
+        Some(refused) if refused.starts_with("the node id ") => {
+            "call this node something else with --node-id, or stop the other one"
+        }
+        Some(_) => "mend that, or name another tracker with --tracker, or a peer with --peer",
+        None => "start it with sta-tracker, or name another with --tracker, or a peer with --peer",
     }
 }
 
@@ -109,7 +117,16 @@ mod tests {
     use sta_core::model::status::NodeStatus;
     use sta_core::model::time::Time;
 
-    use super::Patience;
+    use super::{Patience, what_to_do};
+
+    #[test]
+    fn a_tracker_that_refuses_is_not_to_be_started() {
+        let refused = "it refuses: the node id n is in use by 192.0.2.7:7000; choose another";
+        assert!(what_to_do(refused).contains("--node-id"));
+        let full = what_to_do("it refuses: this tracker is full: it holds 1 leases");
+        assert!(!full.contains("start it") && full.contains("--tracker"), "{full}");
+        assert!(what_to_do("Connection refused").contains("start it"));
+    }
 
     #[test]
     fn patience_ends_only_if_nobody_was_ever_heard() {

@@ -1,11 +1,14 @@
 //! One clear error that names the thing, the reason and what to do, with its exit code.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 
 use bytes::Bytes;
 use sta_core::model::files::Files;
 use sta_core::model::metainfo::{About, Builder};
+use sta_core::wire::frame::{PREAMBLE, encode};
+use sta_core::wire::tracker::FromTracker;
 
 use crate::util::{Dir, Ended};
 
@@ -221,4 +224,33 @@ fn wrong_arguments_are_explained() {
     for (args, words) in table {
         dir.run(args).expect(2, &[], &[words]);
     }
+}
+
+/// It was said to be started, which it was.
+#[test]
+fn what_a_tracker_refuses_is_advised_about() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let tracker = format!("sta://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        let why = "the node id n is in use by 192.0.2.7:7000; choose another".to_owned();
+        let mut answer = PREAMBLE.to_vec();
+        encode(&FromTracker::Error { why }, 0, &mut answer);
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let hung_up =
+                stream.write_all(&answer).and_then(|()| io::copy(&mut stream, &mut io::sink()));
+            drop(hung_up);
+        }
+    });
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let patience = ["--node-id", "n", "--set", "tracker.patience=2s", "--listen", "127.0.0.1:0"];
+    let refused = dir.run(&[&["seed", "file.torrent"], &patience[..]].concat());
+    expect_error(
+        &refused,
+        2,
+        &["it refuses: the node id n is in use", "something else with --node-id"],
+    );
+    assert!(!refused.err.contains("start it"), "{}", refused.err);
 }
