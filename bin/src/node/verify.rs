@@ -73,7 +73,15 @@ fn print(torrent: &Metainfo, verified: &Verified, bad: &[BadFile<'_>], ctx: &Con
         return;
     }
     let wrong = good.len() - good.count();
-    let mut lines = vec![format!("{name}: {wrong} of {} pieces are missing or wrong", good.len())];
+    let summary = if wrong > 0 {
+        format!("{wrong} of {} pieces are missing or wrong", good.len())
+    } else {
+        // A file may be too long, or be empty and missing: no piece knows of it.
+        let files = torrent.files().as_slice().iter().filter(|file| !file.padding).count();
+        let are = if bad.len() == 1 { "is" } else { "are" };
+        format!("every piece is right, but {} of {files} files {are} not", bad.len())
+    };
+    let mut lines = vec![format!("{name}: {summary}")];
     lines.extend(bad.iter().take(FILES_SHOWN).map(|file| format!("  {}: {}", file.path, file.why)));
     if bad.len() > FILES_SHOWN {
         lines.push(format!("  and {} more files; --json names them all", bad.len() - FILES_SHOWN));

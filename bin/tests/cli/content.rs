@@ -78,6 +78,20 @@ fn verify_says_which_files_are_not_right() {
     );
 }
 
+/// It said that 0 pieces are missing or wrong, and ended with 1.
+#[test]
+fn verify_says_what_is_wrong_if_it_is_no_piece() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 100_000);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    fs::write(dir.path("file"), [&bytes[..], b"more"].concat()).expect("written");
+    dir.run(&["verify", "file.torrent"]).expect(
+        1,
+        &["file: every piece is right, but 1 of 1 files is not\n  file: too long: 100004 bytes"],
+        &[],
+    );
+}
+
 #[test]
 fn a_tracker_in_the_configuration_is_named_in_torrents() {
     let dir = Dir::new();
