@@ -12,7 +12,7 @@ pub enum Exit {
     Unmet = 1,
     /// It could not start: arguments, configuration, a torrent, a port, a tracker that is not there.
     CouldNotStart = 2,
-    /// It was interrupted (Ctrl-C, SIGTERM) before it was done.
+    /// It was interrupted (Ctrl-C, SIGTERM, SIGHUP) before it was done.
     Interrupted = 130,
 }
 

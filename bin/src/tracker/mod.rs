@@ -55,7 +55,7 @@ struct Args {
 
 /// Shown under `--help`.
 const AFTER_HELP: &str = "\
-Runs until SIGTERM or Ctrl-C, and then leaves in order.
+Runs until SIGTERM, SIGHUP or Ctrl-C, and then leaves in order.
 
 Exit codes: 0 told to stop; 2 could not start: arguments, configuration, a port in use, a database that cannot be read.";
 

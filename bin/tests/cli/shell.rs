@@ -94,6 +94,33 @@ fn ctrl_c_leaves_in_order() {
     node.end().expect(130, &[], &[]);
 }
 
+/// Who closed the terminal killed it in the middle of what it did.
+#[test]
+fn a_terminal_that_goes_ends_it_in_order_unless_that_is_ignored() {
+    let dir = Dir::new();
+    let (tracker, at) = dir.tracker("127.0.0.1:0");
+    let node = interactive(&dir, "n1", &at, &["--json"]);
+    node.signal(Signal::HUP);
+    node.end().expect(0, &["\"node-stopped\""], &[]);
+    tracker.signal(Signal::HUP);
+    tracker.end().expect(0, &[], &[]);
+
+    let mut command = dir.program("tracker", &["--listen", "127.0.0.1:0", "--no-state"]);
+    let program = command.get_program().to_owned();
+    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = dir.shell("trap '' HUP; exec \"$0\" \"$@\"");
+    command.arg(program).args(args);
+    let mut tracker = Running::start(command);
+    tracker.wait_for("the tracker listens at ");
+    let status = fs::read_to_string(format!("/proc/{}/status", tracker.pid().as_raw_nonzero()));
+    let status = status.expect("Linux tells");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask");
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number");
+    assert_eq!(ignored & 1, 1, "it still ignores it");
+    tracker.signal(Signal::TERM);
+    tracker.end().expect(0, &[], &[]);
+}
+
 /// It was said to be shared already, and there was no way but to leave.
 #[test]
 fn what_failed_for_good_can_be_downloaded_again() {
