@@ -62,11 +62,17 @@ fn peer_cells(
     peer: &PeerStatus,
     names: &BTreeMap<InfoHash, String>,
 ) -> Vec<String> {
+    // What who has gone had is not known any more.
+    let has = if peer.connected {
+        format!("{} %", units::percent(peer.have.into(), torrent.pieces.into()))
+    } else {
+        "-".to_owned()
+    };
     vec![
         peer.node.to_string(),
         peer.addr.to_string(),
         name(torrent, names),
-        format!("{} %", units::percent(peer.have.into(), torrent.pieces.into())),
+        has,
         units::bytes(peer.down),
         units::bytes(peer.up),
         units::rate(peer.down_rate),
@@ -77,4 +83,43 @@ fn peer_cells(
 
 fn name(torrent: &TorrentStatus, names: &BTreeMap<InfoHash, String>) -> String {
     names.get(&torrent.info_hash).cloned().unwrap_or_else(|| torrent.info_hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sta_core::model::ids::InfoHash;
+    use sta_core::model::status::{NodeStatus, PeerStatus, TorrentStatus};
+
+    use super::peers;
+
+    #[test]
+    fn what_a_peer_has_is_shown_while_it_is_there() {
+        let peer = |node: &str, connected, have| {
+            let addr = "10.0.0.1:7".parse().expect("an address");
+            let node = node.parse().expect("an id");
+            PeerStatus { node, addr, connected, have, down: 1, up: 0, down_rate: 0, up_rate: 0 }
+        };
+        let torrent = TorrentStatus {
+            info_hash: InfoHash([1; 20]),
+            pieces: 4,
+            have: 0,
+            total: 4,
+            verified: 0,
+            finished: false,
+            down: 0,
+            up: 0,
+            wasted: 0,
+            down_rate: 0,
+            up_rate: 0,
+            failed: None,
+            peers: vec![peer("here", true, 3), peer("gone", false, 0)],
+        };
+        let status = NodeStatus { torrents: vec![torrent], trackers: Vec::new() };
+        let shown = peers(&status, &BTreeMap::new());
+        let line = |node| shown.lines().find(|line| line.contains(node)).expect("a row");
+        assert!(line("here").contains(" 75 % "), "{shown}");
+        assert!(line("gone ").contains(" - ") && !line("gone ").contains('%'), "{shown}");
+    }
 }
