@@ -330,8 +330,8 @@ pub struct ConfigArgs {
     /// What is logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
-    /// Logs to a file in the logs directory instead of stderr
-    #[arg(long, value_name = "NAME", global = true)]
+    /// Logs to this file instead of stderr: one in the logs directory, unless it begins with a slash
+    #[arg(long, value_name = "FILE", global = true)]
     pub log_file: Option<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// Sets up logging for the process; `file` is a name in the logs directory, or a path.
+/// Sets up logging for the process; `file` is a path below the logs directory, or an absolute one.
 ///
 /// # Errors
 /// If `log-level` is not one, or the file cannot be made.
@@ -33,18 +33,32 @@ pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result
             lines.with_ansi(output.terminal()).with_writer(move || output.log_writer()).init();
         }
         Some(name) => {
-            let path = settings.directories.logs.join(name);
-            lines.with_ansi(false).with_writer(create(&path)?).init();
+            let file = create(&settings.directories.logs, name)?;
+            lines.with_ansi(false).with_writer(file).init();
         }
     }
     Ok(())
 }
 
-fn create(path: &Path) -> Result<File, Failure> {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let file = folder.and_then(|()| File::options().create(true).append(true).open(path));
-    file.map_err(|reason| {
-        Failure::start(path.display(), reason)
-            .advise("choose another logs directory: --set directories.logs=DIR")
+/// Opens the file. The logs directory is made; other folders are a person's, and may be misspelt.
+fn create(logs: &Path, name: &Path) -> Result<File, Failure> {
+    let path = logs.join(name);
+    if name.is_relative() {
+        std::fs::create_dir_all(logs).map_err(|reason| {
+            Failure::start(logs.display(), reason)
+                .advise("choose another logs directory: --set directories.logs=DIR")
+        })?;
+    }
+    File::options().create(true).append(true).open(&path).map_err(|reason| {
+        match path.parent().filter(|folder| !folder.exists()) {
+            Some(folder) => Failure::start(
+                path.display(),
+                format_args!("the folder {} is missing", folder.display()),
+            )
+            .advise("make it, or name another file with --log-file"),
+            None => {
+                Failure::start(path.display(), reason).advise("name another file with --log-file")
+            }
+        }
     })
 }

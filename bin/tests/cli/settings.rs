@@ -87,6 +87,22 @@ fn logs_go_to_the_logs_directory_and_never_to_stdout() {
     assert!(!got.out.contains(" INFO"));
 }
 
+/// Whatever folders a misspelt path named were made.
+#[test]
+fn no_folder_is_made_for_a_log_but_the_logs_directory() {
+    let dir = Dir::new();
+    let absolute = dir.path("nowhere/d.log").display().to_string();
+    for (file, folder) in [("nowhere/d.log", "logs/nowhere"), (&*absolute, "nowhere")] {
+        let refused = dir.run(&["show", "x.torrent", "--log-file", file]);
+        let words = [&*format!("{folder} is missing"), "make it, or name another file"];
+        refused.expect(2, &[], &words);
+        assert!(dir.path("logs").exists() && !dir.path(folder).exists());
+    }
+    fs::create_dir(dir.path("nowhere")).expect("made");
+    dir.run(&["show", "x.torrent", "--log-file", &absolute]).expect(2, &[], &["x.torrent: "]);
+    assert!(dir.path("nowhere/d.log").exists());
+}
+
 #[test]
 fn a_log_level_that_is_none_is_refused() {
     let dir = Dir::new();
