@@ -10,10 +10,9 @@ use sta_core::model::address::{Address, AddressError};
 use crate::config::{ConfigArgs, check_piece_size, listen_address};
 use crate::units::{Span, UnitError};
 
-/// The command line of `sta-node`.
+/// Shares files with many machines and fetches them from many at once, every byte verified.
 #[derive(Debug, Parser)]
 #[command(name = "sta-node", version, about, after_help = AFTER_HELP)]
-/// Shares files with many machines and fetches them from many at once, every byte verified.
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) config: ConfigArgs,

@@ -72,6 +72,13 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
     settings.tracker_address()?;
     logging::init(&settings, args.config.log_file.as_deref(), output)?;
     if args.command.is_none() && args.node_id.is_none() {
+        if args.torrent_file.is_some() {
+            return Err(Failure::start(
+                "--node-id",
+                "it is missing: --torrent-file is for the interactive node",
+            )
+            .advise("add --node-id ID, or fetch the torrent with `sta-node download FILE`"));
+        }
         output.note(Args::command().render_help());
         return Ok(Exit::CouldNotStart);
     }

@@ -32,10 +32,9 @@ const TRACKER_ID: &str = "tracker";
 /// What to do about a database that is of no use.
 const STATE_ADVICE: &str = "name another folder with --state, or keep nothing with --no-state";
 
-/// The command line of `sta-tracker`.
+/// Knows which node has which pieces of which torrent, and tells nodes of each other.
 #[derive(Debug, clap::Parser)]
 #[command(name = "sta-tracker", version, about, after_help = AFTER_HELP)]
-/// Knows which node has which pieces of which torrent, and tells nodes of each other.
 struct Args {
     #[command(flatten)]
     config: ConfigArgs,

@@ -10,7 +10,7 @@ use sta_core::model::metainfo::{About, Builder};
 use sta_core::wire::frame::{PREAMBLE, encode};
 use sta_core::wire::tracker::FromTracker;
 
-use crate::util::{Dir, Ended};
+use crate::util::{Dir, Ended, Running};
 
 /// The error begins with the program and the thing, and does not talk like a debugger.
 fn expect_error(ended: &Ended, code: i32, words: &[&str]) {
@@ -191,7 +191,8 @@ fn long_names_are_taken_or_refused_in_words() {
 #[test]
 fn wrong_arguments_are_explained() {
     let dir = Dir::new();
-    let table: [(&[&str], &str); 16] = [
+    let table: [(&[&str], &str); 17] = [
+        (&["--torrent-file", "x"], "sta-node: --node-id: it is missing"),
         (&[], "Usage: sta-node"),
         (
             &["status", "--tracker", "http://host:80/announce"],
@@ -223,6 +224,17 @@ fn wrong_arguments_are_explained() {
     ];
     for (args, words) in table {
         dir.run(args).expect(2, &[], &[words]);
+    }
+    assert!(!dir.run(&["--torrent-file", "x"]).err.contains("Usage"));
+}
+
+#[test]
+fn help_begins_with_what_the_program_does() {
+    let dir = Dir::new();
+    for (name, does) in [("node", "Shares files with many"), ("tracker", "Knows which node has")] {
+        let help = Running::start(dir.program(name, &["--help"])).end();
+        help.expect(0, &["Usage: ", "in the logs directory"], &[]);
+        assert!(help.out.starts_with(does), "{}", help.out);
     }
 }
 
