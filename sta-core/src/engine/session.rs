@@ -416,7 +416,11 @@ impl Session {
         here: bool,
         elsewhere: bool,
     ) -> Result<Option<RejectReason>, Misbehaviour> {
-        if !self.layout.contains(wish.block) {
+        let Block { piece, offset, len } = wish.block;
+        // Less than that is worth nobody's turn, except at the end of a piece.
+        let small = len < limits::BLOCK_BYTES_MIN;
+        if !self.layout.contains(wish.block) || small && offset + len < self.layout.piece_len(piece)
+        {
             return Err(Misbehaviour::NoBlock);
         }
         let refusal = if self.choking {

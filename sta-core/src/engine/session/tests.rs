@@ -132,6 +132,9 @@ fn wishes_wait_are_refused_or_end_the_session() {
     assert_eq!(session.wish(wish(1), here.contains(1), false), Ok(None));
     assert_eq!(session.wish(wish(7), here.contains(7), false), Ok(Some(RejectReason::Gone)));
     assert_eq!(session.wish(wish(10), here.contains(10), false), Err(Misbehaviour::NoBlock));
+    let tiny = Block { len: 1, ..block(1) };
+    let tiny = Wish { id: 2, block: tiny };
+    assert_eq!(session.wish(tiny, true, false), Err(Misbehaviour::NoBlock), "it is no end");
     for _ in 1..limits::REQUESTS_QUEUED_MAX {
         assert_eq!(session.wish(wish(2), here.contains(2), false), Ok(None));
     }
