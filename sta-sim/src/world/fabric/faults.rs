@@ -13,8 +13,11 @@
 //! | pause | accepted by the kernel for one window, unread | succeed, and nobody answers |
 
 use crate::world::loss::Loss;
+use std::cmp::Reverse;
 use std::task::Waker;
 use std::time::Duration;
+
+use sta_core::model::time::Time;
 
 use super::flow::End;
 use super::{Edge, Event, Fabric, Fault, FlowId, HostId, Machine};
@@ -113,10 +116,20 @@ impl Fabric {
         self.wake_diallers();
     }
 
-    /// Connects `host` differently from now on. What is under way is not touched.
+    /// Connects `host` differently from now on. The rest of a turn under way goes at the new rate; what has left its link is
+    /// not touched.
     pub fn set_edge(&mut self, host: HostId, edge: Edge) {
-        self.hosts[host].up.set_rate(edge.up);
-        self.hosts[host].down.set_rate(edge.down);
+        let [up, down] = self.take_turns_under_way(host);
+        let now = self.now;
+        let rest =
+            |turn: &Option<(Time, Event)>| turn.map_or(Duration::ZERO, |(at, _)| at.since(now));
+        let up_rest = self.hosts[host].up.set_rate(edge.up, rest(&up));
+        let down_rest = self.hosts[host].down.set_rate(edge.down, rest(&down));
+        for (turn, rest) in [(up, up_rest), (down, down_rest)] {
+            if let Some((_, event)) = turn {
+                self.schedule(now + rest, event);
+            }
+        }
         self.hosts[host].edge = edge;
         for other in 0..self.hosts.len() {
             for (from, to) in [(host, other), (other, host)] {
@@ -149,6 +162,19 @@ impl Fabric {
         let (a, b) = (&self.hosts[from].edge, &self.hosts[to].edge);
         let loss = Loss::between(a.loss, b.loss);
         (a.latency + self.core_latency + b.latency, a.jitter, loss)
+    }
+
+    /// Takes the ends of the turns that the two links of `host` are serving out of what will happen: each has one at the most.
+    fn take_turns_under_way(&mut self, host: HostId) -> [Option<(Time, Event)>; 2] {
+        let (mut up, mut down) = (None, None);
+        self.events.retain(|&Reverse((at, _, event))| match event {
+            Event::UpDone { host: whose, .. } if whose == host => up.replace((at, event)).is_some(),
+            Event::DownDone { host: whose, .. } if whose == host => {
+                down.replace((at, event)).is_some()
+            }
+            _ => true,
+        });
+        [up, down]
     }
 
     /// Flows for which something has changed may go on.

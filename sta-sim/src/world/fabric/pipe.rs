@@ -43,9 +43,16 @@ impl Pipe {
         self.rate
     }
 
-    /// From the next turn on.
-    pub(super) fn set_rate(&mut self, rate: Option<u64>) {
-        (self.rate, self.remainder) = (rate, 0);
+    /// From now on. How long the turn under way still takes, of which `rest` was left at the rate until now.
+    pub(super) fn set_rate(&mut self, rate: Option<u64>, rest: Duration) -> Duration {
+        if rate == self.rate {
+            return rest;
+        }
+        let was = std::mem::replace(&mut self.rate, rate).map_or(0, |was| was.max(1));
+        // A turn that is over leaves nothing to whatever is next.
+        let part = if self.busy { std::mem::take(&mut self.remainder) } else { 0 };
+        self.remainder = 0;
+        self.work_off(rest.as_nanos() as u64 * was + part)
     }
 
     /// Most bytes that one turn may take.
@@ -58,10 +65,15 @@ impl Pipe {
     /// How long `bytes`, at most one turn of them, occupy the link.
     pub(super) fn serve(&mut self, bytes: u64) -> Duration {
         self.served += bytes;
+        let carried = std::mem::take(&mut self.remainder);
+        self.work_off(bytes * NANOS_PER_SECOND + carried)
+    }
+
+    /// How long `work`, in billionths of a byte, occupies the link. What the division leaves is for the next.
+    fn work_off(&mut self, work: u64) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         // A link of rate 0 passes a byte a second: slower than any timeout, and no division by zero.
         let rate = rate.max(1);
-        let work = bytes * NANOS_PER_SECOND + self.remainder;
         self.remainder = work % rate;
         Duration::from_nanos(work / rate)
     }
@@ -69,6 +81,8 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Pipe;
     use proptest::prelude::*;
 
@@ -79,6 +93,25 @@ mod tests {
             let took: u128 = turns.iter().map(|&bytes| pipe.serve(bytes).as_nanos()).sum();
             let bytes: u128 = turns.iter().copied().map(u128::from).sum();
             prop_assert_eq!(took, bytes * 1_000_000_000 / u128::from(rate));
+        }
+
+        /// However often the rate changes within a turn, each stretch passes its time times its rate, and no more than is left.
+        #[test]
+        fn a_turn_goes_at_the_rate_of_the_moment(
+            bytes in 1u64..16_384,
+            changes in prop::collection::vec((1u64..20_000_000_000, 0u64..100), 1..20),
+        ) {
+            let mut pipe = Pipe::new(Some(1_000_000));
+            let (mut rate, mut left) = (1_000_000u128, u128::from(bytes) * 1_000_000_000);
+            let mut rest = pipe.serve(bytes);
+            pipe.busy = true;
+            for (next, percent) in changes {
+                let passes = rest.as_nanos() * u128::from(percent) / 100;
+                left -= passes * rate;
+                rest = pipe.set_rate(Some(next), Duration::from_nanos((rest.as_nanos() - passes) as u64));
+                rate = next.into();
+                prop_assert_eq!(rest.as_nanos(), left / rate);
+            }
         }
     }
 }

@@ -228,6 +228,38 @@ fn a_path_says_what_a_dial_would_meet() {
     assert_eq!(path(&mut fabric), Path::Open(MS * 110, MS * 10));
 }
 
+/// Eight bits a second: a turn begun at that rate would hold the link for half an hour.
+#[test]
+fn a_link_that_is_fast_again_is_so_at_once() {
+    let slow = |up, down| move |edge: Edge| Edge { up: Some(up), down: Some(down), ..edge };
+    for (name, slowed, whom) in [("up", slow(1, MB), 0), ("down", slow(MB, 1), 1)] {
+        let mut play = Play::new(&[rates(MB, MB), rates(MB, MB)]);
+        play.send(0, 1, 2 * MB);
+        play.run(MS * 1_000);
+        play.fabric.set_edge(whom, slowed(Edge::default()));
+        play.run(MS * 5_000);
+        let meanwhile = play.read(0);
+        assert!(near(meanwhile, MB, 0.05), "{name}: {meanwhile} while it was slow");
+        play.fabric.set_edge(whom, rates(MB, MB));
+        play.run(MS * 500);
+        let after = play.read(0) - meanwhile;
+        assert!(near(after, MB / 2, 0.1), "{name}: {after} in half a second");
+    }
+}
+
+/// A turn begun at a high rate does not end at it.
+#[test]
+fn a_link_that_is_slow_is_so_at_once() {
+    let mut play = Play::new(&[rates(MB, MB), Edge::default()]);
+    play.send(0, 1, 16_000);
+    play.run(MS * 5);
+    play.fabric.set_edge(0, rates(1_000, MB));
+    play.run(MS * 5_000);
+    assert!(play.read(0) < 11_000, "{} of 16,000", play.read(0));
+    play.run(MS * 7_000);
+    assert_eq!(play.read(0), 16_000);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
