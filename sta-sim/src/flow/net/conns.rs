@@ -22,7 +22,7 @@ pub(super) struct Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Dialling,
-    /// The dial waits for a held way.
+    /// The dial waits for a way that is held or cut.
     Waiting,
     Open,
     Over,
@@ -62,11 +62,11 @@ impl<M> Net<M> {
         let conn = &mut self.conns[ix as usize];
         let dialling = conn.state == State::Dialling;
         let passages = [0, 1].map(|side| self.ways[flow_of(ix, side).0 as usize].passage);
-        let shut = |passage| passages.contains(&passage);
-        if !dialling || shut(Passage::Cut) || conn.silent[1] {
+        if !dialling || conn.silent[1] {
             return;
         }
-        if shut(Passage::Held) {
+        // Behind a cut it is tried again and again, and at a held door it stands: either way it gets through when that is over.
+        if passages.iter().any(|passage| *passage != Passage::Open) {
             conn.state = State::Waiting;
             return;
         }

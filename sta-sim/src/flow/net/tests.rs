@@ -213,3 +213,35 @@ fn a_held_dial_succeeds_once_it_is_let_through() {
     assert_eq!(run(&mut net, 999 * MS), ["110.000 0 opened", "110.000 0 accepted"]);
     assert_eq!(net.ends(conn), [0, 1]);
 }
+
+#[test]
+fn a_dial_behind_a_cut_succeeds_once_it_is_over() {
+    for passages in
+        [[Passage::Cut, Passage::Open], [Passage::Open, Passage::Cut], [Passage::Cut; 2]]
+    {
+        let mut net = net(2);
+        let conn = net.dial(0, 1, Call { passages, ..CALL });
+        assert!(run(&mut net, 100 * MS).is_empty());
+        net.set_passage(conn, 0, Passage::Open);
+        net.set_passage(conn, 1, Passage::Open);
+        assert_eq!(run(&mut net, 999 * MS), ["120.000 0 opened", "120.000 0 accepted"]);
+        assert!(run(&mut net, 10_000 * MS).is_empty(), "it is not given up any more");
+    }
+}
+
+/// A machine that is off answers nothing, however open the way is.
+#[test]
+fn a_dial_to_a_silent_machine_is_given_up() {
+    let mut net = net(2);
+    let cut = Call { passages: [Passage::Cut; 2], ..CALL };
+    let conns = [CALL, cut].map(|call| net.dial(0, 1, call));
+    net.silence(1);
+    run(&mut net, 100 * MS);
+    for conn in conns {
+        net.set_passage(conn, 0, Passage::Open);
+        net.set_passage(conn, 1, Passage::Open);
+    }
+    let timeout = limits::DIAL_TIMEOUT.as_millis();
+    let expected = [0, 1].map(|conn| format!("{timeout}.000 {conn}.0 TimedOut"));
+    assert_eq!(run(&mut net, 10_000 * MS), expected);
+}
