@@ -16,11 +16,18 @@
 //! fluid = max( what no receiver has / u_sources, join_i + missing_i / down_i, sum missing / sum u )
 //! ```
 //!
+//! Who may be gone for good before having everything lacks nothing here, and who may come before its time counts from the
+//! earliest moment: events decide that, and what they do is not known before the run.
+//!
 //! Exact integers, rounded down to the nanosecond: a bound may be too low, never too high.
 
 use std::time::Duration;
 
-use super::plan::{BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, Take};
+use sta_core::model::time::Time;
+
+use super::plan::{
+    BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Start, Take, Verb,
+};
 
 #[cfg(test)]
 mod tests;
@@ -31,15 +38,34 @@ struct Part {
     up: Option<u64>,
     down: Option<u64>,
     join: u64,
+    /// What it lacks at its start,
+    lacks: u64,
+    /// and must get: nothing, if it may be gone before.
     missing: u64,
+}
+
+/// What events leave of a host's plan.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    /// It does not start before.
+    joins: Time,
+    /// It is there at the end.
+    stays: bool,
 }
 
 /// The bound for all of `contents` together. `None` where no rate limits anything.
 #[must_use]
-pub fn bound(hosts: &[HostPlan], contents: &[ContentPlan]) -> Option<BoundPlan> {
-    let takers = hosts.iter().filter(|host| !host.takes.is_empty());
-    let parts: Vec<Part> = takers.map(|host| part(host, contents)).collect();
-    let source_terms = (0..contents.len()).filter_map(|ix| source_term(hosts, contents, ix));
+pub fn bound(
+    hosts: &[HostPlan],
+    contents: &[ContentPlan],
+    timeline: &[PlannedEvent],
+) -> Option<BoundPlan> {
+    let fates = fates(hosts, timeline);
+    let takers = hosts.iter().zip(&fates).filter(|(host, _)| !host.takes.is_empty());
+    let parts: Vec<Part> = takers.map(|(host, fate)| fated(part(host, contents), *fate)).collect();
+    let stays = |host: HostIx| fates[host].stays;
+    let source_terms =
+        (0..contents.len()).filter_map(|ix| source_term(hosts, contents, ix, &stays));
     let fluid = fluid(&parts).into_iter().chain(source_terms).max();
     let counted = match contents {
         [content] => counted(content, &parts),
@@ -57,6 +83,7 @@ pub fn bound(hosts: &[HostPlan], contents: &[ContentPlan]) -> Option<BoundPlan> 
 pub fn of_one(
     hosts: &[HostPlan],
     contents: &[ContentPlan],
+    timeline: &[PlannedEvent],
     content: ContentIx,
 ) -> Option<BoundPlan> {
     let mut alone = hosts.to_vec();
@@ -64,7 +91,7 @@ pub fn of_one(
         host.takes.retain(|take| take.content == content);
         host.takes.iter_mut().for_each(|take| take.content = 0);
     }
-    bound(&alone, std::slice::from_ref(&contents[content]))
+    bound(&alone, std::slice::from_ref(&contents[content]), timeline)
 }
 
 /// The least time in which one of `hosts` can have everything, whatever becomes of the other receivers.
@@ -78,7 +105,8 @@ pub fn least(hosts: &[HostPlan], contents: &[ContentPlan], host: HostIx) -> Dura
     let lacks =
         |take: &&Take| pieces(take).count() < contents[take.content].layout.pieces() as usize;
     let lacked = hosts[host].takes.iter().filter(lacks);
-    let source = lacked.filter_map(|take| source_term(hosts, contents, take.content)).max();
+    let source =
+        lacked.filter_map(|take| source_term(hosts, contents, take.content, &|_| true)).max();
     Duration::from_nanos(own.join.saturating_add(down).max(source.unwrap_or(0)))
 }
 
@@ -94,7 +122,41 @@ fn part(host: &HostPlan, contents: &[ContentPlan]) -> Part {
         let have: u64 = pieces(take).map(|piece| u64::from(layout.piece_len(piece))).sum();
         layout.total() - have
     });
-    Part { up: host.up, down: host.down, join: host.join.as_nanos(), missing: missing.sum() }
+    let lacks = missing.sum();
+    Part { up: host.up, down: host.down, join: host.join.as_nanos(), lacks, missing: lacks }
+}
+
+fn fated(part: Part, fate: Fate) -> Part {
+    let missing = if fate.stays { part.lacks } else { 0 };
+    Part { join: fate.joins.as_nanos(), missing, ..part }
+}
+
+/// What events may make of each host: the earliest start, and whether nothing takes it away for good.
+fn fates(hosts: &[HostPlan], timeline: &[PlannedEvent]) -> Vec<Fate> {
+    let planned =
+        |host: &HostPlan| Fate { joins: host.join, stays: !matches!(host.leave, LeavePlan::At(_)) };
+    let mut fates: Vec<Fate> = hosts.iter().map(planned).collect();
+    for event in timeline {
+        let begins = match event.start {
+            Start::At(at) => at,
+            Start::When(_) => Time::ZERO,
+        };
+        let lasts = event.lasts.is_some();
+        let (starts, ends) = match event.verb {
+            Verb::Restart => (true, false),
+            Verb::Join => (true, lasts),
+            // The end of a leave starts who has not come yet, too.
+            Verb::Leave => (lasts, !lasts),
+            Verb::Crash | Verb::PowerOff | Verb::TornWrite | Verb::Wipe => (false, !lasts),
+            _ => continue,
+        };
+        for host in event.on.widest(hosts.len()) {
+            let fate = &mut fates[host];
+            fate.joins = if starts { fate.joins.min(begins) } else { fate.joins };
+            fate.stays &= !ends;
+        }
+    }
+    fates
 }
 
 fn pieces(take: &Take) -> impl Iterator<Item = u32> {
@@ -114,17 +176,22 @@ fn fluid(parts: &[Part]) -> Option<u64> {
     downloads.chain(together).max()
 }
 
-/// What no receiver of a content has must leave its sources once.
-fn source_term(hosts: &[HostPlan], contents: &[ContentPlan], content: usize) -> Option<u64> {
+/// What no receiver of a content has must leave its sources once, if a receiver `stays`.
+fn source_term(
+    hosts: &[HostPlan],
+    contents: &[ContentPlan],
+    content: ContentIx,
+    stays: &dyn Fn(HostIx) -> bool,
+) -> Option<u64> {
     let layout = contents[content].layout;
     let mut known = vec![false; layout.pieces() as usize];
     let (mut up, mut receivers) = (Some(0), 0);
-    for host in hosts {
+    for (ix, host) in hosts.iter().enumerate() {
         let Some(take) = host.takes.iter().find(|take| take.content == content) else { continue };
         if pieces(take).count() == known.len() {
             up = up.zip(host.up).map(|(sum, own)| sum + own);
         } else {
-            receivers += 1;
+            receivers += u32::from(stays(ix));
             pieces(take).for_each(|piece| known[piece as usize] = true);
         }
     }
@@ -139,14 +206,16 @@ fn source_term(hosts: &[HostPlan], contents: &[ContentPlan], content: usize) -> 
 /// slower.
 fn counted(content: &ContentPlan, parts: &[Part]) -> Option<u64> {
     let total = content.layout.total();
-    let sources = parts.iter().filter(|part| part.missing == 0).count();
+    // However many only help: those who have a leaf are twice as many after each round at the most, whoever they are.
+    let sources = parts.iter().filter(|part| part.lacks == 0).count();
+    let empty = parts.iter().filter(|part| part.lacks == total).count();
     let receivers = parts.iter().filter(|part| part.missing == total).count() as u64;
     let rate = parts.first()?.up?;
     let equal = parts.iter().all(|part| {
         part.up == Some(rate) && part.down.is_none_or(|down| down >= rate) && part.join == 0
     });
     let applies = equal && total > 0 && sources == 1 && receivers > 0;
-    if !applies || sources + receivers as usize != parts.len() {
+    if !applies || sources + empty != parts.len() {
         return None;
     }
     // The last leaf may be shorter: whichever leaves the source last, none is sooner out than the shortest.

@@ -97,7 +97,7 @@ impl Plan {
     /// The least time in which everybody can have everything; `None` where nothing bounds it.
     #[must_use]
     pub fn bound(&self) -> Option<BoundPlan> {
-        bound::bound(&self.hosts, &self.contents)
+        bound::bound(&self.hosts, &self.contents, &self.timeline)
     }
 
     /// The least one-way delay between two hosts.

@@ -108,7 +108,7 @@ impl Resolver<'_> {
         let expectations = self.expectations(&hosts, &contents, &timeline);
         self.cover();
         for ix in 0..contents.len() {
-            contents[ix].bound = bound::of_one(&hosts, &contents, ix);
+            contents[ix].bound = bound::of_one(&hosts, &contents, &timeline, ix);
         }
         Plan {
             name: self.file.name.clone(),

@@ -66,6 +66,12 @@ impl Selector {
         self.expr.most(nodes)
     }
 
+    /// Whoever it can mean, of so many hosts, ascending.
+    #[must_use]
+    pub fn widest(&self, hosts: usize) -> Vec<HostIx> {
+        self.expr.widest(hosts)
+    }
+
     /// Whether chance decides who they are.
     #[must_use]
     pub fn draws(&self) -> bool {
@@ -97,6 +103,16 @@ impl Expr {
             Self::Complete | Self::Incomplete | Self::HoldersOfRarest => nodes,
             Self::Plus(a, b) => a.most(nodes) + b.most(nodes),
             Self::Minus(a, _) => a.most(nodes),
+        }
+    }
+
+    fn widest(&self, hosts: usize) -> Vec<HostIx> {
+        match self {
+            Self::Hosts(hosts) => hosts.clone(),
+            Self::Any(_, of) | Self::Share(_, of) => of.widest(hosts),
+            Self::Complete | Self::Incomplete | Self::HoldersOfRarest => (0..hosts).collect(),
+            Self::Plus(a, b) => union(&a.widest(hosts), &b.widest(hosts)),
+            Self::Minus(a, b) => without(&a.widest(hosts), &b.fixed().unwrap_or_default()),
         }
     }
 

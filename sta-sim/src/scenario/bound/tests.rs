@@ -7,9 +7,14 @@ use crate::scenario::tests::plan;
 
 /// One seed and leeches with these keys, and a content with these.
 fn bound(seed: &str, leech: &str, content: &str) -> Option<BoundPlan> {
+    bound_with(seed, leech, content, "")
+}
+
+/// As [`bound`], with more tables.
+fn bound_with(seed: &str, leech: &str, content: &str, more: &str) -> Option<BoundPlan> {
     let text = format!(
         "schema=1\nname='b'\n[clock]\ndeadline='900s'\n[[group]]\nname='tracker'\n[[group]]\nname='seed'\n{seed}\n\
-         [[group]]\nname='leech'\n{leech}\n[[content]]\nname='c'\n{content}\n[[expect]]\nthat='complete'"
+         [[group]]\nname='leech'\n{leech}\n[[content]]\nname='c'\n{content}\n[[expect]]\nthat='complete'\n{more}"
     );
     plan(&text, 0).bound()
 }
@@ -82,4 +87,49 @@ fn what_receivers_have_already_need_not_leave_the_source() {
     let got = bound("up='128 KiB/s'", "up='128 KiB/s'\ncount=2", &part).map(|bound| bound.fluid);
     // 4 pieces are unknown: 4 s; together 4 + 8 pieces over 3 senders: 4 s.
     assert_eq!(got, Some(millis(4_000)));
+}
+
+/// Who may come sooner than its group says counts from then, however often it is to come later.
+#[test]
+fn an_event_that_starts_hosts_counts_from_its_beginning() {
+    let late = "up='512 KiB/s'\ndown='512 KiB/s'\njoin='30s'";
+    let fluid = |event: &str| {
+        let event = format!("[[event]]\n{event}\n");
+        bound_with("up='512 KiB/s'", late, EIGHT, &event).map(|bound| bound.fluid)
+    };
+    let from = |at: u64| Some(millis(at + 2_000));
+    assert_eq!(fluid("at='1s'\ndo='join'\non='leech'"), from(1_000));
+    assert_eq!(fluid("at='1s'\ndo='restart'\non='any(1, leech)'"), from(1_000));
+    assert_eq!(fluid("at='1s'\ndo='leave'\non='leech'\nfor='2s'"), from(1_000));
+    assert_eq!(fluid("when='progress of seed >= 1%'\ndo='join'\non='leech'"), from(0));
+    assert_eq!(fluid("at='40s'\ndo='join'\non='leech'"), from(30_000), "it has come");
+    assert_eq!(fluid("at='1s'\ndo='join'\non='seed'"), from(30_000), "somebody else");
+    assert_eq!(fluid("at='1s'\ndo='crash'\non='leech'\nfor='2s'"), from(30_000), "it is not there");
+}
+
+/// They may help, and nobody waits for them.
+#[test]
+fn who_may_be_gone_for_good_lacks_nothing() {
+    let fast = "up='512 KiB/s'\ndown='1024 KiB/s'";
+    let gone = "[[group]]\nname='gone'\nrole='leech'\ncount=5\nup='64 KiB/s'\ndown='32 KiB/s'\n";
+    let with = |more: &str| bound_with("up='512 KiB/s'", fast, EIGHT, &format!("{gone}{more}"));
+    let fluid = |more: &str| with(more).map(|bound| bound.fluid);
+    assert_eq!(fluid(""), Some(millis(32_000)), "their downloads");
+    let alone = Some(millis(2_000));
+    assert_eq!(fluid("leave='at 500ms'"), alone);
+    assert_eq!(fluid("leave='on-complete'"), Some(millis(32_000)));
+    for verb in ["leave", "crash", "power-off", "wipe", "torn-write"] {
+        let event = |more: &str| format!("[[event]]\nat='1s'\ndo='{verb}'\non='gone'\n{more}");
+        assert_eq!(fluid(&event("")), alone, "{verb}");
+        assert_eq!(fluid(&event("for='2s'")), Some(millis(32_000)), "{verb}, and back");
+    }
+    assert_eq!(fluid("[[event]]\nat='1s'\ndo='crash'\non='any(1, * - leech)'"), alone);
+    assert_eq!(fluid("[[event]]\nat='1s'\ndo='join'\non='gone'\nfor='2s'"), alone);
+    // Four who must have it, three, and one: who only helps has no round of its own.
+    let equal = "up='128 KiB/s'";
+    for (goes, rounds) in [("tracker", 66), ("leech[3]", 65), ("leech[1..4]", 64)] {
+        let leaves = format!("[[event]]\nat='1s'\ndo='leave'\non='{goes}'");
+        let got = bound_with(equal, "up='128 KiB/s'\ncount=4", EIGHT, &leaves);
+        assert_eq!(got.and_then(|bound| bound.counted), Some(millis(125 * rounds)), "{goes}");
+    }
 }

@@ -9,7 +9,7 @@ use super::timeline::word;
 use crate::checks::{factor, percent, seconds};
 use crate::scenario::bound;
 use crate::scenario::mistake::Place;
-use crate::scenario::plan::{Check, ContentPlan, HostIx, HostPlan, Role, is_source};
+use crate::scenario::plan::{Check, ContentPlan, HostIx, HostPlan, PlannedEvent, Role, is_source};
 use crate::scenario::schema::{Expect, VerbName};
 
 impl Resolver<'_> {
@@ -18,7 +18,7 @@ impl Resolver<'_> {
         &mut self,
         expect: &Expect,
         check: &Check,
-        (hosts, contents): (&[HostPlan], &[ContentPlan]),
+        (hosts, contents, events): (&[HostPlan], &[ContentPlan], &[PlannedEvent]),
         place: &Place,
     ) {
         if let Some(of) = asked_of_downloads(check) {
@@ -41,7 +41,10 @@ impl Resolver<'_> {
                 );
                 ("within", (Time::ZERO + *within >= ends).then_some(why))
             }
-            Check::Makespan { at_most } => ("at-most", self.is_beyond(*at_most, hosts, contents)),
+            Check::Makespan { at_most } => {
+                let bound = bound::bound(hosts, contents, events);
+                ("at-most", bound.and_then(|bound| self.is_beyond(*at_most, bound.best())))
+            }
             Check::Fairness { hosts: of, at_least } => {
                 let downloads = of.iter().filter(|host| !is_source(&hosts[**host], contents));
                 ("at-least", never_as_unfair(downloads.count() as u64, at_least.0.into()))
@@ -93,13 +96,7 @@ impl Resolver<'_> {
     }
 
     /// Why no run takes so many millionths of the bound.
-    fn is_beyond(
-        &self,
-        at_most: u64,
-        hosts: &[HostPlan],
-        contents: &[ContentPlan],
-    ) -> Option<String> {
-        let best = bound::bound(hosts, contents)?.best();
+    fn is_beyond(&self, at_most: u64, best: Duration) -> Option<String> {
         let nanos = best.as_nanos() * u128::from(at_most) / 1_000_000;
         let beyond = !self.draws() && nanos >= u128::from(self.deadline.as_nanos());
         let (times, limit) = (factor(at_most), Duration::from_nanos(u64::try_from(nanos).ok()?));

@@ -77,7 +77,7 @@ impl Resolver<'_> {
             }
             let Some(check) = self.what(expect, (hosts, &sources), &ids, &place) else { continue };
             self.proves_something(expect, &check, (hosts, contents), &moments, &place);
-            self.can_fail(expect, &check, (hosts, contents), &place);
+            self.can_fail(expect, &check, (hosts, contents, events), &place);
             let text = said(expect);
             all.push(Expectation {
                 text,
@@ -207,7 +207,7 @@ impl Resolver<'_> {
                 self.in_time(&Since::Event(after.clone()), *within, moments, place);
             }
             Check::Makespan { .. } => {
-                self.is_bounded(hosts, contents, place);
+                self.is_bounded((hosts, contents, moments.events), place);
                 let all: Vec<HostIx> = (0..hosts.len()).collect();
                 let until = (Duration::MAX, &Since::Start);
                 self.has_room(expect, (&all, hosts, contents));

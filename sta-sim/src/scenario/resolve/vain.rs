@@ -59,11 +59,10 @@ impl Resolver<'_> {
     /// Makespan is held against the bound.
     pub(super) fn is_bounded(
         &mut self,
-        hosts: &[HostPlan],
-        contents: &[ContentPlan],
+        (hosts, contents, events): (&[HostPlan], &[ContentPlan], &[PlannedEvent]),
         place: &Place,
     ) {
-        let bound = bound::bound(hosts, contents);
+        let bound = bound::bound(hosts, contents, events);
         // Without a content there is another mistake.
         if !contents.is_empty() && bound.is_none_or(|bound| bound.best().is_zero()) {
             let why = "there is no bound to hold it against: no rate limits anything; write up = \"8 Mbit/s\" in the groups";

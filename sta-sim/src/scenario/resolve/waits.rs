@@ -24,7 +24,7 @@ pub(super) enum Earliest {
 
 /// The events of a file, and when each begins and ends for the first time.
 pub(super) struct Moments<'a> {
-    events: &'a [PlannedEvent],
+    pub(super) events: &'a [PlannedEvent],
     by_id: BTreeMap<&'a str, usize>,
     begins: Vec<Earliest>,
     ends: Vec<Earliest>,
