@@ -137,6 +137,8 @@ pub struct Measures {
     pub tracker_messages: u64,
     /// Nodes that were to download and are there, and how many of them have everything.
     pub complete: (u32, u32),
+    /// Nodes that were to download and are gone without having had everything.
+    pub gone: u32,
 }
 
 impl FaultSeen {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::checks::economy::Waste;
 use crate::checks::fairness::{download_rate, jain};
 use crate::checks::happens::Kinds;
-use crate::checks::liveness::{Stall, downloads, makespan};
+use crate::checks::liveness::{Stall, downloads, lost, makespan};
 use crate::checks::{self, Account, Finding, Held, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Detail, Entry, Note, Noted, RunLog, verb_name};
@@ -188,6 +188,7 @@ impl Gauges {
             stall: self.stall.longest().filter(|_| account.detail() >= self.stall.needs()),
             tracker_messages: self.tracker_messages,
             complete: (complete as u32, downloads(account).count() as u32),
+            gone: lost(account) as u32,
         }
     }
 }
@@ -200,6 +201,7 @@ mod tests {
     use super::judge;
     use crate::checks::story;
     use crate::outcome::{Outcome, Verdict};
+    use crate::report::words::verdict_words;
     use crate::runlog::{Ended, Recorder};
     use crate::scenario::driver::{Occurrence, Origin};
     use crate::scenario::plan::{Check, Expectation, Plan, Since, Verb};
@@ -362,5 +364,12 @@ mod tests {
         assert_eq!(measures.waste, Some(0));
         assert_eq!(measures.complete, (1, 1));
         assert_eq!(run("0 leech-0 added 0/1", |_| {}).measures.makespan, None);
+        let others = format!("0 seed-0 added 1/1{others}");
+        let left = run(&format!("{others} | 0 leech-0 added 0/1 | 1 leech-0 dies"), |_| {});
+        assert_eq!((left.measures.complete, left.measures.gone), ((0, 0), 1));
+        let words = verdict_words(&left);
+        assert!(words.ends_with("is left: 1 went without having everything."), "{words}");
+        let words = verdict_words(&run(&format!("{others} | 0 leech-0 added 1/1"), |_| {}));
+        assert!(words.ends_with("No node lacked anything."), "{words}");
     }
 }

@@ -339,12 +339,22 @@ pub fn completions(account: &Account) -> Option<Vec<Time>> {
 
 /// Every node that was to download and is there, and since when it has everything.
 pub fn downloads(account: &Account) -> impl Iterator<Item = (HostIx, Option<Time>)> + '_ {
-    let wants = |host: &HostIx| {
-        let parts = &account.hosts()[*host].parts;
-        parts.is_empty() || parts.values().any(|part| part.wanted.is_none_or(|bytes| bytes > 0))
-    };
-    let there = account.nodes().filter(move |host| account.counts(*host) && wants(host));
+    let there = account.nodes().filter(|host| account.counts(*host) && wants(account, *host));
     there.map(|host| (host, account.complete_since(host)))
+}
+
+/// How many nodes were to download and are gone without having had everything.
+pub fn lost(account: &Account) -> usize {
+    let is_lost = |host: &HostIx| {
+        !account.counts(*host) && !account.hosts()[*host].running && wants(account, *host)
+    };
+    account.nodes().filter(is_lost).count()
+}
+
+/// Whether a node was to download something.
+fn wants(account: &Account, host: HostIx) -> bool {
+    let parts = &account.hosts()[host].parts;
+    parts.is_empty() || parts.values().any(|part| part.wanted.is_none_or(|bytes| bytes > 0))
 }
 
 impl Rule for Makespan {

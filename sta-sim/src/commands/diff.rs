@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::cli::DiffArgs;
 use crate::commands::tell::{note, say};
 use crate::exit::Exit;
@@ -16,8 +18,12 @@ const AFTER: usize = 2;
 pub fn main(args: &DiffArgs) -> Exit {
     let read = |path: &Path| {
         let file = if path.is_dir() { path.join("events.jsonl") } else { path.to_owned() };
-        std::fs::read_to_string(&file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        match is_log(&text) {
+            true => Ok(text),
+            false => Err(format!("{} is no log of events", file.display())),
+        }
     };
     match (read(&args.left), read(&args.right)) {
         (Ok(a), Ok(b)) => match first_difference(&a, &b) {
@@ -35,6 +41,13 @@ pub fn main(args: &DiffArgs) -> Exit {
             Exit::CouldNotStart
         }
     }
+}
+
+/// Whether it begins as a log does. What comes later may be of another version, and is compared as text.
+fn is_log(text: &str) -> bool {
+    let first = text.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let has = |key: &str| first.as_ref().is_some_and(|line| line.get(key).is_some());
+    has("at") && (has("event") || has("note"))
 }
 
 /// The first line in which `a` and `b` differ, with what comes before and after it, for a person. `None` if they are the
@@ -67,7 +80,21 @@ pub fn first_difference(a: &str, b: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::first_difference;
+    use super::{first_difference, is_log, main};
+    use crate::cli::DiffArgs;
+    use crate::exit::Exit;
+
+    #[test]
+    fn what_is_no_log_is_not_compared() {
+        assert!(is_log("{\"at\":0,\"note\":\"mark\",\"name\":\"x\"}\n"));
+        assert!(is_log("{\"at\":5,\"who\":\"leech-0\",\"event\":\"node-stopped\"}\n"));
+        for text in ["", "schema = 1\n", "{\n", "{\"seed\":1}\n", "5\n"] {
+            assert!(!is_log(text), "{text:?}");
+        }
+        let manifest = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let args = DiffArgs { left: manifest.clone(), right: manifest };
+        assert!(matches!(main(&args), Exit::CouldNotStart), "the same, and no logs");
+    }
 
     #[test]
     fn the_first_line_that_differs_is_shown_with_its_neighbours() {

@@ -57,6 +57,12 @@ fn completion(outcome: &Outcome) -> String {
                 });
             format!("{all} of {all} nodes had everything at {makespan}{over}.")
         }
+        _ if all == 0 && measures.gone > 0 => {
+            format!(
+                "Nobody who lacked something is left: {} went without having everything.",
+                measures.gone
+            )
+        }
         _ if all == 0 => "No node lacked anything.".to_owned(),
         _ => format!("{done} of {all} nodes had everything when it ended, at {}.", outcome.end),
     }

@@ -102,13 +102,21 @@ pub struct Mistake {
     pub place: Place,
     /// What is wrong, and what to write.
     pub why: String,
+    /// It is the key that is wrong, whatever stands there.
+    pub(super) is_the_key: bool,
 }
 
 impl Mistake {
     /// A mistake at `place`.
     #[must_use]
     pub fn new(place: &Place, why: impl fmt::Display) -> Self {
-        Self { place: place.clone(), why: why.to_string() }
+        Self { place: place.clone(), why: why.to_string(), is_the_key: false }
+    }
+
+    /// A key that should not be there.
+    #[must_use]
+    pub fn of_key(place: &Place, why: impl fmt::Display) -> Self {
+        Self { is_the_key: true, ..Self::new(place, why) }
     }
 }
 
@@ -208,7 +216,8 @@ impl<'a> Source<'a> {
         let mut at = Node::Table(self.tree.get_ref());
         for step in &mistake.place.0 {
             let Some((next, found)) = at.step(step) else { break };
-            (at, span) = (next, found);
+            let name = at.name_of(step).filter(|_| mistake.is_the_key);
+            (at, span) = (next, name.unwrap_or(found));
         }
         let key = format!("{}: ", mistake.place);
         located(self.file, self.text, span, &key, &mistake.why)
@@ -415,6 +424,13 @@ impl<'t, 'a> Node<'t, 'a> {
             Self::Table(table) => Some(table),
             Self::Value(value) => value.as_table(),
         }
+    }
+
+    /// Where the name of what is at this step stands.
+    fn name_of(self, step: &Step) -> Option<Range<usize>> {
+        let Step::Key(key) = step else { return None };
+        let mut names = self.table()?.iter().map(|(name, _)| name);
+        names.find(|name| name.get_ref().as_ref() == key.as_str()).map(Spanned::span)
     }
 
     fn step(self, step: &Step) -> Option<(Self, Range<usize>)> {

@@ -185,7 +185,15 @@ impl Resolver<'_> {
     }
 
     fn wrong(&mut self, place: &Place, why: impl fmt::Display) {
-        let mistake = Mistake::new(place, why);
+        self.note(Mistake::new(place, why));
+    }
+
+    /// The key itself is wrong, whatever stands there.
+    fn wrong_key(&mut self, place: &Place, why: impl fmt::Display) {
+        self.note(Mistake::of_key(place, why));
+    }
+
+    fn note(&mut self, mistake: Mistake) {
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
         }

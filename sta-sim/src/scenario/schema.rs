@@ -437,7 +437,7 @@ impl With {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Fault {
-    /// What is done: a verb that lasts.
+    /// What is done: a verb that lasts, or `reset`.
     #[serde(rename = "do")]
     pub verb: VerbName,
     /// Whom it may strike, if they run.
@@ -446,7 +446,7 @@ pub struct Fault {
     /// The wait from one to the next.
     #[schemars(extend("unit" = "duration or distribution"))]
     pub every: String,
-    /// How long each lasts.
+    /// How long each lasts. A reset is done at once, and is one of `at-once` for so long.
     #[serde(rename = "for")]
     #[schemars(extend("unit" = "duration or distribution"))]
     pub lasts: String,

@@ -100,7 +100,7 @@ impl Resolver<'_> {
             if !taken && !["that", "severity"].contains(&key) {
                 let takes = [needed, more].concat().join(", ");
                 let takes = if takes.is_empty() { "no key".to_owned() } else { takes };
-                self.wrong(
+                self.wrong_key(
                     &place.key(key),
                     format!(
                         "nothing evaluates {key:?} of {:?}; it takes {takes}",

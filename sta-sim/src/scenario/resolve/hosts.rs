@@ -202,7 +202,11 @@ impl Resolver<'_> {
                     }
                     _ => String::new(),
                 };
-                self.wrong(&place.key(name), format!("{error}{hint}"));
+                let (place, why) = (place.key(name), format!("{error}{hint}"));
+                match error {
+                    KnobError::Unknown(_) => self.wrong_key(&place, why),
+                    KnobError::Value { .. } => self.wrong(&place, why),
+                }
             }
         }
         knobs

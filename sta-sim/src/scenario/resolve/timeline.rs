@@ -330,7 +330,7 @@ impl Resolver<'_> {
             } else {
                 format!("takes {}", own.join(", "))
             };
-            self.wrong(&place.key(key), format!("{} {takes}, not {key:?}", word(name)));
+            self.wrong_key(&place.key(key), format!("{} {takes}, not {key:?}", word(name)));
         }
         if needed && !written.contains_key(own[0]) {
             self.wrong(place, format!("{} needs with = {{ {} = ... }}", word(name), own[0]));
@@ -374,6 +374,12 @@ impl Resolver<'_> {
             }
         }
         let chance = self.share(fault.chance.as_ref(), &place.key("chance"), Ppm::ALL);
+        if chance == Ppm::NONE {
+            self.wrong(
+                &place.key("chance"),
+                "it never strikes; write more, or leave the fault out",
+            );
+        }
         let from = self.or_default(&fault.from, &place.key("from"), "0s");
         let until = fault.until.as_ref().map(|text| self.duration(text, &place.key("until")));
         let until = until.map_or(self.healed, Time::from_nanos);

@@ -228,7 +228,7 @@ fn a_path_says_what_a_dial_would_meet() {
     assert_eq!(path(&mut fabric), Path::Open(MS * 110, MS * 10));
 }
 
-/// Eight bits a second: a turn begun at that rate would hold the link for half an hour.
+/// Eight bits a second: a turn begun at that rate would hold the link for 24 minutes.
 #[test]
 fn a_link_that_is_fast_again_is_so_at_once() {
     let slow = |up, down| move |edge: Edge| Edge { up: Some(up), down: Some(down), ..edge };
