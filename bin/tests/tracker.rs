@@ -1,6 +1,6 @@
 //! The tracker over real TCP: its shell in this process, and the program `sta-tracker`.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,6 +27,7 @@ use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle, start};
 use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
 use sta_core::wire::tracker::{FromTracker, PeerAddress, StatusRow, ToTracker};
 use sta_net_tcp::TcpTransport;
+use tokio::net::{TcpSocket, TcpStream};
 
 const A: InfoHash = InfoHash([0xa; 20]);
 
@@ -357,6 +358,72 @@ fn a_packet_of_questions_is_no_gigabyte_of_answers() {
         many.settle().await;
         let grown = memory_peak() - before;
         assert!(grown < 200, "{grown} MiB for a packet of {} bytes", asks.len());
+    });
+}
+
+/// Whether the last part of a status answer comes before the end.
+async fn has_whole_answer(client: &TcpStream) -> bool {
+    let (mut heard, mut part) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        client.readable().await.expect("open");
+        match client.try_read(&mut part) {
+            Ok(0) => return false,
+            Ok(read) => heard.extend_from_slice(&part[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+        let last = br#""more":false"#;
+        if heard.windows(last.len()).any(|bytes| bytes == last) {
+            return true;
+        }
+        heard.drain(..heard.len().saturating_sub(last.len()));
+    }
+}
+
+/// Each of many asks once for what is megabytes long and reads nothing of it.
+#[test]
+fn answers_that_nobody_reads_are_no_gigabyte() {
+    run(async {
+        let tracker = tracker(None).await;
+        let at = tracker.local_addr();
+        let mut kept = Vec::new();
+        for half in 0..2u32 {
+            let mut joins = Vec::new();
+            for i in 0..7_900u32 {
+                let torrent = numbered(half << 16 | i);
+                let join = ToTracker::Join { torrent, pieces: 1, have: vec![], want: 0 };
+                encode(&join, 0, &mut joins);
+            }
+            let mut many = Client::hello(at, &format!("{half}-{}", "x".repeat(60))).await;
+            many.send(&joins).await;
+            many.settle().await;
+            kept.push(many);
+        }
+        let before = memory_peak();
+        let mut question = PREAMBLE.to_vec();
+        encode(&ToTracker::Status { torrent: None }, 0, &mut question);
+        let mut deaf = Vec::new();
+        for _ in 0..250 {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            // Otherwise the system takes most of the answer in.
+            socket.set_recv_buffer_size(4_096).expect("few bytes");
+            let client = socket.connect(at).await.expect("connected");
+            client.writable().await.expect("new");
+            assert_eq!(client.try_write(&question).expect("sent"), question.len());
+            kept[0].settle().await;
+            deaf.push(client);
+        }
+        assert_eq!(rows(at).await.len(), 15_800, "who reads has an answer");
+        let grown = memory_peak() - before;
+        assert!(grown < 220, "{grown} MiB for 250 questions");
+        let mut dropped = false;
+        for client in &deaf {
+            dropped |= !has_whole_answer(client).await;
+            if dropped {
+                break;
+            }
+        }
+        assert!(dropped, "who reads nothing was not kept for it");
     });
 }
 

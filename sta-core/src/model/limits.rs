@@ -118,11 +118,17 @@ pub const ADDRESSES_PER_TORRENT_MAX: usize = 1_000;
 /// Connections of one tracker: what a system lets a process open, with some to spare.
 pub const TRACKER_CONNECTIONS_MAX: usize = 16_384;
 /// Bytes that wait for a tracker's client to read them, beyond which it is dropped: what is said at once to a node in
-/// [`TORRENTS_PER_NODE_MAX`] torrents with [`GRAPH_DEGREE`] neighbours in each. As much again may be on its way.
+/// [`TORRENTS_PER_NODE_MAX`] torrents with [`GRAPH_DEGREE`] neighbours in each.
 pub const TRACKER_OUTBOX_BYTES_MAX: usize = 16 << 20;
+/// Bytes that wait for all clients of a tracker together, beyond which the one is dropped that has taken nothing of its part for longest: eight clients
+/// in as many torrents as they may be, or twenty of the longest status answers.
+pub const TRACKER_OUTBOXES_BYTES_MAX: usize = 128 << 20;
 /// Bytes that wait for a tracker to read them, beyond which a node connects to it anew: all it has, after a reconnection, with
 /// every other one of [`PIECES_PER_NODE_MAX`] pieces lacking. It is the node's own memory.
 pub const TRACKER_LINK_OUTBOX_BYTES_MAX: usize = 512 << 20;
+/// Questions of all clients that a tracker has read and not answered: an answer takes milliseconds, for which every `hello` would wait that
+/// comes after it.
+pub const TRACKER_QUESTIONS_MAX: usize = 4;
 /// Bytes of a `.torrent` file in one message of a tracker: 256 KiB in base64, well inside a header.
 pub const TORRENT_CHUNK_BYTES: usize = 192 << 10;
 /// A client that in so long takes neither all that is being sent nor 64 KiB of it is dropped.

@@ -1,8 +1,9 @@
 //! The shell of a tracker: owns the registry, feeds it what clients say, and does what it says.
 //!
 //! One owner with one inbox. A reader per connection hands over all messages of one read in one go; a writer per
-//! connection takes them from an outbox. A client whose outbox is full is dropped: the owner waits for nobody. The inbox
-//! is bounded, so that clients who say more than the owner can hear are slowed by their connections.
+//! connection takes them from an outbox. A client whose outbox is full is dropped: the owner waits for nobody. When all
+//! outboxes together hold too much, the client is that has taken nothing for longest. The inbox is bounded, so that clients who say more than the owner can hear
+//! are slowed by their connections; so are those who ask and do not read the answers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::accept::accept;
-use super::frames::{Outbox, Outgoing, outbox, read_messages};
+use super::frames::{Outbox, Outgoing, Total, outbox_among, read_messages_until};
 use crate::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
 use crate::io::clock::Clock;
 use crate::io::lease_store::{LeaseStore, LeaseStoreError};
@@ -34,6 +35,8 @@ use crate::wire::tracker::{FromTracker, ToTracker};
 const INBOX: usize = 256;
 /// Entries taken from the inbox before deadlines and outputs are looked after.
 const INBOX_TURN: usize = 32;
+/// Bytes that wait for a client, under which it is not dropped for the room. If too much waits for all, so much waits for some.
+const OUTBOX_WORTH: usize = limits::TRACKER_OUTBOXES_BYTES_MAX / limits::TRACKER_CONNECTIONS_MAX;
 
 /// The world that a tracker runs in.
 #[derive(Clone)]
@@ -125,7 +128,10 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
         store: env.store,
         id: config.id,
         clients: BTreeMap::new(),
+        leaving: BTreeMap::new(),
+        outboxes: Total::default(),
         room: Arc::new(Semaphore::new(limits::TRACKER_CONNECTIONS_MAX)),
+        questions: Arc::new(Semaphore::new(limits::TRACKER_QUESTIONS_MAX)),
         next_conn: 0,
         inbox: inbox_in.clone(),
         tasks: JoinSet::new(),
@@ -143,9 +149,29 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
 
 enum ToOwner {
     Accepted(Connection),
-    Said(ConnId, Vec<ToTracker>),
+    /// Messages; if the last is a question, with what allows it.
+    Said(ConnId, Vec<ToTracker>, Option<Turn>),
+    /// Nothing more is to be read.
     Ended(ConnId, String),
+    /// Nothing more can be sent, or is to be.
+    Written(ConnId),
     Publish(InfoHash, Bytes),
+}
+
+/// What allows a question.
+struct Turn {
+    /// One of its connection: given back when the answer is out.
+    own: OwnedSemaphorePermit,
+    /// One of [`limits::TRACKER_QUESTIONS_MAX`]: given back when the answer is made.
+    _shared: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Waits until it is this one's; nothing only if neither is given any more.
+    async fn wait(own: &Arc<Semaphore>, shared: &Arc<Semaphore>) -> Option<Self> {
+        let own = own.clone().acquire_owned().await.ok()?;
+        Some(Self { own, _shared: shared.clone().acquire_owned().await.ok()? })
+    }
 }
 
 struct Owner {
@@ -155,8 +181,13 @@ struct Owner {
     store: Option<Arc<dyn LeaseStore>>,
     id: NodeId,
     clients: BTreeMap<ConnId, Client>,
+    /// Those who are told what waits for them, and nothing further.
+    leaving: BTreeMap<ConnId, Client>,
+    /// What waits in the outboxes of both.
+    outboxes: Total,
     /// Each connection has a permit until its last task has ended: who has gone may still be sent what waits for it.
     room: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     next_conn: u64,
     inbox: mpsc::Sender<ToOwner>,
     tasks: JoinSet<()>,
@@ -166,6 +197,15 @@ struct Client {
     outbox: Outbox,
     reader: AbortHandle,
     writer: AbortHandle,
+}
+
+impl Client {
+    /// Ends its connection, whatever waits for it.
+    fn cut(mut self) {
+        self.outbox.discard();
+        self.reader.abort();
+        self.writer.abort();
+    }
 }
 
 impl Owner {
@@ -205,7 +245,7 @@ impl Owner {
     fn take(&mut self, event: ToOwner, now: Time) {
         match event {
             ToOwner::Accepted(connection) => self.accepted(connection, now),
-            ToOwner::Said(conn, messages) => {
+            ToOwner::Said(conn, messages, turn) => {
                 for message in messages {
                     if !self.clients.contains_key(&conn) {
                         break;
@@ -214,13 +254,20 @@ impl Owner {
                     // At once: a question of twenty bytes may have an answer of megabytes, and one read holds thousands.
                     self.drain(now);
                 }
+                if let (Some(client), Some(turn)) = (self.clients.get(&conn), turn) {
+                    client.outbox.hold(turn.own);
+                }
             }
             ToOwner::Publish(torrent, metainfo) => self.registry.publish(torrent, metainfo),
             ToOwner::Ended(conn, why) => {
                 tracing::debug!(conn = conn.0, why, "a client is gone");
                 // What waits for it still goes out: it may only have finished speaking.
-                self.clients.remove(&conn);
+                self.leave(conn);
                 self.registry.handle(Input::Closed { conn }, now);
+            }
+            ToOwner::Written(conn) => {
+                self.leaving.remove(&conn);
+                self.cut(conn, "nothing can be sent to it any more", now);
             }
         }
     }
@@ -233,9 +280,10 @@ impl Owner {
         };
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let (outbox, outgoing) = outbox(limits::TRACKER_OUTBOX_BYTES_MAX);
-        let reader = self.tasks.spawn(read(conn, recv, self.inbox.clone(), Arc::clone(&permit)));
-        let writer = self.tasks.spawn(write(conn, send, outgoing, permit));
+        let (outbox, outgoing) = outbox_among(limits::TRACKER_OUTBOX_BYTES_MAX, &self.outboxes);
+        let (questions, inbox) = (self.questions.clone(), self.inbox.clone());
+        let reader = self.tasks.spawn(read(conn, recv, questions, inbox, Arc::clone(&permit)));
+        let writer = self.tasks.spawn(write(conn, send, outgoing, self.inbox.clone(), permit));
         self.clients.insert(conn, Client { outbox, reader, writer });
         self.registry.handle(Input::Opened { conn, remote, local }, now);
     }
@@ -246,9 +294,7 @@ impl Owner {
                 Output::Send { conn, message } => self.send(conn, &message, now),
                 Output::Close { conn, why } => {
                     tracing::debug!(conn = conn.0, why, "a client is dropped");
-                    if let Some(client) = self.clients.remove(&conn) {
-                        client.reader.abort();
-                    }
+                    self.leave(conn);
                 }
                 Output::Persist(changes) => {
                     let written = self.store.as_ref().map(|store| store.apply(changes));
@@ -264,10 +310,34 @@ impl Owner {
     fn send(&mut self, conn: ConnId, message: &FromTracker, now: Time) {
         let Some(client) = self.clients.get(&conn) else { return };
         if let Err(error) = client.outbox.push(message) {
-            tracing::debug!(conn = conn.0, %error, "a client is dropped");
+            self.cut(conn, &error.to_string(), now);
+        }
+        while self.outboxes.bytes() > limits::TRACKER_OUTBOXES_BYTES_MAX {
+            // Not the one for whom most waits: that is who has just asked, and will read.
+            let all = self.clients.iter().chain(&self.leaving);
+            let all = all.filter(|(_, client)| client.outbox.bytes() >= OUTBOX_WORTH);
+            let stuck = all.map(|(conn, client)| (client.outbox.stuck_since(), *conn)).min();
+            let Some((_, conn)) = stuck else { return };
+            if let Some(client) = self.leaving.remove(&conn) {
+                client.cut();
+            }
+            self.cut(conn, "too much waits for all clients, and it takes none of its part", now);
+        }
+    }
+
+    /// The client is told what waits for it, and not heard any more.
+    fn leave(&mut self, conn: ConnId) {
+        if let Some(mut client) = self.clients.remove(&conn) {
             client.reader.abort();
-            client.writer.abort();
-            self.clients.remove(&conn);
+            client.outbox.finish();
+            self.leaving.insert(conn, client);
+        }
+    }
+
+    fn cut(&mut self, conn: ConnId, why: &str, now: Time) {
+        if let Some(client) = self.clients.remove(&conn) {
+            tracing::debug!(conn = conn.0, why, "a client is dropped");
+            client.cut();
             self.registry.handle(Input::Closed { conn }, now);
         }
     }
@@ -277,18 +347,32 @@ impl Owner {
     }
 }
 
+/// Whether the answer is as long as a thousand questions: the next one is read when that answer is out.
+const fn is_question(message: &ToTracker) -> bool {
+    matches!(message, ToTracker::Status { .. } | ToTracker::Torrent { .. })
+}
+
 async fn read(
     conn: ConnId,
     mut recv: Box<dyn RecvHalf>,
+    questions: Arc<Semaphore>,
     inbox: mpsc::Sender<ToOwner>,
     _permit: Arc<OwnedSemaphorePermit>,
 ) {
     let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let turns = Arc::new(Semaphore::new(1));
     loop {
-        let (event, last) = match read_messages(recv.as_mut(), &mut decoder).await {
-            Ok(messages) => (ToOwner::Said(conn, messages), false),
-            Err(why) => (ToOwner::Ended(conn, why.to_string()), true),
-        };
+        let (event, last) =
+            match read_messages_until(recv.as_mut(), &mut decoder, is_question).await {
+                Ok(messages) => {
+                    let turn = match messages.last() {
+                        Some(last) if is_question(last) => Turn::wait(&turns, &questions).await,
+                        _ => None,
+                    };
+                    (ToOwner::Said(conn, messages, turn), false)
+                }
+                Err(why) => (ToOwner::Ended(conn, why.to_string()), true),
+            };
         if inbox.send(event).await.is_err() || last {
             return;
         }
@@ -299,11 +383,15 @@ async fn write(
     conn: ConnId,
     mut send: Box<dyn SendHalf>,
     outgoing: Outgoing,
+    inbox: mpsc::Sender<ToOwner>,
     _permit: Arc<OwnedSemaphorePermit>,
 ) {
     if let Err(error) = outgoing.send_all(send.as_mut()).await {
         tracing::debug!(conn = conn.0, %error, "cannot send to a client");
     }
+    drop(send);
+    // An error means that the owner has stopped.
+    let _ = inbox.send(ToOwner::Written(conn)).await;
 }
 
 /// A task that panics is a bug, and must not go unseen.
