@@ -1,4 +1,5 @@
-//! Leases in a redb database, one row per torrent and node.
+//! Leases in a redb database, one row per torrent and node; counters that have changed since lie apart, so that for one of them
+//! the pieces, up to a quarter of a mebibyte, are not written again.
 //!
 //! A thread of its own writes, so that the tracker never waits for a disk; changes that come while it writes go out
 //! together. After a crash the database has what was written last, at most about two seconds old; redb repairs itself.
@@ -11,7 +12,7 @@ use std::thread::JoinHandle;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
-use sta_core::engine::registry::{Change, Have, Lease};
+use sta_core::engine::registry::{Change, Counters, Have, Lease};
 use sta_core::io::lease_store::{LeaseStore, LeaseStoreError};
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::ids::InfoHash;
@@ -25,6 +26,8 @@ type Key = (&'static [u8; 20], &'static str);
 type Value = (&'static [u8], &'static [u8]);
 /// The number in the name goes up when the meaning of a row changes.
 const LEASES: TableDefinition<'_, Key, Value> = TableDefinition::new("leases-1");
+/// [`CountersRow`] as JSON, where it is newer than the lease. Who does not know of it reads older counters.
+const COUNTERS: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("counters-1");
 /// What the database keeps in memory: the rows of a busy tracker's last second.
 const CACHE_BYTES: usize = 16 << 20;
 /// Batches that wait for the disk. One comes a second; a disk that is this far behind does not keep up.
@@ -36,6 +39,15 @@ struct Row {
     addr: std::net::SocketAddr,
     pieces: u32,
     have: Kind,
+    up: u64,
+    down: u64,
+    event: Option<TransferEvent>,
+}
+
+/// What is written of a lease when only this has changed.
+#[derive(Serialize, Deserialize)]
+struct CountersRow {
+    addr: std::net::SocketAddr,
     up: u64,
     down: u64,
     event: Option<TransferEvent>,
@@ -144,15 +156,22 @@ fn write(database: &Database, changes: Vec<Change>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(LEASES)?;
+        let mut newer = transaction.open_table(COUNTERS)?;
         for change in changes {
             match change {
                 Change::Keep(lease) => {
                     let (row, words) = encode(&lease);
                     let key = (&lease.torrent.0, lease.node.as_str());
                     table.insert(key, (row.as_slice(), words.as_slice()))?;
+                    newer.remove(key)?;
+                }
+                Change::Counters { torrent, node, counters } => {
+                    let row = encode_counters(counters);
+                    newer.insert((&torrent.0, node.as_str()), row.as_slice())?;
                 }
                 Change::Forget { torrent, node } => {
                     table.remove((&torrent.0, node.as_str()))?;
+                    newer.remove((&torrent.0, node.as_str()))?;
                 }
             }
         }
@@ -168,12 +187,24 @@ fn read(database: &Database) -> Result<Vec<Lease>, redb::Error> {
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         table => table?,
     };
+    let newer = match transaction.open_table(COUNTERS) {
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        table => Some(table?),
+    };
     let mut leases = Vec::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
         let ((torrent, node), (row, words)) = (key.value(), value.value());
         match decode(InfoHash(*torrent), node, row, words) {
-            Some(lease) => leases.push(lease),
+            Some(mut lease) => {
+                let counters =
+                    newer.as_ref().map(|table| table.get((torrent, node))).transpose()?;
+                let counters = counters.flatten();
+                if let Some(counters) = counters.and_then(|row| decode_counters(row.value())) {
+                    lease.count(counters);
+                }
+                leases.push(lease);
+            }
             None => tracing::warn!(node, "a lease that cannot be read is left out"),
         }
     }
@@ -207,12 +238,23 @@ fn decode(torrent: InfoHash, node: &str, row: &[u8], words: &[u8]) -> Option<Lea
     Some(Lease { torrent, node: node.parse().ok()?, addr, pieces, have, up, down, event })
 }
 
+fn encode_counters(counters: Counters) -> Vec<u8> {
+    let Counters { addr, up, down, event } = counters;
+    let row = CountersRow { addr, up, down, event };
+    serde_json::to_vec(&row).expect("a row has no map with odd keys")
+}
+
+fn decode_counters(row: &[u8]) -> Option<Counters> {
+    let CountersRow { addr, up, down, event } = serde_json::from_slice(row).ok()?;
+    Some(Counters { addr, up, down, event })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use redb::Database;
-    use sta_core::engine::registry::{Change, Have, Lease};
+    use sta_core::engine::registry::{Change, Counters, Have, Lease};
     use sta_core::io::lease_store::LeaseStore as _;
     use sta_core::model::bitfield::PieceRange;
     use sta_core::model::ids::InfoHash;
@@ -253,6 +295,37 @@ mod tests {
         drop(first);
         let second = LeaseDatabase::open(&dir).expect("opened again");
         assert_eq!(second.load(), Ok(all.to_vec()));
+    }
+
+    #[test]
+    fn counters_are_written_apart_and_go_with_their_lease() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let counters = |up| Counters {
+            addr: "192.0.2.7:7001".parse().expect("an address"),
+            up,
+            down: 3,
+            event: None,
+        };
+        let counted = |node: &str, up| {
+            let lease = lease(node, some());
+            Change::Counters { torrent: lease.torrent, node: lease.node, counters: counters(up) }
+        };
+        let forget = |node: &str| {
+            let lease = lease(node, some());
+            Change::Forget { torrent: lease.torrent, node: lease.node }
+        };
+        let keep = |node: &str| Change::Keep(lease(node, some()));
+        let first = LeaseDatabase::open(dir.path()).expect("opened");
+        let changes = [keep("a"), keep("b"), keep("c"), counted("a", 7), counted("a", 8)];
+        first.apply(changes.to_vec()).expect("taken");
+        let changes = [counted("b", 9), keep("b"), counted("c", 9), forget("c"), keep("c")];
+        first.apply(changes.to_vec()).expect("taken");
+        first.apply(vec![counted("nobody", 1)]).expect("taken");
+        drop(first);
+        let mut a = lease("a", some());
+        a.count(counters(8));
+        let second = LeaseDatabase::open(dir.path()).expect("opened again");
+        assert_eq!(second.load(), Ok(vec![a, lease("b", some()), lease("c", some())]));
     }
 
     #[test]

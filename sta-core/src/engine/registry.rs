@@ -22,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 pub use have::Have;
-pub use persist::{Change, Lease};
+pub use persist::{Change, Counters, Lease};
 
 use crate::model::address::Address;
 use crate::model::event::Event;
@@ -205,7 +205,7 @@ impl Registry {
             }
             Input::Closed { conn } => self.forget_conn(conn),
             Input::Tick => self.tick(now),
-            Input::Stop => self.flush(),
+            Input::Stop => self.flush(u64::MAX),
         }
         self.repair();
     }
@@ -298,7 +298,10 @@ impl Registry {
                 Timer::Node(node) => self.node_due(node, now),
                 Timer::Audit(torrent) => self.audit(torrent, now),
                 Timer::Level(torrent) => self.level(torrent),
-                Timer::Flush => self.flush(),
+                Timer::Flush => {
+                    self.flush(limits::PERSIST_BITS_BYTES);
+                    self.flush_again(now);
+                }
             }
         }
     }
@@ -315,8 +318,8 @@ impl Registry {
         }
     }
 
-    fn flush(&mut self) {
-        let changes = self.take_changes();
+    fn flush(&mut self, bytes_max: u64) {
+        let changes = self.take_changes(bytes_max);
         if !changes.is_empty() {
             self.outputs.push_back(Output::Persist(changes));
         }

@@ -58,14 +58,7 @@ impl LeaseStore for MemoryLeases {
     fn apply(&self, changes: Vec<Change>) -> Result<(), LeaseStoreError> {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            match change {
-                Change::Keep(lease) => {
-                    leases.insert((lease.torrent, lease.node.clone()), lease);
-                }
-                Change::Forget { torrent, node } => {
-                    leases.remove(&(torrent, node));
-                }
-            }
+            change.apply(&mut leases);
         }
         Ok(())
     }

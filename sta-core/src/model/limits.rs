@@ -109,6 +109,11 @@ pub const TORRENTS_PER_NODE_MAX: usize = 10_000;
 pub const PIECES_PER_NODE_MAX: u64 = 1 << 26;
 /// Leases of one tracker: under 1 GiB, at less than 500 bytes for a complete or an empty node.
 pub const LEASES_MAX: usize = 1 << 21;
+/// Bytes of the bits of all leases of one tracker whose nodes have some of the pieces and not all: a million leases of as many pieces as we
+/// make, or what [`PIECES_PER_NODE_MAX`] allows to thirty-two nodes. A name costs nothing, so that a bound for each node bounds nothing.
+pub const LEASE_BITS_BYTES_MAX: u64 = 256 << 20;
+/// Of them so many are written down at a time: a piece that is said to be here, in forty bytes, is a quarter of a mebibyte to write.
+pub const PERSIST_BITS_BYTES: u64 = 16 << 20;
 /// Peers in one message of the tracker.
 pub const PEERS_PER_MESSAGE_MAX: usize = 200;
 /// Peers of a torrent, beside those connected, of whom is remembered how much moved: more than a rack has machines.

@@ -85,6 +85,15 @@ impl Have {
         }
     }
 
+    /// Bytes that its bits take: none for a set that is empty or full.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Some(bits) => size_of_val(bits.words()) as u64,
+            Self::None | Self::All => 0,
+        }
+    }
+
     /// Whether every piece is in the set.
     #[must_use]
     pub const fn is_all(&self) -> bool {

@@ -5,7 +5,7 @@
 //!
 //! * an entry is in its node's list and in its torrent's list; a torrent without entries does not exist;
 //! * neighbours are mutual, and never both complete: neither would have a use for the other;
-//! * `seeds` counts a torrent's complete entries.
+//! * `seeds` counts a torrent's complete entries, and `bits_bytes` what the bits of all entries take.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -74,7 +74,13 @@ pub(super) struct Entry {
     pub(super) stale: Option<Time>,
     /// To be written down.
     pub(super) dirty: bool,
+    /// And its pieces with the rest: they are not those that were written down.
+    pub(super) have_dirty: bool,
 }
+
+/// There is no room for so many bits.
+#[derive(Debug)]
+pub(super) struct NoRoom;
 
 #[derive(Debug, Default)]
 pub(super) struct Leases {
@@ -83,6 +89,7 @@ pub(super) struct Leases {
     pub(super) torrents: Slab<Torrent>,
     hashes: BTreeMap<InfoHash, TorrentIx>,
     pub(super) entries: Slab<Entry>,
+    bits_bytes: u64,
 }
 
 impl Leases {
@@ -186,6 +193,7 @@ impl Leases {
             neighbours: SmallVec::new(),
             stale: None,
             dirty: false,
+            have_dirty: true,
         }) as u32);
         members.members.push(entry);
         let node = self.node_mut(node);
@@ -199,6 +207,7 @@ impl Leases {
     /// Takes an entry out, and gives it with the neighbours it had. A torrent left empty is the caller's to remove.
     pub(super) fn remove_entry(&mut self, entry: EntryIx) -> (InfoHash, Entry) {
         let gone = self.entries.remove(entry.0 as usize);
+        self.bits_bytes -= gone.have.bytes();
         for neighbour in &gone.neighbours {
             self.entry_mut(*neighbour).neighbours.retain(|other| *other != entry);
         }
@@ -221,22 +230,45 @@ impl Leases {
         self.hashes.remove(&gone.info_hash);
     }
 
-    /// The entry has this now. One that has become complete loses its complete neighbours.
-    pub(super) fn set_have(&mut self, entry: EntryIx, have: Have) {
-        let held = self.entry_mut(entry);
-        let (was, is) = (held.have.is_all(), have.is_all());
+    /// Whether an entry that has `was`, if there is one, may have `is`.
+    pub(super) fn has_room(&self, was: Option<EntryIx>, is: &Have) -> bool {
+        let was = was.map_or(0, |entry| self.entry(entry).have.bytes());
+        let more = is.bytes().saturating_sub(was);
+        more == 0 || self.bits_bytes + more <= limits::LEASE_BITS_BYTES_MAX
+    }
+
+    /// The entry has this now; there must be room for it. One that has become complete loses its complete neighbours.
+    /// Whether that is another set than before.
+    pub(super) fn set_have(&mut self, entry: EntryIx, have: Have) -> bool {
+        let held = &mut self.entries[entry.0 as usize];
+        let (was, is, changed) = (held.have.is_all(), have.is_all(), held.have != have);
+        self.bits_bytes = self.bits_bytes + have.bytes() - held.have.bytes();
         held.have = have;
+        held.have_dirty |= changed;
         self.completed(entry, was, is);
+        changed
     }
 
     /// Adds pieces to what the entry has. Whether any was new.
-    pub(super) fn add_have(&mut self, entry: EntryIx, ranges: &mut [PieceRange]) -> bool {
-        let held = self.entry_mut(entry);
-        let was = held.have.is_all();
+    pub(super) fn add_have(
+        &mut self,
+        entry: EntryIx,
+        ranges: &mut [PieceRange],
+    ) -> Result<bool, NoRoom> {
+        let held = self.entry(entry);
+        if held.have == Have::None {
+            let have = Have::new(held.pieces, ranges);
+            let room = self.has_room(Some(entry), &have);
+            return room.then(|| self.set_have(entry, have)).ok_or(NoRoom);
+        }
+        let held = &mut self.entries[entry.0 as usize];
+        let (was, bytes) = (held.have.is_all(), held.have.bytes());
         let changed = held.have.add(held.pieces, ranges);
+        held.have_dirty |= changed;
         let is = held.have.is_all();
+        self.bits_bytes = self.bits_bytes + held.have.bytes() - bytes;
         self.completed(entry, was, is);
-        changed
+        Ok(changed)
     }
 
     fn completed(&mut self, entry: EntryIx, was: bool, is: bool) {

@@ -93,6 +93,10 @@ impl Registry {
             self.end(entry, false, now);
             known = None;
         }
+        let have = Have::new(pieces, &mut have);
+        if !self.leases.has_room(known, &have) {
+            return Err(no_room());
+        }
         let entry = if let Some(entry) = known {
             entry
         } else {
@@ -102,7 +106,7 @@ impl Registry {
         let held = self.leases.entry_mut(entry);
         held.want = want.min(limits::PEERS_PER_TORRENT_MAX as u32);
         let back = held.stale.take().is_some();
-        self.leases.set_have(entry, Have::new(pieces, &mut have));
+        self.leases.set_have(entry, have);
         if back || known.is_none() {
             let node = self.leases.node(node).id.clone();
             self.outputs.push_back(Output::Event(Event::LeaseGranted { torrent, node }));
@@ -134,7 +138,7 @@ impl Registry {
         now: Time,
     ) -> Result<(), Refused> {
         check_ranges(&ranges)?;
-        if self.leases.add_have(entry, &mut ranges) {
+        if self.leases.add_have(entry, &mut ranges).map_err(|_| no_room())? {
             self.note(entry, now);
         }
         Ok(())
@@ -149,11 +153,14 @@ impl Registry {
         now: Time,
     ) {
         let held = self.leases.entry_mut(entry);
+        let before = (held.up, held.down, held.event);
         (held.up, held.down) = (up, down);
         if event.is_some() && event != Some(TransferEvent::Unknown) {
             held.event = event;
         }
-        self.note(entry, now);
+        if (held.up, held.down, held.event) != before {
+            self.note(entry, now);
+        }
     }
 
     /// An entry ends, and its neighbours may need others.
@@ -236,6 +243,13 @@ impl Registry {
         held.timer_at = at;
         self.timers.insert((at, Timer::Node(node)));
     }
+}
+
+fn no_room() -> Refused {
+    format!(
+        "this tracker is full: what its nodes have in part takes {} MiB; come with all pieces or none, or later",
+        limits::LEASE_BITS_BYTES_MAX >> 20
+    )
 }
 
 fn check_ranges(ranges: &[PieceRange]) -> Result<(), Refused> {

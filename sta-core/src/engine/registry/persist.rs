@@ -1,8 +1,10 @@
 //! What outlives a tracker: leases, and the changes of them that are to be written down.
 //!
 //! Changes are gathered for [`limits::PERSIST_INTERVAL`]; a lease that changes a thousand times meanwhile is written
-//! once. A crash loses what was gathered, which does not matter: nodes come back and say it again.
+//! once. A crash loses what was gathered, which does not matter: nodes come back and say it again. The pieces of a lease are a
+//! quarter of a mebibyte at the most: they are handed out only if they are others, and not all at once.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::leases::{EntryIx, Leases};
@@ -33,11 +35,41 @@ pub struct Lease {
     pub event: Option<TransferEvent>,
 }
 
+/// What changes of a lease while its pieces stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Where the node listens, as observed.
+    pub addr: SocketAddr,
+    /// Payload bytes sent.
+    pub up: u64,
+    /// Payload bytes received.
+    pub down: u64,
+    /// The last event it has told of.
+    pub event: Option<TransferEvent>,
+}
+
+impl Lease {
+    /// These are its counters now.
+    pub fn count(&mut self, counters: Counters) {
+        let Counters { addr, up, down, event } = counters;
+        (self.addr, self.up, self.down, self.event) = (addr, up, down, event);
+    }
+}
+
 /// A change of what is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The lease is new, or other than before.
     Keep(Lease),
+    /// The lease is as before, but for these.
+    Counters {
+        /// Which torrent.
+        torrent: InfoHash,
+        /// Which node.
+        node: NodeId,
+        /// What they are now.
+        counters: Counters,
+    },
     /// The lease has ended.
     Forget {
         /// Which torrent.
@@ -47,10 +79,30 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Makes the change in `leases`, which are all that are written down.
+    pub fn apply(self, leases: &mut BTreeMap<(InfoHash, NodeId), Lease>) {
+        match self {
+            Self::Keep(lease) => {
+                leases.insert((lease.torrent, lease.node.clone()), lease);
+            }
+            Self::Counters { torrent, node, counters } => {
+                if let Some(lease) = leases.get_mut(&(torrent, node)) {
+                    lease.count(counters);
+                }
+            }
+            Self::Forget { torrent, node } => {
+                leases.remove(&(torrent, node));
+            }
+        }
+    }
+}
+
 /// The changes since they were last handed out.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    dirty: Vec<EntryIx>,
+    /// Oldest first.
+    dirty: VecDeque<EntryIx>,
     forgotten: Vec<(InfoHash, NodeId)>,
     due: bool,
 }
@@ -61,7 +113,7 @@ impl Registry {
         let held = self.leases.entry_mut(entry);
         if self.config.persist && !held.dirty {
             held.dirty = true;
-            self.journal.dirty.push(entry);
+            self.journal.dirty.push_back(entry);
             self.flush_soon(now);
         }
     }
@@ -80,17 +132,35 @@ impl Registry {
         }
     }
 
-    /// Everything that changed since the last time, what has ended first: it may have begun anew.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+    /// What was due has been handed out; what was left is due later.
+    pub(super) fn flush_again(&mut self, now: Time) {
         self.journal.due = false;
+        if !self.journal.dirty.is_empty() {
+            self.flush_soon(now);
+        }
+    }
+
+    /// What changed since the last time, what has ended first: it may have begun anew. Once the pieces of leases take `bytes_max`
+    /// bytes, the rest waits for the next time.
+    pub(super) fn take_changes(&mut self, bytes_max: u64) -> Vec<Change> {
         let forgotten = self.journal.forgotten.drain(..);
         let mut changes: Vec<Change> =
             forgotten.map(|(torrent, node)| Change::Forget { torrent, node }).collect();
-        for entry in self.journal.dirty.drain(..) {
+        let mut bytes = 0;
+        while bytes < bytes_max
+            && let Some(entry) = self.journal.dirty.pop_front()
+        {
             // Its place may be empty by now, or another's who is in the list as well.
-            if let Some(held) = self.leases.entries.get_mut(entry.0 as usize).filter(|e| e.dirty) {
-                held.dirty = false;
+            let Some(held) = self.leases.entries.get_mut(entry.0 as usize).filter(|e| e.dirty)
+            else {
+                continue;
+            };
+            held.dirty = false;
+            if std::mem::take(&mut held.have_dirty) {
+                bytes += held.have.bytes();
                 changes.push(Change::Keep(self.leases.lease(entry)));
+            } else {
+                changes.push(self.leases.counters(entry));
             }
         }
         changes
@@ -107,6 +177,7 @@ impl Registry {
                 Have::Some(bits) => bits.len() == lease.pieces,
                 Have::None | Have::All => lease.pieces <= limits::PIECES_MAX,
             };
+            let fits = fits && self.leases.has_room(None, &lease.have);
             if !fits || lease.addr.port() == 0 || self.leases.entries.len() >= limits::LEASES_MAX {
                 continue;
             }
@@ -121,7 +192,7 @@ impl Registry {
                 self.leases.set_have(entry, lease.have);
                 let held = self.leases.entry_mut(entry);
                 (held.up, held.down, held.event) = (lease.up, lease.down, lease.event);
-                held.stale = Some(Time::FAR_FUTURE);
+                (held.stale, held.have_dirty) = (Some(Time::FAR_FUTURE), false);
                 taken += 1;
             }
         }
@@ -130,6 +201,16 @@ impl Registry {
 }
 
 impl Leases {
+    fn counters(&self, entry: EntryIx) -> Change {
+        let held = self.entry(entry);
+        let node = self.node(held.node);
+        Change::Counters {
+            torrent: self.torrent(held.torrent).info_hash,
+            node: node.id.clone(),
+            counters: Counters { addr: node.addr, up: held.up, down: held.down, event: held.event },
+        }
+    }
+
     fn lease(&self, entry: EntryIx) -> Lease {
         let held = self.entry(entry);
         let node = self.node(held.node);

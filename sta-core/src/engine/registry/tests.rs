@@ -41,6 +41,8 @@ pub(super) struct Tracker {
     pub(super) closed: BTreeMap<ConnId, String>,
     events: Vec<Event>,
     written: BTreeMap<(InfoHash, NodeId), Lease>,
+    /// How many leases were written with their pieces.
+    kept: u32,
 }
 
 impl Tracker {
@@ -54,6 +56,7 @@ impl Tracker {
             closed: BTreeMap::new(),
             events: Vec::new(),
             written: BTreeMap::new(),
+            kept: 0,
         }
     }
 
@@ -68,14 +71,8 @@ impl Tracker {
                 Output::Event(event) => self.events.push(event),
                 Output::Persist(changes) => {
                     for change in changes {
-                        match change {
-                            Change::Keep(lease) => {
-                                self.written.insert((lease.torrent, lease.node.clone()), lease);
-                            }
-                            Change::Forget { torrent, node } => {
-                                self.written.remove(&(torrent, node));
-                            }
-                        }
+                        self.kept += u32::from(matches!(change, Change::Keep(_)));
+                        change.apply(&mut self.written);
                     }
                 }
             }
@@ -364,6 +361,101 @@ fn one_node_cannot_fill_the_tracker() {
     }
     let why = t.closed.get(&conn).map_or("", String::as_str);
     assert_eq!(why, "more than 67108864 pieces in all");
+}
+
+/// A torrent with a number.
+fn torrent(number: u32) -> InfoHash {
+    let mut hash = [0; 20];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    InfoHash(hash)
+}
+
+#[test]
+fn many_nodes_together_cannot_fill_the_tracker() {
+    const NODES: u32 = (limits::LEASE_BITS_BYTES_MAX * 8 / limits::PIECES_PER_NODE_MAX) as u32;
+    let each = (limits::PIECES_PER_NODE_MAX / u64::from(limits::PIECES_MAX)) as u32;
+    let join = |number, have: &[PieceRange]| ToTracker::Join {
+        torrent: torrent(number),
+        pieces: limits::PIECES_MAX,
+        have: have.to_vec(),
+        want: 0,
+    };
+    let (one, all) = ([PieceRange::one(1)], [PieceRange(0, limits::PIECES_MAX - 1)]);
+    let mut t = Tracker::new(1);
+    let conns: Vec<_> =
+        (0..NODES).map(|i| t.hello(&format!("n{i}"), &format!("192.0.2.{i}:1"))).collect();
+    for (i, conn) in (0..).zip(&conns) {
+        for k in 0..each {
+            t.say(*conn, join(i * each + k, &one));
+        }
+    }
+    assert!(t.closed.is_empty() && t.registry.len() == (NODES * each) as usize);
+    let full = "this tracker is full: what its nodes have in part takes 256 MiB";
+    let late = t.hello("late", "192.0.2.99:1");
+    t.say(late, join(0, &[]));
+    t.say(late, join(1, &all));
+    assert!(!t.closed.contains_key(&late), "what costs nothing is taken");
+    t.say(late, ToTracker::Have { torrent: torrent(0), p: one.to_vec() });
+    assert!(t.closed[&late].starts_with(full), "{}", t.closed[&late]);
+    let later = t.hello("later", "192.0.2.98:1");
+    t.say(later, join(0, &one));
+    assert!(t.closed[&later].starts_with(full), "{}", t.closed[&later]);
+    // Who is in already may say more, and who has everything makes room; so does who leaves, and who has nothing any more.
+    t.say(conns[0], ToTracker::Have { torrent: torrent(0), p: vec![PieceRange(5, 9)] });
+    t.say(conns[0], join(0, &one));
+    t.say(conns[0], ToTracker::Have { torrent: torrent(0), p: all.to_vec() });
+    t.say(conns[0], ToTracker::Leave { torrent: torrent(1) });
+    t.say(conns[0], join(2, &[]));
+    let last = t.hello("last", "192.0.2.97:1");
+    for number in 0..4 {
+        assert!(!t.closed.contains_key(&last), "there was room for {number}");
+        t.say(last, join(number, &one));
+    }
+    assert!(t.closed[&last].starts_with(full), "for three and no more");
+    assert!(!t.closed.contains_key(&conns[0]));
+}
+
+#[test]
+fn a_counter_is_written_without_the_pieces_and_many_pieces_not_at_once() {
+    let mut t = Tracker::new(1);
+    let count =
+        |number, up| ToTracker::Stats { torrent: torrent(number), up, down: 0, event: None };
+    let bits = u64::from(limits::PIECES_MAX / 8);
+    let (at_once, each) = (limits::PERSIST_BITS_BYTES / bits, 30);
+    let number = (at_once * 2) as u32;
+    let mut conns = Vec::new();
+    for i in 0..number {
+        if i % each == 0 {
+            conns.push(t.hello(&format!("n{i}"), "192.0.2.7:1"));
+        }
+        let (torrent, pieces, have) = (torrent(i), limits::PIECES_MAX, vec![PieceRange::one(1)]);
+        t.say(conns[(i / each) as usize], ToTracker::Join { torrent, pieces, have, want: 0 });
+    }
+    t.wait(limits::PERSIST_INTERVAL);
+    assert_eq!(u64::from(t.kept), at_once);
+    t.wait(limits::PERSIST_INTERVAL);
+    assert_eq!((t.kept, t.written.len()), (number, number as usize));
+    for i in 0..number {
+        t.say(conns[(i / each) as usize], count(i, 7));
+    }
+    t.wait(limits::PERSIST_INTERVAL);
+    assert_eq!(t.kept, number, "no pieces again");
+    assert!(t.written.values().all(|lease| lease.up == 7 && lease.have.count(lease.pieces) == 1));
+    let conn = conns[0];
+    t.say(conn, ToTracker::Have { torrent: torrent(0), p: vec![PieceRange::one(1)] });
+    t.say(conn, count(0, 7));
+    assert!(t.registry.take_changes(u64::MAX).is_empty(), "nothing is new");
+    t.say(conn, ToTracker::Have { torrent: torrent(0), p: vec![PieceRange::one(2)] });
+    t.wait(limits::PERSIST_INTERVAL);
+    assert_eq!(t.kept, number + 1);
+    let (mut u, leases) = (Tracker::new(2), t.written.values().cloned().collect());
+    u.written.clone_from(&t.written);
+    assert_eq!(u.registry.restore(leases, u.now), number);
+    let back = u.hello("n0", "192.0.2.7:2");
+    let have = vec![PieceRange(1, 2)];
+    u.say(back, ToTracker::Join { torrent: torrent(0), pieces: limits::PIECES_MAX, have, want: 0 });
+    u.wait(limits::PERSIST_INTERVAL);
+    assert_eq!(u.kept, 0, "these are written down already");
 }
 
 #[test]
