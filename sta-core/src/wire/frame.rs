@@ -75,6 +75,8 @@ pub fn encode(message: &impl Serialize, body_len: u32, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub struct FrameDecoder {
     buffer: Vec<u8>,
+    /// How large the buffer is unless a longer header is coming.
+    read_bytes: usize,
     start: usize,
     end: usize,
     limits: FrameLimits,
@@ -92,8 +94,9 @@ impl FrameDecoder {
     /// A decoder that reads at most `read_bytes` at once, and more only for a longer header within `limits`.
     #[must_use]
     pub fn new(limits: FrameLimits, read_bytes: usize) -> Self {
-        let buffer = vec![0; read_bytes.max(64)];
-        Self { buffer, start: 0, end: 0, limits, preamble_seen: false, body_left: 0 }
+        let read_bytes = read_bytes.max(64);
+        let buffer = vec![0; read_bytes];
+        Self { buffer, read_bytes, start: 0, end: 0, limits, preamble_seen: false, body_left: 0 }
     }
 
     /// Where to read to; never empty.
@@ -106,6 +109,10 @@ impl FrameDecoder {
         let wanted = self.wanted();
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
+        } else if self.buffer.len() > wanted.max(self.read_bytes) {
+            // A long header has been taken. A tracker has thousands of connections, on most of which nothing comes for long.
+            self.buffer.truncate(wanted.max(self.read_bytes));
+            self.buffer.shrink_to_fit();
         }
         &mut self.buffer[self.end..]
     }

@@ -98,6 +98,34 @@ fn a_length_alone_makes_nobody_allocate() {
 }
 
 #[test]
+fn the_memory_of_a_long_header_is_given_back() {
+    let mut bytes = PREAMBLE.to_vec();
+    let text = "x".repeat(TRACKER_LIMITS.header - 100);
+    let header = format!(r#"{{"t":"gossip","x":"{text}"}}"#);
+    bytes.extend((header.len() as u32).to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(header.as_bytes());
+    // The first byte of another message, which may not come for long.
+    bytes.push(0);
+    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let (mut rest, mut largest) = (&bytes[..], 0);
+    while !rest.is_empty() {
+        let space = decoder.space();
+        let portion = space.len().min(rest.len());
+        space[..portion].copy_from_slice(&rest[..portion]);
+        decoder.filled(portion);
+        rest = &rest[portion..];
+        largest = largest.max(decoder.buffer.len());
+        while let Some((message, _)) = decoder.next_message::<PeerMessage>().expect("no garbage") {
+            assert_eq!(message, PeerMessage::Unknown);
+        }
+    }
+    assert!(largest > TRACKER_LIMITS.header / 2);
+    assert_eq!(decoder.space().len(), TRACKER_READ_BYTES - 1);
+    assert_eq!(decoder.buffer.capacity(), TRACKER_READ_BYTES);
+}
+
+#[test]
 fn a_stranger_is_known_by_the_first_byte() {
     assert_eq!(decode(b"G", &[]), Err(FrameError::Preamble));
     assert_eq!(decode(b"STA/", &[]), Ok(vec![]));
