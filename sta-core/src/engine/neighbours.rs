@@ -35,6 +35,8 @@ struct Known {
     conn: Option<ConnId>,
     backoff: Backoff,
     retry_at: Time,
+    /// Before this, being named again does not shorten the wait.
+    haste_from: Time,
     useless: bool,
 }
 
@@ -48,9 +50,13 @@ impl Neighbours {
     /// Somebody may be reached at `addr`; a tracker knows who it is. Returns whether that is news.
     pub fn learn(&mut self, addr: Address, node: Option<NodeId>, now: Time) -> bool {
         if let Some(known) = self.known.get_mut(&addr) {
-            // Named again: it is alive, and may have become useful.
+            // Named again: it is alive, and may have become useful. Or somebody names it all the time, so that we dial it all the
+            // time: in what would have been one wait it is believed once.
             known.useless = false;
-            known.retry_at = known.retry_at.min(now + RETRY_FIRST);
+            if now >= known.haste_from && known.retry_at > now + RETRY_FIRST {
+                known.haste_from = known.retry_at;
+                known.retry_at = now + RETRY_FIRST;
+            }
             known.node = node.or_else(|| known.node.take());
             return false;
         }
@@ -59,7 +65,8 @@ impl Neighbours {
         }
         let rng = self.seed.stream(&addr.to_string());
         let backoff = Backoff::new(RETRY_FIRST, RETRY_CAP, rng);
-        let known = Known { node, conn: None, backoff, retry_at: now, useless: false };
+        let (retry_at, haste_from) = (now, Time::ZERO);
+        let known = Known { node, conn: None, backoff, retry_at, haste_from, useless: false };
         self.known.insert(addr, known);
         true
     }
@@ -95,6 +102,7 @@ impl Neighbours {
         if let Some(known) = self.by_conn(conn) {
             known.node = Some(node.clone());
             known.backoff.reset();
+            known.haste_from = Time::ZERO;
         }
     }
 
@@ -212,6 +220,57 @@ mod tests {
             now = neighbours.next_due(now);
         }
         assert!(now > Time::ZERO + 5 * RETRY_CAP, "it did slow down");
+    }
+
+    /// How often an address that is dead is dialled in ten minutes, named every fifth of a second or not at all.
+    fn dials_of_the_dead(named: bool) -> u32 {
+        let (mut neighbours, conn, mut now) = (knowing(1..2), ConnId::dialled(1), Time::ZERO);
+        let mut dials = 0;
+        while now < Time::ZERO + Duration::from_secs(600) {
+            if named {
+                neighbours.learn(addr(1), None, now);
+            }
+            if let Some(addr) = neighbours.due(now, |_, _| false) {
+                neighbours.dialling(&addr, conn);
+                neighbours.lost(conn, false, now);
+                dials += 1;
+            }
+            now += Duration::from_millis(200);
+        }
+        dials
+    }
+
+    #[test]
+    fn who_is_dead_is_not_dialled_all_the_time_however_often_it_is_named() {
+        let (unnamed, named) = (dials_of_the_dead(false), dials_of_the_dead(true));
+        assert!(unnamed < 70, "{unnamed}");
+        assert!(named < 3 * unnamed, "{named} dials instead of {unnamed}");
+    }
+
+    #[test]
+    fn who_is_named_after_a_long_absence_is_dialled_soon() {
+        let (mut neighbours, conn, mut now) = (knowing(1..2), ConnId::dialled(1), Time::ZERO);
+        for _ in 0..20 {
+            neighbours.dialling(&addr(1), conn);
+            neighbours.lost(conn, false, now);
+            now = neighbours.next_due(now);
+        }
+        neighbours.dialling(&addr(1), conn);
+        neighbours.lost(conn, false, now);
+        assert!(neighbours.next_due(now) > now + RETRY_CAP / 3);
+        neighbours.learn(addr(1), None, now);
+        assert_eq!(neighbours.next_due(now), now + RETRY_FIRST);
+        // Then a session stood, and is lost again: what was believed before does not count.
+        now += RETRY_FIRST;
+        neighbours.dialling(&addr(1), conn);
+        neighbours.identified(conn, &"back".parse().expect("a plain name"));
+        for _ in 0..9 {
+            neighbours.lost(conn, false, now);
+            neighbours.dialling(&addr(1), conn);
+        }
+        neighbours.lost(conn, false, now);
+        neighbours.learn(addr(1), None, now);
+        assert_eq!(neighbours.next_due(now), now + RETRY_FIRST);
     }
 
     #[test]
