@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
+    sta_bin::descriptors::raise_limit();
     sta_bin::node::main()
 }

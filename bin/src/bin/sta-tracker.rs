@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    sta_bin::descriptors::raise_limit();
     sta_bin::tracker::main()
 }

@@ -20,6 +20,7 @@ use sta_net_tcp::TcpTransport;
 pub use state::LeaseDatabase;
 
 use crate::config::{self, ConfigArgs, Settings};
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use crate::node::interrupt::Interrupt;
@@ -134,7 +135,8 @@ pub(crate) async fn start(
     };
     let id = TRACKER_ID.parse().expect("letters are a node id");
     let config = TrackerConfig { id, listen, lease };
-    sta_core::run::tracker::start(env, config).await.map_err(|error| match error {
+    let connections = descriptors::tracker_connections();
+    sta_core::run::tracker::start_for(connections, env, config).await.map_err(|error| match error {
         TrackerError::Listen { at, source } => {
             Failure::start(format_args!("the tracker cannot listen at {at}"), source)
                 .advise(format!("choose another address with {option}, or port 0 for a free one"))

@@ -105,6 +105,9 @@ pub struct RegistryConfig {
 pub struct Registry {
     config: RegistryConfig,
     conns: BTreeMap<ConnId, Conn>,
+    /// Those that have not said hello.
+    strangers: BTreeSet<ConnId>,
+    connections_max: usize,
     leases: Leases,
     rng: Rng,
     timers: BTreeSet<(Time, Timer)>,
@@ -151,6 +154,8 @@ impl Registry {
         Self {
             config: RegistryConfig { lease, ..config },
             conns: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+            connections_max: limits::TRACKER_CONNECTIONS_MAX,
             leases: Leases::default(),
             rng: seed.stream("registry"),
             timers: BTreeSet::new(),
@@ -194,6 +199,17 @@ impl Registry {
         self.torrents.insert(torrent, metainfo);
     }
 
+    /// From now on takes so many connections; [`limits::TRACKER_CONNECTIONS_MAX`] unless told.
+    pub const fn limit_connections(&mut self, max: usize) {
+        self.connections_max = max;
+    }
+
+    /// Whether there is room for another connection, if need be in the place of one that has not said hello.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.conns.len() < self.connections_max || !self.strangers.is_empty()
+    }
+
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Time) {
         match input {
@@ -211,17 +227,28 @@ impl Registry {
     }
 
     fn opened(&mut self, conn: ConnId, remote: SocketAddr, local: SocketAddr, now: Time) {
+        if self.conns.len() >= self.connections_max {
+            let why = "this tracker has no room for more connections; try again later".to_owned();
+            // Connections cost nothing, and whoever has many says nothing on most of them.
+            let Some(oldest) = self.strangers.first().copied() else {
+                return self.refuse(conn, why);
+            };
+            self.refuse(oldest, why);
+        }
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let due = now + limits::HANDSHAKE_TIMEOUT;
         self.timers.insert((due, Timer::Conn(conn)));
         let local = local.ip().to_canonical();
+        self.strangers.insert(conn);
         self.conns.insert(conn, Conn { remote, local, node: None, due, timer_at: due });
     }
 
     fn message(&mut self, conn: ConnId, message: ToTracker, now: Time) -> Result<(), Refused> {
         let Some(client) = self.conns.get_mut(&conn) else { return Ok(()) };
         let Some(node) = client.node else {
-            client.due = now + self.config.lease;
+            if message != ToTracker::Unknown {
+                client.due = now + self.config.lease;
+            }
             return match message {
                 ToTracker::Hello { node, port, .. } => self.hello(conn, node, port, now),
                 ToTracker::Status { torrent } => {
@@ -313,6 +340,7 @@ impl Registry {
             self.timers.insert((client.due, Timer::Conn(conn)));
         } else {
             self.conns.remove(&conn);
+            self.strangers.remove(&conn);
             let why = "it has nothing to say".to_owned();
             self.outputs.push_back(Output::Close { conn, why });
         }

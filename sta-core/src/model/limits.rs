@@ -120,7 +120,8 @@ pub const PEERS_PER_MESSAGE_MAX: usize = 200;
 pub const ACCOUNTS_MAX: usize = 4_096;
 /// Addresses remembered per torrent; a tracker that names more makes the least reachable be forgotten.
 pub const ADDRESSES_PER_TORRENT_MAX: usize = 1_000;
-/// Connections of one tracker: what a system lets a process open, with some to spare.
+/// Connections of one tracker, if the system lets it open as many files and a third more. When there are so many, the oldest that has not
+/// said hello makes room.
 pub const TRACKER_CONNECTIONS_MAX: usize = 16_384;
 /// Bytes that wait for a tracker's client to read them, beyond which it is dropped: what is said at once to a node in
 /// [`TORRENTS_PER_NODE_MAX`] torrents with [`GRAPH_DEGREE`] neighbours in each.

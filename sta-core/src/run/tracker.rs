@@ -110,8 +110,21 @@ impl TrackerHandle {
 /// # Errors
 /// If the leases cannot be read, or it cannot listen.
 pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHandle, TrackerError> {
+    start_for(limits::TRACKER_CONNECTIONS_MAX, env, config).await
+}
+
+/// As [`start`], with at most so many `connections`.
+///
+/// # Errors
+/// As there.
+pub async fn start_for(
+    connections: usize,
+    env: TrackerEnv,
+    config: TrackerConfig,
+) -> Result<TrackerHandle, TrackerError> {
     let registry = RegistryConfig { lease: config.lease, persist: env.store.is_some() };
     let mut registry = Registry::new(registry, env.seed);
+    registry.limit_connections(connections);
     let restored = match &env.store {
         Some(store) => registry.restore(store.load()?, env.clock.now()),
         None => 0,
@@ -123,6 +136,7 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
     let (stop, stopping) = mpsc::channel(1);
     let mut owner = Owner {
         registry,
+        connections,
         clock: env.clock,
         observer: env.observer,
         store: env.store,
@@ -130,7 +144,7 @@ pub async fn start(env: TrackerEnv, config: TrackerConfig) -> Result<TrackerHand
         clients: BTreeMap::new(),
         leaving: BTreeMap::new(),
         outboxes: Total::default(),
-        room: Arc::new(Semaphore::new(limits::TRACKER_CONNECTIONS_MAX)),
+        room: Arc::new(Semaphore::new(connections + connections / 8 + INBOX_TURN)),
         questions: Arc::new(Semaphore::new(limits::TRACKER_QUESTIONS_MAX)),
         next_conn: 0,
         inbox: inbox_in.clone(),
@@ -176,6 +190,7 @@ impl Turn {
 
 struct Owner {
     registry: Registry,
+    connections: usize,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     store: Option<Arc<dyn LeaseStore>>,
@@ -185,7 +200,8 @@ struct Owner {
     leaving: BTreeMap<ConnId, Client>,
     /// What waits in the outboxes of both.
     outboxes: Total,
-    /// Each connection has a permit until its last task has ended: who has gone may still be sent what waits for it.
+    /// Each connection has a permit until its last task has ended. There are some more than connections: a task that was cut off in favour
+    /// of another's ends a little later.
     room: Arc<Semaphore>,
     questions: Arc<Semaphore>,
     next_conn: u64,
@@ -274,8 +290,16 @@ impl Owner {
 
     fn accepted(&mut self, connection: Connection, now: Time) {
         let Connection { local, remote, recv, send } = connection;
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned().map(Arc::new) else {
+        if self.clients.len() + self.leaving.len() >= self.connections
+            && let Some((_, oldest)) = self.leaving.pop_first()
+        {
+            oldest.cut();
+        }
+        if !self.registry.has_room() {
             tracing::warn!(%remote, "too many connections; this one is closed");
+        }
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned().map(Arc::new) else {
+            tracing::warn!(%remote, "too many connections come at once; this one is not heard");
             return;
         };
         let conn = ConnId(self.next_conn);
@@ -410,23 +434,28 @@ mod tests {
 
     use tokio::time::sleep;
 
-    use super::{TrackerEnv, start};
+    use super::{TrackerEnv, TrackerHandle, start_for};
     use crate::io::clock::RuntimeClock;
     use crate::io::observer::Nobody;
     use crate::model::config::TrackerConfig;
     use crate::model::limits;
     use crate::model::rng::Seed;
     use crate::run::fake::{Fake, Says, Takes, connection, nowhere};
+    use crate::wire::tracker::ToTracker;
+
+    async fn tracker(connections: usize, transport: Arc<Fake>) -> TrackerHandle {
+        let (clock, observer) = (Arc::new(RuntimeClock::start()), Arc::new(Nobody));
+        let env = TrackerEnv { transport, clock, observer, seed: Seed(1), store: None };
+        let id = "tracker".parse().expect("a name");
+        let config = TrackerConfig { id, listen: nowhere(), lease: limits::LEASE_DEFAULT };
+        start_for(connections, env, config).await.expect("it listens")
+    }
 
     /// They were forgotten when they had finished speaking, whatever was still to be sent to them.
     #[tokio::test(start_paused = true)]
     async fn who_has_finished_counts_until_its_writer_has() {
         let (transport, come) = Fake::accepting();
-        let (clock, observer) = (Arc::new(RuntimeClock::start()), Arc::new(Nobody));
-        let env = TrackerEnv { transport, clock, observer, seed: Seed(1), store: None };
-        let id = "tracker".parse().expect("a name");
-        let config = TrackerConfig { id, listen: nowhere(), lease: limits::LEASE_DEFAULT };
-        let tracker = start(env, config).await.expect("it listens");
+        let tracker = tracker(limits::TRACKER_CONNECTIONS_MAX, transport).await;
         let open = Arc::new(());
         let connections = || Arc::strong_count(&open) - 1;
         let deaf = |says| connection(says, Takes::Nothing, Arc::clone(&open));
@@ -440,6 +469,30 @@ mod tests {
         come.send(deaf(Says::nothing())).expect("it listens");
         sleep(Duration::from_secs(1)).await;
         assert_eq!(connections(), 1, "there is room again");
+        tracker.stop().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_only_told_the_rest_makes_room() {
+        let (transport, come) = Fake::accepting();
+        let tracker = tracker(4, transport).await;
+        let (gone, known) = (Arc::new(()), Arc::new(()));
+        for _ in 0..3 {
+            let deaf = Says::nothing().then_finishes();
+            let deaf = connection(deaf, Takes::Nothing, Arc::clone(&gone));
+            come.send(deaf).expect("it listens");
+        }
+        let counts = || (Arc::strong_count(&gone) - 1, Arc::strong_count(&known) - 1);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(counts(), (3, 0));
+        for (number, left) in [(1, (3, 1)), (2, (2, 2)), (3, (1, 3)), (4, (0, 4)), (5, (0, 4))] {
+            let node = format!("n{number}").parse().expect("a name");
+            let hello = Says::messages([ToTracker::Hello { v: 1, node, port: 1 }]);
+            let takes = Takes::slowly(1 << 20, Duration::from_millis(1));
+            come.send(connection(hello, takes, Arc::clone(&known))).expect("it listens");
+            sleep(Duration::from_millis(500)).await;
+            assert_eq!(counts(), left, "the fifth is one too many: all others are nodes");
+        }
         tracker.stop().await;
     }
 }

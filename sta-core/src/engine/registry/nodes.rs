@@ -45,6 +45,7 @@ impl Registry {
             }
         };
         self.timers.remove(&(timer_at, Timer::Conn(conn)));
+        self.strangers.remove(&conn);
         if let Some(client) = self.conns.get_mut(&conn) {
             client.node = Some(node);
         }
@@ -209,6 +210,7 @@ impl Registry {
         match client.node {
             None => {
                 self.timers.remove(&(client.timer_at, Timer::Conn(conn)));
+                self.strangers.remove(&conn);
             }
             Some(node) => {
                 self.leases.node_mut(node).conn = None;

@@ -463,11 +463,39 @@ fn who_says_nothing_is_dropped_soon() {
     let mut t = Tracker::new(1);
     let mute = t.open("192.0.2.7:1");
     let asks = t.open("192.0.2.8:1");
+    let mumbles = t.open("192.0.2.9:1");
     t.say(asks, ToTracker::Status { torrent: None });
-    t.wait(limits::HANDSHAKE_TIMEOUT);
+    t.wait(limits::HANDSHAKE_TIMEOUT / 2);
+    t.say(mumbles, ToTracker::Unknown);
+    t.wait(limits::HANDSHAKE_TIMEOUT / 2);
     assert!(t.closed.contains_key(&mute) && !t.closed.contains_key(&asks));
+    assert!(t.closed.contains_key(&mumbles), "what means nothing is no hello");
     t.wait(LEASE);
     assert!(t.closed.contains_key(&asks), "and who stops asking, later");
+    assert!(t.registry.strangers.is_empty() && t.registry.conns.is_empty());
+}
+
+#[test]
+fn who_has_not_said_hello_makes_room() {
+    let mut t = Tracker::new(1);
+    t.registry.limit_connections(4);
+    let known = t.joined("known", "192.0.2.7:1", ALL);
+    let strangers = [1, 2, 3].map(|port| t.open(&format!("192.0.2.66:{port}")));
+    t.say(strangers[0], ToTracker::Status { torrent: None });
+    let second = t.joined("second", "192.0.2.8:1", &[]);
+    let why = t.closed.get(&strangers[0]).map_or("", String::as_str);
+    assert!(why.starts_with("this tracker has no room"), "the oldest goes: {why}");
+    assert!(matches!(t.sent(strangers[0]).last(), Some(FromTracker::Error { .. })), "and is told");
+    t.say(strangers[1], ToTracker::Hello { v: 1, node: node("third"), port: 1 });
+    let fourth = t.hello("fourth", "192.0.2.9:1");
+    assert!(t.closed.contains_key(&strangers[2]), "not who has said hello in time");
+    assert!(!t.registry.has_room());
+    let late = t.open("192.0.2.10:1");
+    assert!(t.closed.contains_key(&late), "all others are nodes");
+    let left = [known, second, strangers[1], fourth];
+    assert!(left.iter().all(|conn| !t.closed.contains_key(conn)));
+    t.give(Input::Closed { conn: fourth });
+    assert!(t.registry.has_room());
 }
 
 #[test]
