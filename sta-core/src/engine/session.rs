@@ -179,14 +179,20 @@ impl Session {
             return Err(Misbehaviour::TooMany);
         }
         let mut new = Gained::new();
+        let offered = &mut self.offered;
+        let mut add = |range| {
+            self.have.insert_range(range, |piece| new.push((piece, offered.insert(piece))));
+        };
+        if let [range] = ranges {
+            add(*range);
+            return Ok(new);
+        }
         let mut ranges: SmallVec<[PieceRange; 2]> = ranges.into();
         ranges.sort_unstable();
         // No piece is looked at twice, however often it is named.
         let mut next = 0;
         for PieceRange(first, last) in ranges {
-            let offered = &mut self.offered;
-            let range = PieceRange(first.max(next), last);
-            self.have.insert_range(range, |piece| new.push((piece, offered.insert(piece))));
+            add(PieceRange(first.max(next), last));
             next = next.max(last.saturating_add(1));
         }
         Ok(new)
