@@ -3,10 +3,11 @@
 //! It is asked several times at every message, and in a simulation of many nodes nothing of it is in the processor's cache. Keys
 //! side by side are found in a line or two of it, and lead straight to the value; a tree of large values has them far apart.
 
+use std::cell::Cell;
+
 use smallvec::SmallVec;
 
 use super::interface::ConnId;
-use crate::model::few;
 
 /// A map from connections, ordered by them. Adding and removing move what comes after: for few entries, of which most stay.
 #[derive(Clone, Debug)]
@@ -14,13 +15,15 @@ pub struct ByConn<T> {
     /// Ascending; as many as a node has neighbours lie inside.
     keys: SmallVec<[ConnId; 12]>,
     values: Vec<T>,
+    /// Where the last that was looked for was found: nearly always the next is the same one.
+    last: Cell<usize>,
 }
 
 impl<T> ByConn<T> {
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: SmallVec::new(), values: Vec::new() }
+        Self { keys: SmallVec::new(), values: Vec::new(), last: Cell::new(0) }
     }
 
     /// How many there are.
@@ -68,7 +71,7 @@ impl<T> ByConn<T> {
 
     /// Takes out all that does not stay.
     pub fn retain(&mut self, mut stays: impl FnMut(ConnId, &T) -> bool) {
-        let Self { keys, values } = self;
+        let Self { keys, values, .. } = self;
         let kept = keys.iter().zip(&*values).map(|(&conn, value)| stays(conn, value));
         let kept: SmallVec<[bool; 64]> = kept.collect();
         let (mut of_keys, mut of_values) = (kept.iter(), kept.iter());
@@ -102,11 +105,18 @@ impl<T> ByConn<T> {
         self.values.iter_mut()
     }
 
+    #[inline]
     fn place(&self, conn: ConnId) -> Option<usize> {
-        if self.keys.spilled() {
-            return self.keys.binary_search(&conn).ok();
+        let last = self.last.get();
+        if self.keys.get(last) == Some(&conn) {
+            return Some(last);
         }
-        few::place(&self.keys, |key| *key == conn)
+        self.look_for(conn)
+    }
+
+    fn look_for(&self, conn: ConnId) -> Option<usize> {
+        let found = self.keys.binary_search(&conn).ok();
+        found.inspect(|place| self.last.set(*place))
     }
 }
 

@@ -79,8 +79,11 @@ impl Neighbours {
         connected: impl Fn(&NodeId, Option<IpAddr>) -> bool,
     ) -> Option<Address> {
         let due = |addr: &Address, known: &Known| {
-            let host = addr.socket_addr().map(|addr| addr.ip());
-            let wanted = |node| !connected(node, host) && !self.is_banned_at(node, addr);
+            // Only of who might be dialled is it worth reading the address.
+            let wanted = |node| {
+                let host = addr.socket_addr().map(|addr| addr.ip());
+                !connected(node, host) && !self.is_banned_at(node, addr)
+            };
             known.conn.is_none()
                 && !known.useless
                 && known.retry_at <= now

@@ -460,12 +460,12 @@ impl Node {
             swarm.swap_outputs(&mut self.outputs);
             act(swarm);
             swarm.swap_outputs(&mut self.outputs);
-            for output in self.outputs.range(before..) {
-                if let Output::Close { conn, .. } = output {
-                    self.routes.remove(*conn);
-                }
-            }
             if swarm.has_more_to_say(now) {
+                for output in self.outputs.range(before..) {
+                    if let Output::Close { conn, .. } = output {
+                        self.routes.remove(*conn);
+                    }
+                }
                 self.follow_up(place, now);
             }
         }

@@ -11,6 +11,7 @@ use crate::model::time::Time;
 const SLICES: usize = 10;
 /// A window of 2 s follows a change within a second and bridges the pauses between pieces.
 const SLICE: Duration = Duration::from_millis(200);
+const SLICES_PER_SECOND: u64 = 1_000 / SLICE.as_millis() as u64;
 
 /// Bytes per second over the last 2 s; no more than 21 GB/s. Small, since there are two for every session.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ impl Rate {
         let Some(first) = self.first else { return 0 };
         let (current, steps) = self.ahead(now);
         let past: u64 = (1..=steps).map(|step| u64::from(self.slices[self.slot(step)])).sum();
-        let rate = |slices: u64| (self.sum - past) * 1_000 / (slices * SLICE.as_millis() as u64);
+        let rate = |slices: u64| (self.sum - past) * SLICES_PER_SECOND / slices;
         // Nearly always the window is full, and to divide by what is known beforehand takes a fraction of the time.
         match u64::from(current - first) + 1 {
             slices if slices < SLICES as u64 => rate(slices),

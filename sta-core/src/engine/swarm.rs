@@ -184,7 +184,8 @@ impl Swarm {
         std::mem::swap(&mut self.outputs, outputs);
     }
 
-    /// Whether there may be somebody to dial, or news for the trackers.
+    /// Whether there may be somebody to dial, or news for the trackers. Whoever it hangs up on makes room for another: there may be
+    /// then.
     #[must_use]
     pub fn has_more_to_say(&self, now: Time) -> bool {
         now >= self.dials_from || !self.news.is_empty()

@@ -94,6 +94,7 @@ impl Bitfield {
     /// Adds the pieces of `range` that exist, calling `new` with each that was not in yet.
     ///
     /// Costs a step per 64 pieces and one per new piece: a stranger may send the same range again and again.
+    #[inline]
     pub fn insert_range(&mut self, range: PieceRange, mut new: impl FnMut(u32)) {
         // Nearly always it is one.
         if range.0 == range.1 {
