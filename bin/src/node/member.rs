@@ -182,10 +182,11 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
         Event::StoreFailed { torrent, why, retry } => {
+            let why = plain(why);
             let line = if *retry {
                 format!("{why}; trying again")
             } else if news.failed().insert(why.clone()) {
-                why.clone()
+                why
             } else {
                 return None;
             };
@@ -270,6 +271,8 @@ mod tests {
             worth_a_line(&Event::StoreFailed { torrent, why, retry }, &news)
         };
         assert_eq!(told("disk full", true).as_deref(), Some("disk full; trying again"));
+        let unreadable = told("piece 3: Input/output error (os error 5)", true);
+        assert_eq!(unreadable.as_deref(), Some("piece 3: Input/output error; trying again"));
         *news.held() = Some(Vec::new());
         assert_eq!((told("disk full", true), told("no disk", false)), (None, None));
         assert_eq!(told("no disk", false), None, "once is enough");

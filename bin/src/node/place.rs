@@ -9,7 +9,7 @@ use sta_core::io::store::PieceStore as _;
 use sta_core::io::store::StoreError;
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
-use sta_core::model::files::PART_SUFFIX;
+use sta_core::model::files::part_of;
 use sta_core::model::metainfo::Metainfo;
 use sta_core::run::node::TorrentSpec;
 
@@ -94,6 +94,12 @@ impl Place {
     #[must_use]
     pub(super) fn is_fetching(&self) -> bool {
         self.fetch
+    }
+
+    /// Whether it is served as a download left it that did not end.
+    #[must_use]
+    pub(super) fn is_left_over(&self) -> bool {
+        !self.fetch && !self.have.is_full() && !is_there(&self.path)
     }
 
     /// Where the content lies until it is complete.
@@ -269,14 +275,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 /// Whether something bears that name, be it a link that leads nowhere.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
-}
-
-/// The name that `path` bears while it is incomplete.
-#[must_use]
-pub(super) fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(PART_SUFFIX);
-    name.into()
 }
 
 /// A path as a shell takes it.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sta_core::io::store::StoreError;
+use sta_core::model::files::part_of;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::metainfo::Metainfo;
 use sta_core::model::status::NodeStatus;
@@ -22,7 +23,7 @@ use self::input::{End, Line, Terminal};
 use super::args::Contacts;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, folder_of, part_of};
+use super::place::{Place, folder_of};
 use super::{make, report, torrents};
 use crate::exit::{Exit, Failure};
 use crate::torrent;
@@ -215,6 +216,12 @@ impl Shell {
             true => torrents::read(&found)?,
             false => torrents::read_or_fetch(text, ctx).await?,
         };
+        let known = self.known.get(&torrent.info_hash());
+        if known.is_some_and(|known| known.place.is_left_over()) {
+            // It is served since the start; from now on the rest is fetched too.
+            self.member.handle.leave(torrent.info_hash()).await;
+            self.known.remove(&torrent.info_hash());
+        }
         if self.is_known(&torrent, ctx) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Finds out which pieces of a torrent are on disk, on all cores.
 //!
-//! Content lies under the torrent's name or, while it is incomplete, under that name with [`PART_SUFFIX`], file or folder
+//! Content lies under the torrent's name or, while it is incomplete, under that name with `.part`, file or folder
 //! (`sta_core::io::file_store`). What is not there, or too short, makes its pieces missing and is no error: that is how every
 //! download starts. Bytes that were never written are not read: a piece of
 //! them is good if it is a piece of zeros.
@@ -18,7 +18,7 @@ use serde::Serialize;
 use sta_core::io::hash::{PieceHash, PieceHasher, update_all};
 use sta_core::io::store::PieceVerifier;
 use sta_core::model::bitfield::Bitfield;
-use sta_core::model::files::{File, PART_SUFFIX};
+use sta_core::model::files::{File, part_of};
 use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::Metainfo;
@@ -338,7 +338,7 @@ impl Root {
     /// In `data`: `NAME`, or `NAME.part` if that is all there is.
     fn find(torrent: &Metainfo, data: &Path) -> Result<Self, VerifyError> {
         let path = data.join(torrent.name());
-        let part = part_path(path.clone());
+        let part = part_of(&path);
         let absent = matches!(At::look(path.clone())?, At::Nothing);
         if absent && !matches!(At::look(part.clone())?, At::Nothing) {
             return Ok(Self { path: part, part: true });
@@ -379,12 +379,6 @@ impl At {
 
 fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|at| at.is_symlink())
-}
-
-fn part_path(path: PathBuf) -> PathBuf {
-    let mut path = path.into_os_string();
-    path.push(PART_SUFFIX);
-    path.into()
 }
 
 fn hash_of_zeros(len: u64) -> PieceHash {

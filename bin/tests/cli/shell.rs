@@ -145,6 +145,29 @@ fn what_failed_for_good_can_be_downloaded_again() {
     node.end().expect(1, &[], &["n1/file: it exists already"]);
 }
 
+/// After a restart it was said to be shared already, and what it lacked never came.
+#[test]
+fn what_a_node_left_unfinished_can_be_downloaded_after_a_restart() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 300_000);
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    fs::create_dir(dir.path("n1")).expect("a new folder");
+    fs::copy(dir.path("file.torrent"), dir.path("n1/file.torrent")).expect("copied");
+    fs::write(dir.path("n1/file.part"), &bytes[..150_000]).expect("written");
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.wait_for("seeding file, 2 of 5 pieces");
+    node.type_line("DOWNLOAD file.torrent");
+    node.wait_for("downloading file, 2 of 5 pieces are here");
+    node.type_line("DOWNLOAD file.torrent");
+    node.wait_for("file is being shared already");
+    let mut seed = dir.start(&["seed", "file.torrent", "--listen", "127.0.0.1:0"]);
+    seed.wait_for("seeding file as");
+    node.wait_for("file: complete");
+    assert!(dir.read("n1/file") == bytes);
+    node.end().expect(0, &[], &[]);
+}
+
 /// It was given up, and what became of it was neither waited for nor said.
 #[test]
 fn a_script_waits_until_what_has_failed_for_a_while_is_complete() {

@@ -4,7 +4,7 @@
 //! incomplete ever bears the final name, and nothing that bears it already is replaced. Nobody else downloads into
 //! the same `NAME.part` meanwhile: it is locked.
 //!
-//! Files are as long as they will be from their first byte on, and sparse by default: what was never written is a hole,
+//! Files are as long as they will be from their first byte on: what was never written is a hole, be space set aside for it or not,
 //! which whoever verifies after a restart need not read. What is no hole is verified anew, which is why no record of
 //! progress needs to be kept or to survive a crash.
 //!
@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use super::store::{Body, Doubt, FileRange, PieceStore, PieceVerifier, StoreError};
 use crate::io::hash::KnownLeaves;
-use crate::model::files::{FileSpan, PART_SUFFIX};
+use crate::model::files::{FileSpan, PART_SUFFIX, part_of};
 use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::Metainfo;
@@ -253,7 +253,7 @@ impl FileStore {
         if !self.is_part() {
             return self.out.join(path);
         }
-        let part = self.out.join(format!("{}{PART_SUFFIX}", self.torrent.name()));
+        let part = part_of(&self.out.join(self.torrent.name()));
         match path.strip_prefix(self.torrent.name()) {
             Ok(inside) if inside.components().next().is_some() => part.join(inside),
             _ => part,

@@ -9,7 +9,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::limits;
 
@@ -18,6 +18,14 @@ mod tests;
 
 /// What is added to a torrent's name, that of its file or folder, while its content is incomplete.
 pub const PART_SUFFIX: &str = ".part";
+
+/// Where what is to be at `path` lies while its content is incomplete.
+#[must_use]
+pub fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PART_SUFFIX);
+    name.into()
+}
 
 /// The files of a torrent, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -89,7 +89,7 @@ impl Swarm {
     }
 
     /// The store cannot read a block that was to be sent as the answer to request `id`. If that will not pass, its piece is not
-    /// served any more, and while others lack it is fetched again, once: what is written anew may be read.
+    /// served any more. While the download is not over it is fetched again, once: what is written anew may be read.
     pub fn unreadable(&mut self, conn: ConnId, id: u64, why: &StoreError, now: Time) {
         let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
         let Some(Block { piece, .. }) = unsent else { return };

@@ -35,10 +35,10 @@ impl<M> Net<M> {
             let stuck = std::mem::take(&mut self.way(conn, side).stuck);
             (0..stuck).for_each(|_| self.plan(0, Planned::Arrive(conn, side as u8)));
             if self.conns[conn as usize].state == State::Waiting {
-                let conn_now = &mut self.conns[conn as usize];
-                conn_now.state = State::Dialling;
+                let dialled = &mut self.conns[conn as usize];
+                dialled.state = State::Dialling;
                 // What is held stands at the door; behind a cut the way is still to be made.
-                let after = if before == Passage::Cut { conn_now.delay } else { 0 };
+                let after = if before == Passage::Cut { dialled.delay } else { 0 };
                 self.plan(after, Planned::Knock(conn));
             }
         }
