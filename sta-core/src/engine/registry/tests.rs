@@ -1,6 +1,9 @@
-//! Stories about one tracker. `tests/graph.rs` looks at large graphs, `tests/simple_model.rs` at any order of things.
+//! Stories about one tracker. `tests/room.rs` tells of what it has room for, `tests/journal.rs` of what it writes down, `tests/graph.rs`
+//! looks at large graphs, `tests/simple_model.rs` at any order of things.
 
 mod graph;
+mod journal;
+mod room;
 mod simple_model;
 
 use std::collections::BTreeMap;
@@ -349,156 +352,6 @@ fn a_broken_rule_costs_the_connection() {
 }
 
 #[test]
-fn one_node_cannot_fill_the_tracker() {
-    let mut t = Tracker::new(1);
-    let conn = t.hello("greedy", "192.0.2.7:1");
-    let most = limits::PIECES_PER_NODE_MAX / u64::from(limits::PIECES_MAX);
-    for i in 0..=most {
-        let mut hash = [0; 20];
-        hash[0] = i as u8;
-        let (torrent, pieces) = (InfoHash(hash), limits::PIECES_MAX);
-        t.say(conn, ToTracker::Join { torrent, pieces, have: vec![PieceRange::one(1)], want: 1 });
-    }
-    let why = t.closed.get(&conn).map_or("", String::as_str);
-    assert_eq!(why, "more than 67108864 pieces in all");
-}
-
-/// A torrent with a number.
-fn torrent(number: u32) -> InfoHash {
-    let mut hash = [0; 20];
-    hash[..4].copy_from_slice(&number.to_be_bytes());
-    InfoHash(hash)
-}
-
-#[test]
-fn many_nodes_together_cannot_fill_the_tracker() {
-    const NODES: u32 = (limits::LEASE_BITS_BYTES_MAX * 8 / limits::PIECES_PER_NODE_MAX) as u32;
-    let each = (limits::PIECES_PER_NODE_MAX / u64::from(limits::PIECES_MAX)) as u32;
-    let join = |number, have: &[PieceRange]| ToTracker::Join {
-        torrent: torrent(number),
-        pieces: limits::PIECES_MAX,
-        have: have.to_vec(),
-        want: 0,
-    };
-    let (one, all) = ([PieceRange::one(1)], [PieceRange(0, limits::PIECES_MAX - 1)]);
-    let mut t = Tracker::new(1);
-    let conns: Vec<_> =
-        (0..NODES).map(|i| t.hello(&format!("n{i}"), &format!("192.0.2.{i}:1"))).collect();
-    for (i, conn) in (0..).zip(&conns) {
-        for k in 0..each {
-            t.say(*conn, join(i * each + k, &one));
-        }
-    }
-    assert!(t.closed.is_empty() && t.registry.len() == (NODES * each) as usize);
-    let full = "this tracker is full: what its nodes have in part takes 256 MiB";
-    let late = t.hello("late", "192.0.2.99:1");
-    t.say(late, join(0, &[]));
-    t.say(late, join(1, &all));
-    assert!(!t.closed.contains_key(&late), "what costs nothing is taken");
-    t.say(late, ToTracker::Have { torrent: torrent(0), p: one.to_vec() });
-    assert!(t.closed[&late].starts_with(full), "{}", t.closed[&late]);
-    let later = t.hello("later", "192.0.2.98:1");
-    t.say(later, join(0, &one));
-    assert!(t.closed[&later].starts_with(full), "{}", t.closed[&later]);
-    // Who is in already may say more, and who has everything makes room; so does who leaves, and who has nothing any more.
-    t.say(conns[0], ToTracker::Have { torrent: torrent(0), p: vec![PieceRange(5, 9)] });
-    t.say(conns[0], join(0, &one));
-    t.say(conns[0], ToTracker::Have { torrent: torrent(0), p: all.to_vec() });
-    t.say(conns[0], ToTracker::Leave { torrent: torrent(1) });
-    t.say(conns[0], join(2, &[]));
-    let last = t.hello("last", "192.0.2.97:1");
-    for number in 0..4 {
-        assert!(!t.closed.contains_key(&last), "there was room for {number}");
-        t.say(last, join(number, &one));
-    }
-    assert!(t.closed[&last].starts_with(full), "for three and no more");
-    assert!(!t.closed.contains_key(&conns[0]));
-}
-
-#[test]
-fn a_counter_is_written_without_the_pieces_and_many_pieces_not_at_once() {
-    let mut t = Tracker::new(1);
-    let count =
-        |number, up| ToTracker::Stats { torrent: torrent(number), up, down: 0, event: None };
-    let bits = u64::from(limits::PIECES_MAX / 8);
-    let (at_once, each) = (limits::PERSIST_BITS_BYTES / bits, 30);
-    let number = (at_once * 2) as u32;
-    let mut conns = Vec::new();
-    for i in 0..number {
-        if i % each == 0 {
-            conns.push(t.hello(&format!("n{i}"), "192.0.2.7:1"));
-        }
-        let (torrent, pieces, have) = (torrent(i), limits::PIECES_MAX, vec![PieceRange::one(1)]);
-        t.say(conns[(i / each) as usize], ToTracker::Join { torrent, pieces, have, want: 0 });
-    }
-    t.wait(limits::PERSIST_INTERVAL);
-    assert_eq!(u64::from(t.kept), at_once);
-    t.wait(limits::PERSIST_INTERVAL);
-    assert_eq!((t.kept, t.written.len()), (number, number as usize));
-    for i in 0..number {
-        t.say(conns[(i / each) as usize], count(i, 7));
-    }
-    t.wait(limits::PERSIST_INTERVAL);
-    assert_eq!(t.kept, number, "no pieces again");
-    assert!(t.written.values().all(|lease| lease.up == 7 && lease.have.count(lease.pieces) == 1));
-    let conn = conns[0];
-    t.say(conn, ToTracker::Have { torrent: torrent(0), p: vec![PieceRange::one(1)] });
-    t.say(conn, count(0, 7));
-    assert!(t.registry.take_changes(u64::MAX).is_empty(), "nothing is new");
-    t.say(conn, ToTracker::Have { torrent: torrent(0), p: vec![PieceRange::one(2)] });
-    t.wait(limits::PERSIST_INTERVAL);
-    assert_eq!(t.kept, number + 1);
-    let (mut u, leases) = (Tracker::new(2), t.written.values().cloned().collect());
-    u.written.clone_from(&t.written);
-    assert_eq!(u.registry.restore(leases, u.now), number);
-    let back = u.hello("n0", "192.0.2.7:2");
-    let have = vec![PieceRange(1, 2)];
-    u.say(back, ToTracker::Join { torrent: torrent(0), pieces: limits::PIECES_MAX, have, want: 0 });
-    u.wait(limits::PERSIST_INTERVAL);
-    assert_eq!(u.kept, 0, "these are written down already");
-}
-
-#[test]
-fn who_says_nothing_is_dropped_soon() {
-    let mut t = Tracker::new(1);
-    let mute = t.open("192.0.2.7:1");
-    let asks = t.open("192.0.2.8:1");
-    let mumbles = t.open("192.0.2.9:1");
-    t.say(asks, ToTracker::Status { torrent: None });
-    t.wait(limits::HANDSHAKE_TIMEOUT / 2);
-    t.say(mumbles, ToTracker::Unknown);
-    t.wait(limits::HANDSHAKE_TIMEOUT / 2);
-    assert!(t.closed.contains_key(&mute) && !t.closed.contains_key(&asks));
-    assert!(t.closed.contains_key(&mumbles), "what means nothing is no hello");
-    t.wait(LEASE);
-    assert!(t.closed.contains_key(&asks), "and who stops asking, later");
-    assert!(t.registry.strangers.is_empty() && t.registry.conns.is_empty());
-}
-
-#[test]
-fn who_has_not_said_hello_makes_room() {
-    let mut t = Tracker::new(1);
-    t.registry.limit_connections(4);
-    let known = t.joined("known", "192.0.2.7:1", ALL);
-    let strangers = [1, 2, 3].map(|port| t.open(&format!("192.0.2.66:{port}")));
-    t.say(strangers[0], ToTracker::Status { torrent: None });
-    let second = t.joined("second", "192.0.2.8:1", &[]);
-    let why = t.closed.get(&strangers[0]).map_or("", String::as_str);
-    assert!(why.starts_with("this tracker has no room"), "the oldest goes: {why}");
-    assert!(matches!(t.sent(strangers[0]).last(), Some(FromTracker::Error { .. })), "and is told");
-    t.say(strangers[1], ToTracker::Hello { v: 1, node: node("third"), port: 1 });
-    let fourth = t.hello("fourth", "192.0.2.9:1");
-    assert!(t.closed.contains_key(&strangers[2]), "not who has said hello in time");
-    assert!(!t.registry.has_room());
-    let late = t.open("192.0.2.10:1");
-    assert!(t.closed.contains_key(&late), "all others are nodes");
-    let left = [known, second, strangers[1], fourth];
-    assert!(left.iter().all(|conn| !t.closed.contains_key(conn)));
-    t.give(Input::Closed { conn: fourth });
-    assert!(t.registry.has_room());
-}
-
-#[test]
 fn a_node_on_the_trackers_machine_is_reached_where_the_tracker_was() {
     // (the node's address, who asks, by which address it reached the tracker) -> what it is told
     let table = [
@@ -652,81 +505,9 @@ fn a_torrent_that_was_given_is_handed_out_in_parts() {
     assert!(t.closed.contains_key(&ask));
 }
 
-#[test]
-fn what_was_written_down_brings_a_tracker_back() {
-    let mut t = Tracker::new(1);
-    let seed = t.joined("seed", "192.0.2.7:1", ALL);
-    let part = t.joined("part", "192.0.2.8:1", &[PieceRange(3, 5)]);
-    let gone = t.joined("gone", "192.0.2.9:1", &[]);
-    t.say(
-        part,
-        ToTracker::Stats { torrent: A, up: 5, down: 6, event: Some(TransferEvent::Started) },
-    );
-    t.say(gone, ToTracker::Leave { torrent: A });
-    assert!(t.written.is_empty(), "gathered for a while");
-    t.wait(limits::PERSIST_INTERVAL);
-    assert_eq!(t.written.len(), 2);
-    t.say(part, ToTracker::Have { torrent: A, p: vec![PieceRange(6, 6)] });
-    t.say(seed, ToTracker::Ping);
-    t.give(Input::Stop);
-    let before = t.status();
-
-    let mut u = Tracker::new(2);
-    let leases: Vec<Lease> = t.written.into_values().collect();
-    assert_eq!(u.registry.restore(leases.clone(), u.now), 2);
-    let mut after = u.status();
-    after.sort_by(|a, b| b.node.cmp(&a.node));
-    let offline = before.into_iter().map(|row| StatusRow { online: false, ..row });
-    assert_eq!(after, offline.collect::<Vec<_>>(), "all it knew, but nobody is here yet");
-    u.written = leases.into_iter().map(|l| ((l.torrent, l.node.clone()), l)).collect();
-    let newcomer = u.joined("newcomer", "192.0.2.10:1", &[]);
-    let mut told = u.told(newcomer);
-    told.sort();
-    assert_eq!(told, ["part 192.0.2.8:7000", "seed 192.0.2.7:7000"], "answers at once");
-    u.wait(secs(30));
-    u.joined("seed", "192.0.2.7:2", ALL);
-    u.say(newcomer, ToTracker::Ping);
-    u.wait(secs(31));
-    let mut names = u.names();
-    names.sort();
-    assert_eq!(names, ["newcomer", "seed"], "who did not come back is forgotten");
-    u.give(Input::Stop);
-    let written: Vec<_> = u.written.keys().map(|(_, name)| name.to_string()).collect();
-    assert_eq!(written, ["newcomer", "seed"], "there as well");
-}
-
-#[test]
-fn what_cannot_be_a_lease_is_not_taken_back() {
-    let lease = |pieces, have, port| Lease {
-        torrent: A,
-        node: node("n"),
-        addr: ([192, 0, 2, 7], port).into(),
-        pieces,
-        have,
-        up: 0,
-        down: 0,
-        event: None,
-    };
-    let bits = || Have::new(9, &mut [PieceRange::one(1)]);
-    for (lease, taken) in [
-        (lease(9, bits(), 1), 1),
-        (lease(8, bits(), 1), 0),
-        (lease(9, bits(), 0), 0),
-        (lease(u32::MAX, Have::None, 1), 0),
-    ] {
-        assert_eq!(
-            Tracker::new(1).registry.restore(vec![lease.clone()], Time::ZERO),
-            taken,
-            "{lease:?}"
-        );
-    }
-}
-
-#[test]
-fn a_registry_that_writes_nothing_gathers_nothing() {
-    let mut t = Tracker::new(1);
-    t.registry = Registry::new(RegistryConfig { lease: LEASE, persist: false }, Seed(1));
-    t.joined("n", "192.0.2.7:1", &[]);
-    t.wait(secs(100));
-    assert!(t.written.is_empty() && t.registry.is_empty());
+/// A torrent with a number.
+fn torrent(number: u32) -> InfoHash {
+    let mut hash = [0; 20];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    InfoHash(hash)
 }

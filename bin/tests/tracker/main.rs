@@ -1,9 +1,10 @@
-//! The tracker over real TCP: its shell in this process, and the program `sta-tracker`.
+//! The tracker over real TCP: its shell in this process, how much memory strangers cost it (`memory.rs`), and the program
+//! `sta-tracker` (`program.rs`).
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+mod memory;
+mod program;
+
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +28,6 @@ use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle, start};
 use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
 use sta_core::wire::tracker::{FromTracker, PeerAddress, StatusRow, ToTracker};
 use sta_net_tcp::TcpTransport;
-use tokio::net::{TcpSocket, TcpStream};
 
 const A: InfoHash = InfoHash([0xa; 20]);
 
@@ -330,103 +330,6 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
     });
 }
 
-/// The most memory that this process has had so far, in MiB.
-fn memory_peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
-    let kib = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
-    kib.expect("a number") >> 10
-}
-
-/// Thousands of questions come in one read, and each has an answer of hundreds of kilobytes.
-#[test]
-fn a_packet_of_questions_is_no_gigabyte_of_answers() {
-    run(async {
-        let tracker = tracker(None).await;
-        let at = tracker.local_addr();
-        let mut many = Client::hello(at, "many").await;
-        for i in 0..2_000u32 {
-            let torrent = numbered(i);
-            many.say(&ToTracker::Join { torrent, pieces: 1, have: vec![], want: 0 }).await;
-        }
-        many.settle().await;
-        let mut curious = Client::connect(at).await;
-        let mut asks = Vec::new();
-        (0..2_500).for_each(|_| encode(&ToTracker::Status { torrent: None }, 0, &mut asks));
-        let before = memory_peak();
-        curious.send(&asks).await;
-        many.settle().await;
-        let grown = memory_peak() - before;
-        assert!(grown < 200, "{grown} MiB for a packet of {} bytes", asks.len());
-    });
-}
-
-/// Whether the last part of a status answer comes before the end.
-async fn has_whole_answer(client: &TcpStream) -> bool {
-    let (mut heard, mut part) = (Vec::new(), vec![0; 64 << 10]);
-    loop {
-        client.readable().await.expect("open");
-        match client.try_read(&mut part) {
-            Ok(0) => return false,
-            Ok(read) => heard.extend_from_slice(&part[..read]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return false,
-        }
-        let last = br#""more":false"#;
-        if heard.windows(last.len()).any(|bytes| bytes == last) {
-            return true;
-        }
-        heard.drain(..heard.len().saturating_sub(last.len()));
-    }
-}
-
-/// Each of many asks once for what is megabytes long and reads nothing of it.
-#[test]
-fn answers_that_nobody_reads_are_no_gigabyte() {
-    run(async {
-        let tracker = tracker(None).await;
-        let at = tracker.local_addr();
-        let mut kept = Vec::new();
-        for half in 0..2u32 {
-            let mut joins = Vec::new();
-            for i in 0..7_900u32 {
-                let torrent = numbered(half << 16 | i);
-                let join = ToTracker::Join { torrent, pieces: 1, have: vec![], want: 0 };
-                encode(&join, 0, &mut joins);
-            }
-            let mut many = Client::hello(at, &format!("{half}-{}", "x".repeat(60))).await;
-            many.send(&joins).await;
-            many.settle().await;
-            kept.push(many);
-        }
-        let before = memory_peak();
-        let mut question = PREAMBLE.to_vec();
-        encode(&ToTracker::Status { torrent: None }, 0, &mut question);
-        let mut deaf = Vec::new();
-        for _ in 0..250 {
-            let socket = TcpSocket::new_v4().expect("a socket");
-            // Otherwise the system takes most of the answer in.
-            socket.set_recv_buffer_size(4_096).expect("few bytes");
-            let client = socket.connect(at).await.expect("connected");
-            client.writable().await.expect("new");
-            assert_eq!(client.try_write(&question).expect("sent"), question.len());
-            kept[0].settle().await;
-            deaf.push(client);
-        }
-        assert_eq!(rows(at).await.len(), 15_800, "who reads has an answer");
-        let grown = memory_peak() - before;
-        assert!(grown < 220, "{grown} MiB for 250 questions");
-        let mut dropped = false;
-        for client in &deaf {
-            dropped |= !has_whole_answer(client).await;
-            if dropped {
-                break;
-            }
-        }
-        assert!(dropped, "who reads nothing was not kept for it");
-    });
-}
-
 /// What the tracker has to say to a node in many torrents comes all at once, before the node could have read any of it.
 #[test]
 fn a_client_in_many_torrents_is_told_of_peers_in_all_of_them_at_once() {
@@ -506,131 +409,4 @@ fn a_port_in_use_is_an_error() {
         let error = tracker_at(&at, None).await.expect_err("in use");
         assert!(error.to_string().starts_with(&format!("cannot listen at {at}: ")), "{error}");
     });
-}
-
-/// The program, with its events on stdout; killed when dropped.
-struct Program {
-    child: Child,
-    at: SocketAddr,
-    restored: u64,
-}
-
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sta-tracker"));
-    command.args(args).env_remove("STA_CONFIG").stdin(Stdio::null());
-    command
-}
-
-impl Program {
-    fn start(state: &Path) -> Self {
-        let state = state.to_str().expect("a plain name");
-        let mut child = program(&["--listen", "127.0.0.1:0", "--json", "--state", state])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("started");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("its first event");
-        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(event["event"], "tracker-started", "{line}");
-        let at = event["listen"].as_str().expect("an address").parse().expect("an address");
-        Self { child, at, restored: event["restored"].as_u64().expect("a number") }
-    }
-
-    /// Sends the signal `name`, and gives the exit code.
-    fn signal(&mut self, name: &str) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
-        self.child.wait().expect("ended").code()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It has usually ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn the_program_leaves_in_order_and_comes_back_with_what_it_knew() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut restored = Vec::new();
-    for signal in ["-TERM", "-INT"] {
-        let mut program = Program::start(dir.path());
-        restored.push(program.restored);
-        let at = program.at;
-        run(async move {
-            let name = format!("node{}", signal.len());
-            let (mut node, _) = Client::join(at, &name, ALL, false).await;
-            node.settle().await;
-        });
-        assert_eq!(program.signal(signal), Some(0), "{signal}");
-    }
-    restored.push(Program::start(dir.path()).restored);
-    assert_eq!(restored, [0, 1, 2]);
-}
-
-#[test]
-fn the_program_survives_being_killed() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut first = Program::start(dir.path());
-    assert_eq!(first.signal("-KILL"), None);
-    let second = Program::start(dir.path());
-    run(async move { assert_eq!(rows(second.at).await, []) });
-}
-
-#[test]
-fn what_keeps_the_program_from_starting_is_one_clear_error() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let first = Program::start(dir.path());
-    let (state, at) = (dir.path().to_str().expect("a plain name"), first.at.to_string());
-    let config = dir.path().join("sta.toml");
-    std::fs::write(&config, "\n[tracker]\nleese = \"1m\"\n").expect("written");
-    let config = config.to_str().expect("a plain name");
-    let table: [(&[&str], &str); 5] = [
-        (&["--listen", &at, "--no-state"], "the tracker cannot listen at 127.0.0.1:"),
-        (&["--listen", "127.0.0.1:0", "--state", state], "another tracker has it open"),
-        (&["--no-state", "--config", config], "sta.toml:3: unknown key \"tracker.leese\""),
-        (&["--no-state", "--listen", "nowhere"], "invalid value 'nowhere'"),
-        (&["--state", "/dev/null/x"], "/dev/null/x: "),
-    ];
-    for (args, reason) in table {
-        let output = program(args).output().expect("ran");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains(reason), "{args:?}: {said}");
-        assert!(output.stdout.is_empty(), "{args:?}");
-    }
-}
-
-#[test]
-fn the_program_prints_its_configuration() {
-    let output = program(&["--print-config", "--listen", "127.0.0.1:7"])
-        .env("STA_TRACKER_LEASE", "90s")
-        .output()
-        .expect("ran");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    for line in ["port = 7\n", "listen = \"127.0.0.1\"\n", "lease = \"1m 30s\"\n"] {
-        assert!(printed.contains(line), "{line:?} is not in\n{printed}");
-    }
-    assert_eq!(output.status.code(), Some(0));
-}
-
-#[test]
-fn a_person_is_told_where_it_listens() {
-    let mut child = program(&["--listen", "127.0.0.1:0", "--no-state"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("a line");
-    assert!(line.starts_with("the tracker listens at 127.0.0.1:"), "{line}");
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("read");
-    assert_eq!(rest, "", "nothing else");
 }
