@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
-use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode};
+use sta_core::wire::frame::{
+    FROM_TRACKER_LIMITS, FrameDecoder, PREAMBLE, TRACKER_READ_BYTES, encode,
+};
 use sta_core::wire::tracker::{FromTracker, ToTracker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -67,7 +69,7 @@ impl Client {
         stream.set_nodelay(true).expect("an option of TCP");
         stream.write_all(PREAMBLE).await.expect("written");
         let mut client =
-            Self { stream, decoder: FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES) };
+            Self { stream, decoder: FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES) };
         let node = format!("node-{name}").parse().expect("a name");
         client.say(&[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
         client

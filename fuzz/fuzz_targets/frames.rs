@@ -103,9 +103,9 @@ fuzz_target!(|connection: Connection| {
             check(&bytes, frame::PEER_LIMITS, reads, |m: &PeerMessage| *m == PeerMessage::Unknown)
         }
         Kind::ToTracker => {
-            check(&bytes, frame::TRACKER_LIMITS, reads, |m: &ToTracker| *m == ToTracker::Unknown)
+            check(&bytes, frame::TO_TRACKER_LIMITS, reads, |m: &ToTracker| *m == ToTracker::Unknown)
         }
-        Kind::FromTracker => check(&bytes, frame::TRACKER_LIMITS, reads, |m: &FromTracker| {
+        Kind::FromTracker => check(&bytes, frame::FROM_TRACKER_LIMITS, reads, |m: &FromTracker| {
             *m == FromTracker::Unknown
         }),
     }

@@ -10,7 +10,7 @@ use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::layout::Block;
 use sta_core::wire::frame::{
-    FrameDecoder, FrameLimits, PEER_LIMITS, PEER_READ_BYTES, PREAMBLE, TRACKER_LIMITS,
+    FrameDecoder, FrameLimits, PEER_LIMITS, PEER_READ_BYTES, PREAMBLE, TO_TRACKER_LIMITS,
     TRACKER_READ_BYTES, encode,
 };
 use sta_core::wire::peer::PeerMessage;
@@ -78,7 +78,7 @@ fn decoding(bencher: Bencher<'_, '_>, kind: &str) {
         }
     }
     if kind.starts_with("tracker") {
-        decode_all::<ToTracker>(bencher, &bytes, TRACKER_LIMITS, TRACKER_READ_BYTES);
+        decode_all::<ToTracker>(bencher, &bytes, TO_TRACKER_LIMITS, TRACKER_READ_BYTES);
     } else {
         decode_all::<PeerMessage>(bencher, &bytes, PEER_LIMITS, PEER_READ_BYTES);
     }

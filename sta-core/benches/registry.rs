@@ -10,7 +10,9 @@ use sta_core::model::ids::InfoHash;
 use sta_core::model::limits;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
-use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode};
+use sta_core::wire::frame::{
+    FrameDecoder, PREAMBLE, TO_TRACKER_LIMITS, TRACKER_READ_BYTES, encode,
+};
 use sta_core::wire::tracker::ToTracker;
 
 #[global_allocator]
@@ -89,7 +91,7 @@ fn piece_change_from_bytes(bencher: Bencher<'_, '_>) {
         encode(&have(n * 1_000, 1_000).1, 0, &mut bytes);
     }
     bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
-        let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+        let mut decoder = FrameDecoder::new(TO_TRACKER_LIMITS, TRACKER_READ_BYTES);
         decoder.space()[..bytes.len()].copy_from_slice(&bytes);
         decoder.filled(bytes.len());
         while let Ok(Some((message, _))) = decoder.next_message::<ToTracker>() {

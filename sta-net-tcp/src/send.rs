@@ -141,7 +141,7 @@ fn gather(batch: &Batch) -> (SmallVec<[IoSlice<'_>; SLICES_MAX]>, bool) {
 fn advance(batch: &mut Batch, mut sent: u64) {
     while sent > 0 {
         let part = match batch.next() {
-            Next::Heads { bytes, .. } => bytes.len() as u64,
+            Next::Heads(bytes) => bytes.len() as u64,
             Next::Body { body, sent } => body.len() - sent,
             Next::Nothing => unreachable!("more was sent than there was"),
         };

@@ -25,7 +25,7 @@ use sta_core::run::ask::AskError;
 use sta_core::run::frames::{ReadError, read_messages};
 use sta_core::run::status::status;
 use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle, start};
-use sta_core::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
+use sta_core::wire::frame::{FROM_TRACKER_LIMITS, FrameDecoder, PREAMBLE, encode};
 use sta_core::wire::tracker::{FromTracker, PeerAddress, StatusRow, ToTracker};
 use sta_net_tcp::TcpTransport;
 
@@ -78,7 +78,7 @@ struct Client {
 impl Client {
     async fn connect(to: SocketAddr) -> Self {
         let connection = TcpTransport::new().connect(&to.into()).await.expect("connected");
-        let decoder = FrameDecoder::new(TRACKER_LIMITS, 4_096);
+        let decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, 4_096);
         let mut client = Self { connection, decoder, heard: Vec::new() };
         client.send(PREAMBLE).await;
         client

@@ -100,11 +100,6 @@ impl<T> ByConn<T> {
         self.values.iter()
     }
 
-    /// The same, to be changed.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.values.iter_mut()
-    }
-
     #[inline]
     fn place(&self, conn: ConnId) -> Option<usize> {
         let last = self.last.get();

@@ -225,7 +225,7 @@ impl Node {
             Some(member) => announcer::Input::Joined {
                 torrent,
                 pieces: member.swarm.have().len(),
-                have: member.swarm.have().ranges(),
+                have: member.swarm.readable(),
                 want: member.swarm.peers_wanted(),
             },
             None => announcer::Input::Left { torrent },

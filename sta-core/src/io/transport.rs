@@ -106,13 +106,8 @@ pub struct Batch {
 /// What a [`SendHalf`] is to send next.
 #[derive(Debug)]
 pub enum Next<'a> {
-    /// Bytes of headers; `more` if a body or further bytes follow at once.
-    Heads {
-        /// The bytes, not empty.
-        bytes: &'a [u8],
-        /// Whether something follows in this batch.
-        more: bool,
-    },
+    /// Bytes of headers, not empty.
+    Heads(&'a [u8]),
     /// The rest of a body, from `sent` on.
     Body {
         /// The body.
@@ -146,11 +141,9 @@ impl Batch {
             Some((upto, body)) if self.heads_sent == *upto => {
                 Next::Body { body, sent: self.body_sent }
             }
-            Some((upto, _)) => {
-                Next::Heads { bytes: &self.heads[self.heads_sent..*upto], more: true }
-            }
+            Some((upto, _)) => Next::Heads(&self.heads[self.heads_sent..*upto]),
             None if self.heads_sent < self.heads.len() => {
-                Next::Heads { bytes: &self.heads[self.heads_sent..], more: false }
+                Next::Heads(&self.heads[self.heads_sent..])
             }
             None => Next::Nothing,
         }
@@ -159,7 +152,7 @@ impl Batch {
     /// `bytes` bytes of what [`Self::next`] gave have been sent.
     pub fn advance(&mut self, bytes: u64) {
         match self.next() {
-            Next::Heads { .. } => self.heads_sent += bytes as usize,
+            Next::Heads(_) => self.heads_sent += bytes as usize,
             Next::Body { body, sent } => {
                 if sent + bytes >= body.len() {
                     self.bodies_sent += 1;

@@ -7,8 +7,10 @@ pub const NODE_ID_BYTES_MAX: usize = 64;
 
 /// Longest header between peers. The longest honest one is a `have` of [`HAVE_RANGES_MAX`] ranges, 48 KiB.
 pub const PEER_HEADER_BYTES_MAX: usize = 64 << 10;
-/// Longest header between node and tracker: a status answer names many nodes.
-pub const TRACKER_HEADER_BYTES_MAX: usize = 1 << 20;
+/// Longest header to a tracker, which reads from many at a time: as between peers.
+pub const TO_TRACKER_HEADER_BYTES_MAX: usize = PEER_HEADER_BYTES_MAX;
+/// Longest header from a tracker: a status answer names many nodes.
+pub const FROM_TRACKER_HEADER_BYTES_MAX: usize = 1 << 20;
 /// Longest body of a frame: the largest piece.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 

@@ -9,7 +9,7 @@ use crate::io::transport::{Batch, Connection, Transport};
 use crate::model::address::Address;
 use crate::model::limits;
 use crate::model::text::printable;
-use crate::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode};
+use crate::wire::frame::{FROM_TRACKER_LIMITS, FrameDecoder, PREAMBLE, TRACKER_READ_BYTES, encode};
 use crate::wire::tracker::{FromTracker, ToTracker};
 
 /// Why there is no answer.
@@ -83,7 +83,7 @@ async fn converse<T>(
     batch.heads.extend_from_slice(PREAMBLE);
     encode(first, 0, &mut batch.heads);
     connection.send.send(&mut batch).await.map_err(io::Error::from)?;
-    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES);
     loop {
         let read = read_messages(connection.recv.as_mut(), &mut decoder);
         let messages = timeout(limits::TRACKER_ANSWER_TIMEOUT, read).await;

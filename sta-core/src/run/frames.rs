@@ -351,7 +351,7 @@ mod tests {
     use crate::io::transport::{Batch, Next, RecvHalf, SendHalf, SendResult};
     use crate::model::limits;
     use crate::run::fake::{Says, Takes, connection};
-    use crate::wire::frame::{FrameDecoder, PREAMBLE, TRACKER_LIMITS, encode};
+    use crate::wire::frame::{FROM_TRACKER_LIMITS, FrameDecoder, PREAMBLE, encode};
     use crate::wire::tracker::{FromTracker, ToTracker};
 
     fn run(story: impl Future<Output = ()>) {
@@ -364,7 +364,7 @@ mod tests {
 
     impl SendHalf for Room {
         fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
-            while let Next::Heads { bytes, .. } = batch.next() {
+            while let Next::Heads(bytes) = batch.next() {
                 let taken = bytes.len().min(self.0.load(Ordering::Relaxed));
                 if taken == 0 {
                     cx.waker().wake_by_ref();
@@ -497,7 +497,7 @@ mod tests {
                 encode(message, 0, &mut bytes);
             }
             let mut recv = Chunks([bytes].into());
-            let mut decoder = FrameDecoder::new(TRACKER_LIMITS, 1 << 10);
+            let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, 1 << 10);
             let mut seen = Vec::new();
             let is_question = |message: &ToTracker| matches!(message, ToTracker::Status { .. });
             while let Ok(messages) = read_messages_until(&mut recv, &mut decoder, is_question).await

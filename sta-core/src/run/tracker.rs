@@ -28,7 +28,7 @@ use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
 use crate::model::rng::Seed;
 use crate::model::time::Time;
-use crate::wire::frame::{FrameDecoder, TRACKER_LIMITS, TRACKER_READ_BYTES};
+use crate::wire::frame::{FrameDecoder, TO_TRACKER_LIMITS, TRACKER_READ_BYTES};
 use crate::wire::tracker::{FromTracker, ToTracker};
 
 /// Entries of the inbox; each is what one read gave, up to 64 KiB of messages.
@@ -383,7 +383,7 @@ async fn read(
     inbox: mpsc::Sender<ToOwner>,
     _permit: Arc<OwnedSemaphorePermit>,
 ) {
-    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut decoder = FrameDecoder::new(TO_TRACKER_LIMITS, TRACKER_READ_BYTES);
     let turns = Arc::new(Semaphore::new(1));
     loop {
         let (event, last) =

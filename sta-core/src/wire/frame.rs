@@ -31,9 +31,12 @@ pub struct FrameLimits {
 /// Between peers.
 pub const PEER_LIMITS: FrameLimits =
     FrameLimits { header: limits::PEER_HEADER_BYTES_MAX, body: limits::BODY_BYTES_MAX };
-/// Between a node and a tracker: no payload.
-pub const TRACKER_LIMITS: FrameLimits =
-    FrameLimits { header: limits::TRACKER_HEADER_BYTES_MAX, body: 0 };
+/// To a tracker: no payload.
+pub const TO_TRACKER_LIMITS: FrameLimits =
+    FrameLimits { header: limits::TO_TRACKER_HEADER_BYTES_MAX, body: 0 };
+/// From a tracker: no payload.
+pub const FROM_TRACKER_LIMITS: FrameLimits =
+    FrameLimits { header: limits::FROM_TRACKER_HEADER_BYTES_MAX, body: 0 };
 
 /// What the other side did wrong. It is always the other side: the connection ends, the rest goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

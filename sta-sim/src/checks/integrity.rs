@@ -66,10 +66,11 @@ impl Coming {
         at.map_or_else(Part::default, |at| self.0[node as usize].remove(at))
     }
 
-    /// The node begins anew: what was found right no longer counts.
+    /// The node begins anew: what was found right no longer counts, nor do parts of pieces that came before.
     fn restarted(&mut self, node: Number, torrent: Number) {
-        let parts = self.0.get_mut(node as usize).into_iter().flatten();
-        parts.filter(|part| part.torrent == torrent).for_each(|part| part.right = 0);
+        if let Some(parts) = self.0.get_mut(node as usize) {
+            parts.retain(|part| part.torrent != torrent);
+        }
     }
 
     fn place(&self, node: Number, torrent: Number, piece: u32) -> Option<usize> {
@@ -287,6 +288,15 @@ mod tests {
             &format!("{first} | 4 leech-0 disk - | 5 leech-0 added 1/2"),
             "but 0 were ever verified",
         );
+    }
+
+    /// What came of a piece before a restart was counted with what came after it.
+    #[test]
+    fn a_restart_keeps_nothing_of_a_piece_that_was_not_verified() {
+        let story =
+            "0 leech-0 added 0/2 | 1 leech-0 got seed-0 0 | 2 leech-0 dies | 3 leech-0 added 0/2";
+        breaks(rule(), &format!("{story} | 4 leech-0 verified 0"), "having received 0 of its");
+        holds(rule(), &format!("{story} | 4 leech-0 got seed-0 0 | 5 leech-0 verified 0"));
     }
 
     #[test]

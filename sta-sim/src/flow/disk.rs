@@ -74,6 +74,21 @@ impl Kept {
             || self.right.get(&block.piece).is_some_and(|right| end <= *right)
     }
 
+    /// A block lies there now, with `wrong` bytes or right ones; what was refused has wrong ones too, since they never came there.
+    fn put(&mut self, block: Block, wrong: bool) {
+        let right = self.right.get(&block.piece).copied().unwrap_or(0);
+        let end = block.offset + block.len;
+        if wrong && end > right {
+            let written = block.offset.max(right).into()..end.into();
+            self.wrong.entry(block.piece).or_default().insert(written);
+        } else if let Some(bytes) = self.wrong.get_mut(&block.piece) {
+            bytes.remove(block.offset.into()..end.into());
+            if bytes.is_empty() {
+                self.wrong.remove(&block.piece);
+            }
+        }
+    }
+
     /// Whether nothing keeps a piece from being read.
     pub(super) fn can_be_read(&self, piece: u32) -> bool {
         !self.unreadable.contains(&piece)
@@ -160,29 +175,22 @@ impl<T> Disk<T> {
         block: Block,
         wrong: bool,
     ) -> Result<(), StoreError> {
-        if self.queue.state().full || !self.takes(content, block) {
-            let reason = "no space left on device".to_owned();
-            return Err(StoreError { path: "disk".to_owned(), reason, passing: true });
-        }
+        let fits = !self.queue.state().full && self.takes(content, block);
         if let Some(kept) = self.kept_mut(content) {
-            // A disk writes what it could not read to another place.
-            kept.unreadable.remove(&block.piece);
-            kept.overlooked.remove(&block.piece);
-            let right = kept.right.get(&block.piece).copied().unwrap_or(0);
-            let end = block.offset + block.len;
-            if wrong && end > right {
-                let written = block.offset.max(right).into()..end.into();
-                kept.wrong.entry(block.piece).or_default().insert(written);
-            } else if let Some(bytes) = kept.wrong.get_mut(&block.piece) {
-                bytes.remove(block.offset.into()..end.into());
-                if bytes.is_empty() {
-                    kept.wrong.remove(&block.piece);
-                }
+            kept.put(block, wrong || !fits);
+            if fits {
+                // A disk writes what it could not read to another place.
+                kept.unreadable.remove(&block.piece);
+                kept.overlooked.remove(&block.piece);
+                let start = kept.layout.block_offset(block);
+                kept.not_durable.remember(start..start + u64::from(block.len));
             }
-            let start = kept.layout.block_offset(block);
-            kept.not_durable.remember(start..start + u64::from(block.len));
         }
-        Ok(())
+        if fits {
+            return Ok(());
+        }
+        let reason = "no space left on device".to_owned();
+        Err(StoreError { path: "disk".to_owned(), reason, passing: true })
     }
 
     /// Whether there is room for a block; it is taken then. What is written again needs none.
@@ -359,6 +367,21 @@ mod tests {
         assert!(!write(0, PIECE, true));
         assert!(!write(16 << 10, 16 << 10, false));
         assert!(write(0, PIECE, false));
+    }
+
+    /// A piece was right there though its disk had refused a block of it: a node that takes no notice of that was not found out.
+    #[test]
+    fn a_piece_is_not_right_while_a_block_of_it_was_refused() {
+        let layout = Layout::new(u64::from(PIECE), PIECE).expect("small");
+        let mut disk: Disk<()> = Disk::new(DiskState::default(), Some((PIECE / 2).into()));
+        disk.hold(0, layout, Bitfield::empty(1));
+        let halves = [0, PIECE / 2].map(|offset| Block { piece: 0, offset, len: PIECE / 2 });
+        disk.write(0, halves[0], false).expect("there is room");
+        disk.write(0, halves[1], false).expect_err("there is none");
+        assert!(!disk.check(0, 0));
+        disk.capacity = None;
+        disk.write(0, halves[1], false).expect("there is room");
+        assert!(disk.check(0, 0));
     }
 
     #[test]

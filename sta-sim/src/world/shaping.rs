@@ -342,7 +342,7 @@ fn take(batch: &mut Batch, room: u64, part: &mut Batch) -> u64 {
     while taken < room {
         let rest = room - taken;
         let bytes = match batch.next() {
-            Next::Heads { bytes, .. } => {
+            Next::Heads(bytes) => {
                 let bytes = &bytes[..bytes.len().min(usize::try_from(rest).unwrap_or(usize::MAX))];
                 part.heads.extend_from_slice(bytes);
                 bytes.len() as u64

@@ -182,9 +182,7 @@ impl TurmoilSend {
         let mut room = WRITE_BYTES;
         while room > 0 && self.parts.len() < PARTS_MAX {
             let part = match batch.next() {
-                Next::Heads { bytes, .. } => {
-                    Bytes::copy_from_slice(&bytes[..bytes.len().min(room)])
-                }
+                Next::Heads(bytes) => Bytes::copy_from_slice(&bytes[..bytes.len().min(room)]),
                 Next::Body { body: Body::Bytes(bytes), sent } => {
                     let sent = sent as usize;
                     bytes.slice(sent..bytes.len().min(sent + room))

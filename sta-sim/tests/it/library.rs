@@ -43,11 +43,12 @@ fn sta_sim(arguments: &[&str], file: &Path) -> (Option<i32>, String) {
 #[test]
 fn every_scenario_holds_what_it_promises() {
     let mut broken = Vec::new();
-    let mut runs = 0;
+    let (mut files, mut runs) = (0, 0);
     for (folder, _) in FOLDERS.iter().filter(|(_, run)| *run) {
         for file in entries(&root().join(folder)) {
             let text = std::fs::read_to_string(&file).expect("a readable scenario");
             let worlds = text.lines().find(|line| line.starts_with("worlds")).unwrap_or_default();
+            let before = runs;
             for world in ["turmoil", "flow"] {
                 let first = world == "turmoil" && worlds.is_empty();
                 if first || worlds.contains(world) {
@@ -58,9 +59,11 @@ fn every_scenario_holds_what_it_promises() {
                     }
                 }
             }
+            files += 1;
+            assert!(runs > before, "{} is run in no world", file.display());
         }
     }
-    assert!(runs >= 25, "the library has {runs} runs");
+    assert!(files >= 40, "the library has {files} scenarios");
     assert!(broken.is_empty(), "{} runs failed:\n{}", broken.len(), broken.join("\n"));
 }
 

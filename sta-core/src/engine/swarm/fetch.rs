@@ -16,6 +16,7 @@ use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Gained, Session};
 use crate::model::event::Event;
 use crate::model::layout::Block;
+use crate::model::limits;
 use crate::model::time::Time;
 use crate::wire::peer::PeerMessage;
 
@@ -120,8 +121,9 @@ impl Swarm {
             return;
         }
         let window = self.window(session, now);
+        let most = (window * self.pace.behind / BEHIND_PIECES).min(limits::IN_FLIGHT_BYTES_MAX);
         let (mut asked, mut sure) = (session.asked_bytes(), true);
-        while asked < window * self.pace.behind / BEHIND_PIECES {
+        while asked < most {
             let Some(session) = self.sessions.get_mut(conn) else { return };
             // Nearly always there is a piece to go on with.
             if let Some(piece) = self.assembly.own(conn, &session.have)
@@ -220,7 +222,9 @@ impl Swarm {
         let session = self.sessions.get(conn)?;
         let rate = session.pipeline.rate(now);
         let slow = |&piece: &u32| {
-            let owner = self.assembly.owner(piece).filter(|&owner| owner != conn)?;
+            // What is all here and looked at is nobody's to send.
+            let coming = Some(piece).filter(|&piece| !self.assembly.is_checking(piece))?;
+            let owner = self.assembly.owner(coming).filter(|&owner| owner != conn)?;
             let holder = self.sessions.get(owner).filter(|_| session.have.contains(piece))?;
             let whole = u64::from(self.layout.piece_len(piece));
             let own = takes(session.asked_bytes() + whole, rate) + session.pipeline.delay();

@@ -117,7 +117,8 @@ impl Swarm {
     }
 
     /// The pieces that are here and can be read, as ranges.
-    pub(super) fn readable(&self) -> Vec<PieceRange> {
+    #[must_use]
+    pub fn readable(&self) -> Vec<PieceRange> {
         let readable = self.have.iter().filter(|piece| !self.storage.unreadable.contains(piece));
         if self.storage.unreadable.is_empty() {
             self.have.ranges()

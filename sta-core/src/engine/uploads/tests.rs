@@ -59,7 +59,7 @@ fn serve_as(source: bool, uploads: &mut Uploads, sessions: &mut Sessions) -> Vec
 
 /// Every connection has sent what it held.
 fn all_sent(sessions: &mut Sessions) {
-    for session in sessions.values_mut() {
+    for (_, session) in sessions.iter_mut() {
         while session.sent(Time::ZERO).is_some() {}
     }
 }

@@ -12,7 +12,7 @@ use crate::io::transport::Transport;
 use crate::model::address::Address;
 use crate::model::limits;
 use crate::run::frames::{Outbox, outbox, read_messages};
-use crate::wire::frame::{FrameDecoder, TRACKER_LIMITS, TRACKER_READ_BYTES};
+use crate::wire::frame::{FROM_TRACKER_LIMITS, FrameDecoder, TRACKER_READ_BYTES};
 use crate::wire::tracker::{FromTracker, ToTracker};
 
 /// What a link tells the owner of the node.
@@ -80,7 +80,7 @@ pub(super) fn start(
         }
         let credit = Arc::new(Semaphore::new(limits::MESSAGES_UNHANDLED_MAX));
         let (mut recv, mut decoder) =
-            (connection.recv, FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES));
+            (connection.recv, FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES));
         loop {
             let messages = match read_messages(&mut *recv, &mut decoder).await {
                 Ok(messages) => messages,

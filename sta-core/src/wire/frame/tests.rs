@@ -1,10 +1,15 @@
 use proptest::prelude::*;
 
 use super::{
-    FrameDecoder, FrameError, PEER_LIMITS, PREAMBLE, TRACKER_LIMITS, TRACKER_READ_BYTES, encode,
+    FROM_TRACKER_LIMITS, FrameDecoder, FrameError, PEER_LIMITS, PREAMBLE, TO_TRACKER_LIMITS,
+    TRACKER_READ_BYTES, encode,
 };
+use crate::model::bitfield::PieceRange;
+use crate::model::ids::InfoHash;
 use crate::model::layout::Block;
+use crate::model::limits;
 use crate::wire::peer::PeerMessage;
+use crate::wire::tracker::ToTracker;
 
 /// Feeds `bytes` in portions of the given sizes (then all that is left), and gives every message with its body.
 fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Vec<(PeerMessage, Vec<u8>)>, FrameError> {
@@ -78,18 +83,37 @@ fn lengths_are_checked_before_anything_is_held() {
         decode(&frame(2, u32::MAX), &[]),
         Err(FrameError::BodyTooLong(u32::MAX as usize, 16 << 20))
     );
-    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, 64);
+    let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, 64);
     let bytes = frame(2, 1);
     decoder.space()[..bytes.len()].copy_from_slice(&bytes);
     decoder.filled(bytes.len());
     assert_eq!(decoder.next_message::<PeerMessage>(), Err(FrameError::BodyTooLong(1, 0)));
 }
 
+/// Each of thousands of connections could make a tracker keep a mebibyte of a header that never ended.
+#[test]
+fn a_tracker_reads_no_longer_headers_than_the_longest_honest_one() {
+    let most = limits::PIECES_MAX;
+    let have = (0..limits::HAVE_RANGES_MAX).map(|_| PieceRange(most - 2, most - 1)).collect();
+    let torrent = InfoHash([0xff; 20]);
+    let mut longest = Vec::new();
+    encode(&ToTracker::Join { torrent, pieces: most, have, want: u32::MAX }, 0, &mut longest);
+    assert!(longest.len() <= TO_TRACKER_LIMITS.header, "{} bytes", longest.len());
+    let mut decoder = FrameDecoder::new(TO_TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut bytes = PREAMBLE.to_vec();
+    bytes.extend((TO_TRACKER_LIMITS.header as u32 + 1).to_be_bytes());
+    bytes.extend([0; 4]);
+    decoder.space()[..bytes.len()].copy_from_slice(&bytes);
+    decoder.filled(bytes.len());
+    let refused = FrameError::HeaderTooLong(65_537, 65_536);
+    assert_eq!(decoder.next_message::<ToTracker>(), Err(refused));
+}
+
 #[test]
 fn a_length_alone_makes_nobody_allocate() {
-    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES);
     let mut bytes = PREAMBLE.to_vec();
-    bytes.extend((TRACKER_LIMITS.header as u32).to_be_bytes());
+    bytes.extend((FROM_TRACKER_LIMITS.header as u32).to_be_bytes());
     bytes.extend([0; 4]);
     decoder.space()[..bytes.len()].copy_from_slice(&bytes);
     decoder.filled(bytes.len());
@@ -100,14 +124,14 @@ fn a_length_alone_makes_nobody_allocate() {
 #[test]
 fn the_memory_of_a_long_header_is_given_back() {
     let mut bytes = PREAMBLE.to_vec();
-    let text = "x".repeat(TRACKER_LIMITS.header - 100);
+    let text = "x".repeat(FROM_TRACKER_LIMITS.header - 100);
     let header = format!(r#"{{"t":"gossip","x":"{text}"}}"#);
     bytes.extend((header.len() as u32).to_be_bytes());
     bytes.extend([0; 4]);
     bytes.extend(header.as_bytes());
     // The first byte of another message, which may not come for long.
     bytes.push(0);
-    let mut decoder = FrameDecoder::new(TRACKER_LIMITS, TRACKER_READ_BYTES);
+    let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES);
     let (mut rest, mut largest) = (&bytes[..], 0);
     while !rest.is_empty() {
         let space = decoder.space();
@@ -120,7 +144,7 @@ fn the_memory_of_a_long_header_is_given_back() {
             assert_eq!(message, PeerMessage::Unknown);
         }
     }
-    assert!(largest > TRACKER_LIMITS.header / 2);
+    assert!(largest > FROM_TRACKER_LIMITS.header / 2);
     assert_eq!(decoder.space().len(), TRACKER_READ_BYTES - 1);
     assert_eq!(decoder.buffer.capacity(), TRACKER_READ_BYTES);
 }

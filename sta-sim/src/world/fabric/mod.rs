@@ -197,12 +197,6 @@ impl Fabric {
         self.now
     }
 
-    /// When something will happen next by itself.
-    #[must_use]
-    pub fn next_event(&self) -> Option<Time> {
-        self.events.peek().map(|Reverse((at, ..))| *at)
-    }
-
     /// Lets everything happen that is due by `now`.
     pub fn advance(&mut self, now: Time) {
         while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
