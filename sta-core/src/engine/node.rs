@@ -183,6 +183,10 @@ impl Node {
         let trackers: Arc<[Address]> = torrent.trackers.as_slice().into();
         let seed = self.seed.child(&info_hash.to_string());
         let mut swarm = Swarm::new(torrent, &self.config, self.id.clone(), seed, now);
+        // All of them at the same moments: otherwise each of many is looked at whenever any one of them is due.
+        if let Some(member) = self.members().next() {
+            swarm.tick_with(&member.swarm);
+        }
         self.outputs.extend(std::iter::from_fn(|| swarm.poll_output()));
         for tracker in &*trackers {
             let speaker = Speaker { node: self.id.clone(), port: self.port };

@@ -202,6 +202,11 @@ impl Swarm {
         self.next_tick
     }
 
+    /// From now on its ticks are those of `other`.
+    pub fn tick_with(&mut self, other: &Self) {
+        self.next_tick = self.next_tick.min(other.next_tick);
+    }
+
     /// What the torrent is known by.
     #[must_use]
     pub const fn info_hash(&self) -> InfoHash {

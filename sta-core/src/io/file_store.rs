@@ -30,6 +30,7 @@ use crate::io::hash::KnownLeaves;
 use crate::model::files::{FileSpan, PART_SUFFIX, part_of};
 use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
+use crate::model::limits;
 use crate::model::metainfo::Metainfo;
 
 mod changes;
@@ -318,7 +319,9 @@ impl PieceStore for FileStore {
     }
 
     fn body(&self, offset: u64, len: u32) -> Result<Body, StoreError> {
-        if self.spans(offset, len.into())?.any(|span| self.is_padding(span)) {
+        let files = self.spans(offset, len.into())?.count();
+        let padded = self.spans(offset, len.into())?.any(|span| self.is_padding(span));
+        if padded || files > limits::BODY_FILES_MAX {
             let mut bytes = vec![0; len as usize];
             self.read(offset, &mut bytes)?;
             return Ok(Body::Bytes(Bytes::from(bytes)));

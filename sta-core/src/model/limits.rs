@@ -65,6 +65,9 @@ pub const DISK_BACKLOG_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of buffers kept for later: one backlog.
 pub const BUFFERS_IDLE_BYTES_MAX: usize = 16 << 20;
 
+/// A block out of more files than this is read and sent from memory: otherwise each of them is open until it is sent, and goes out by
+/// a call of its own.
+pub const BODY_FILES_MAX: usize = 8;
 /// Files that one store keeps open: a soft limit of 1,024 descriptors serves a dozen torrents and their peers.
 pub const FILES_OPEN_MAX: usize = 64;
 

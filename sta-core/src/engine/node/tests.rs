@@ -136,6 +136,26 @@ fn node() -> (Node, Mesh) {
     (node, mesh)
 }
 
+/// Each had ticks of its own, and at each tick of one all were looked at.
+#[test]
+fn torrents_that_come_one_after_the_other_tick_together() {
+    let (mut node, mesh) = node();
+    let mut now = Time::ZERO;
+    for i in 1..50 {
+        now += Duration::from_millis(7);
+        let torrent = mesh.torrent(Bitfield::full(4), Vec::new());
+        let torrent = Torrent { info_hash: InfoHash([i; 20]), ..torrent };
+        node.handle(Input::Add(Box::new(torrent)), now);
+    }
+    let (start, mut ticks) = (now, 0);
+    while now < start + Duration::from_secs(10) {
+        now = node.deadline();
+        node.handle(Input::Tick, now);
+        ticks += 1;
+    }
+    assert!(ticks <= 21, "{ticks} ticks in ten seconds");
+}
+
 fn hello(node: &str) -> PeerMessage {
     let node: NodeId = node.parse().expect("a plain name");
     PeerMessage::Hello { v: VERSION, node, torrent: TORRENT }

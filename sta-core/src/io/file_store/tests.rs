@@ -364,3 +364,25 @@ fn errors_name_the_thing_the_reason_and_what_to_do() {
         assert!(error.reason.contains(hint) && !error.reason.contains("os error"), "{error}");
     }
 }
+
+/// Of a folder of small files each block had hundreds of them open until it was sent.
+#[test]
+fn a_block_out_of_many_files_keeps_few_of_them_open() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let paths: Vec<String> = (0..40).map(|i| format!("f{i:02}")).collect();
+    let files: Vec<(&str, u64)> = paths.iter().map(|path| (path.as_str(), K)).collect();
+    let torrent = torrent("many", &files);
+    let bytes = bytes_of(torrent.files());
+    let store = download(&torrent, dir.path()).expect("a new folder");
+    store.write(0, &bytes).expect("there is room");
+    let few = limits::BODY_FILES_MAX;
+    for (files, kept_open) in [(few, few), (few + 1, 0), (40, 0)] {
+        let body = store.body(0, files as u32 * K as u32).expect("it is there");
+        let open = match &body {
+            Body::Files(ranges) => ranges.len(),
+            Body::Bytes(_) => 0,
+        };
+        assert_eq!(open, kept_open, "of {files} files");
+        assert!(sent(&body) == bytes[..files * K as usize]);
+    }
+}
