@@ -78,10 +78,6 @@ pub(super) struct Entry {
     pub(super) have_dirty: bool,
 }
 
-/// There is no room for so many bits.
-#[derive(Debug)]
-pub(super) struct NoRoom;
-
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     pub(super) nodes: Slab<Node>,
@@ -231,15 +227,16 @@ impl Leases {
     }
 
     /// Whether an entry that has `was`, if there is one, may have `is`.
-    pub(super) fn has_room(&self, was: Option<EntryIx>, is: &Have) -> bool {
+    fn has_room(&self, was: Option<EntryIx>, is: &Have) -> bool {
         let was = was.map_or(0, |entry| self.entry(entry).have.bytes());
         let more = is.bytes().saturating_sub(was);
         more == 0 || self.bits_bytes + more <= limits::LEASE_BITS_BYTES_MAX
     }
 
-    /// The entry has this now; there must be room for it. One that has become complete loses its complete neighbours.
-    /// Whether that is another set than before.
+    /// The entry has this now, or nothing as far as is kept if there is no room for it: nobody is worse off for that. One that has become
+    /// complete loses its complete neighbours. Whether that is another set than before.
     pub(super) fn set_have(&mut self, entry: EntryIx, have: Have) -> bool {
+        let have = if self.has_room(Some(entry), &have) { have } else { Have::None };
         let held = &mut self.entries[entry.0 as usize];
         let (was, is, changed) = (held.have.is_all(), have.is_all(), held.have != have);
         self.bits_bytes = self.bits_bytes + have.bytes() - held.have.bytes();
@@ -249,17 +246,12 @@ impl Leases {
         changed
     }
 
-    /// Adds pieces to what the entry has. Whether any was new.
-    pub(super) fn add_have(
-        &mut self,
-        entry: EntryIx,
-        ranges: &mut [PieceRange],
-    ) -> Result<bool, NoRoom> {
+    /// Adds pieces to what the entry has, as [`Self::set_have`] does. Whether any was new.
+    pub(super) fn add_have(&mut self, entry: EntryIx, ranges: &mut [PieceRange]) -> bool {
         let held = self.entry(entry);
         if held.have == Have::None {
             let have = Have::new(held.pieces, ranges);
-            let room = self.has_room(Some(entry), &have);
-            return room.then(|| self.set_have(entry, have)).ok_or(NoRoom);
+            return self.set_have(entry, have);
         }
         let held = &mut self.entries[entry.0 as usize];
         let (was, bytes) = (held.have.is_all(), held.have.bytes());
@@ -268,7 +260,7 @@ impl Leases {
         let is = held.have.is_all();
         self.bits_bytes = self.bits_bytes + held.have.bytes() - bytes;
         self.completed(entry, was, is);
-        Ok(changed)
+        changed
     }
 
     fn completed(&mut self, entry: EntryIx, was: bool, is: bool) {

@@ -95,9 +95,6 @@ impl Registry {
             known = None;
         }
         let have = Have::new(pieces, &mut have);
-        if !self.leases.has_room(known, &have) {
-            return Err(no_room());
-        }
         let entry = if let Some(entry) = known {
             entry
         } else {
@@ -139,7 +136,7 @@ impl Registry {
         now: Time,
     ) -> Result<(), Refused> {
         check_ranges(&ranges)?;
-        if self.leases.add_have(entry, &mut ranges).map_err(|_| no_room())? {
+        if self.leases.add_have(entry, &mut ranges) {
             self.note(entry, now);
         }
         Ok(())
@@ -159,7 +156,12 @@ impl Registry {
         if event.is_some() && event != Some(TransferEvent::Unknown) {
             held.event = event;
         }
-        if (held.up, held.down, held.event) != before {
+        let mut changed = (held.up, held.down, held.event) != before;
+        if event == Some(TransferEvent::Completed) {
+            // All the same if there was no room for what it said it has.
+            changed |= self.leases.set_have(entry, Have::All);
+        }
+        if changed {
             self.note(entry, now);
         }
     }
@@ -245,13 +247,6 @@ impl Registry {
         held.timer_at = at;
         self.timers.insert((at, Timer::Node(node)));
     }
-}
-
-fn no_room() -> Refused {
-    format!(
-        "this tracker is full: what its nodes have in part takes {} MiB; come with all pieces or none, or later",
-        limits::LEASE_BITS_BYTES_MAX >> 20
-    )
 }
 
 fn check_ranges(ranges: &[PieceRange]) -> Result<(), Refused> {

@@ -177,7 +177,6 @@ impl Registry {
                 Have::Some(bits) => bits.len() == lease.pieces,
                 Have::None | Have::All => lease.pieces <= limits::PIECES_MAX,
             };
-            let fits = fits && self.leases.has_room(None, &lease.have);
             if !fits || lease.addr.port() == 0 || self.leases.entries.len() >= limits::LEASES_MAX {
                 continue;
             }
