@@ -1,8 +1,11 @@
 //! Whose requests may wait at all.
 //!
 //! While there is room everybody's may: a choke costs a round trip and teaches a peer of good will nothing. Only
-//! when more peers ask than we can keep requests for, those who gave most of late are kept, and one place goes
-//! round among the others so that a newcomer has a chance (optimistic unchoke, BitTorrent's `4 + 1`).
+//! when more peers ask than we can keep requests for, those who gave most of late are kept, among equals those who took most, and one place
+//! goes round among the others so that a newcomer has a chance (optimistic unchoke, BitTorrent's `4 + 1`). A source is given
+//! nothing: there who asks for nothing leaves its place to those who do.
+
+use std::cmp::Reverse;
 
 use super::interface::ConnId;
 
@@ -27,6 +30,8 @@ pub struct Candidate {
     pub conn: ConnId,
     /// Bytes per second that it gave, of late.
     pub gives: u64,
+    /// Bytes per second that it took.
+    pub takes: u64,
 }
 
 impl Choker {
@@ -44,7 +49,7 @@ impl Choker {
             return everybody.take(self.places).collect();
         }
         let mut best = candidates.to_vec();
-        best.sort_by_key(|candidate| (std::cmp::Reverse(candidate.gives), candidate.conn));
+        best.sort_by_key(|&Candidate { conn, gives, takes }| (Reverse((gives, takes)), conn));
         let mut chosen: Vec<ConnId> =
             best.iter().take(self.places - 1).map(|candidate| candidate.conn).collect();
         chosen.extend(self.go_round(&best[self.places - 1..]));
@@ -75,7 +80,7 @@ mod tests {
 
     /// Peers of which number `n` gives `n` bytes per second.
     fn crowd(size: u32) -> Vec<Candidate> {
-        let peer = |n| Candidate { conn: ConnId::accepted(n), gives: n.into() };
+        let peer = |n| Candidate { conn: ConnId::accepted(n), gives: n.into(), takes: 0 };
         (0..size).map(peer).collect()
     }
 
@@ -102,5 +107,23 @@ mod tests {
             lucky.extend(chosen.last().copied());
         }
         assert_eq!(lucky.len(), 7, "each of the seven others had its turn: {lucky:?}");
+    }
+
+    /// They came first, asked for nothing, and left one place to all others.
+    #[test]
+    fn who_takes_nothing_from_a_source_loses_its_place_to_those_who_do() {
+        let (mut choker, mut chosen) = (Choker::new(16), Vec::new());
+        for _ in 0..10 * OPTIMISTIC_ROUNDS * 34 {
+            let candidates: Vec<Candidate> = (0..34)
+                .map(|n| {
+                    let conn = ConnId::accepted(n);
+                    // The last ten take what they are let.
+                    let takes = if n >= 24 && chosen.contains(&conn) { 1_000 } else { 0 };
+                    Candidate { conn, gives: 0, takes }
+                })
+                .collect();
+            chosen = choker.round(&candidates);
+        }
+        assert!((24..34).all(|n| chosen.contains(&ConnId::accepted(n))), "{chosen:?}");
     }
 }

@@ -403,10 +403,10 @@ impl Session {
         (silence >= patience).then_some(silence)
     }
 
-    /// Whether it has not served us for so long that this cannot be the greeting's delay.
+    /// Whether it has not served us for so long that this cannot be the greeting's delay, or answers nothing.
     #[must_use]
     pub fn withholds(&self, now: Time) -> bool {
-        self.choked_since.is_some_and(|since| now.since(since) >= WITHHOLDS)
+        self.stalled || self.choked_since.is_some_and(|since| now.since(since) >= WITHHOLDS)
     }
 
     // What it asks for.

@@ -232,6 +232,11 @@ impl Swarm {
         if let Some(standing) = standing {
             self.close(standing, "another connection with this node took its place", now);
         }
+        if self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX
+            && let Some(out) = self.crowded_out(conn, remote.ip())
+        {
+            self.close(out, "another needs its place", now);
+        }
         self.neighbours.identified(conn, &node);
         self.dials_from = Time::ZERO;
         let torrent = self.info_hash;

@@ -136,6 +136,38 @@ fn node() -> (Node, Mesh) {
     (node, mesh)
 }
 
+/// Sixty-four names from one machine kept everybody else out, also whom the node dialled itself.
+#[test]
+fn who_comes_with_many_names_keeps_out_nobody_else() {
+    let (mut node, _) = node();
+    let mut come = |number, host: [u8; 4], name: &str| {
+        let conn = ConnId::accepted(number);
+        node.handle(Input::Accepted { conn, remote: (host, 5000).into() }, Time::ZERO);
+        node.handle(Input::Message { conn, message: hello(name) }, Time::ZERO);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        let closed = outputs.iter().find_map(|output| match output {
+            Output::Close { conn, .. } => Some(*conn),
+            _ => None,
+        });
+        (conn, closed)
+    };
+    let (crowd, others) = ([192, 0, 2, 66], |host| [198, 51, 100, host]);
+    let most = limits::PEERS_PER_TORRENT_MAX as u32;
+    for number in 0..most {
+        assert_eq!(come(number, crowd, &format!("many-{number}")).1, None);
+    }
+    let (late, closed) = come(most, crowd, "one-more");
+    assert_eq!(closed, Some(late), "of its own kind nobody makes room");
+    for host in 1..most as u8 {
+        let (conn, closed) = come(most + u32::from(host), others(host), &format!("other-{host}"));
+        let closed = closed.expect("there is no room for all");
+        assert_ne!(closed, conn);
+        assert!(closed.number() < most, "one of the crowd goes: {closed:?}");
+    }
+    let (last, closed) = come(2 * most, others(250), "last");
+    assert_eq!(closed, Some(last), "nobody has many any more");
+}
+
 /// Each had ticks of its own, and at each tick of one all were looked at.
 #[test]
 fn torrents_that_come_one_after_the_other_tick_together() {

@@ -1,6 +1,7 @@
 //! With whom to have sessions: whom to dial, whom to admit, and when to ask the tracker for others.
 
-use std::net::IpAddr;
+use std::cmp::Reverse;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::fetch::BEHIND_PIECES;
@@ -34,6 +35,14 @@ pub(super) struct Wants {
 impl Wants {
     pub(super) fn new(now: Time) -> Self {
         Self { next: now + WANT_FIRST, wait: WANT_FIRST, extra: 0, extra_for_lag: 0 }
+    }
+}
+
+/// What is one machine's as far as anybody can tell: of IPv6 a whole /64, all of whose addresses it may use.
+fn network(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(_) => host,
+        IpAddr::V6(host) => Ipv6Addr::from_bits(host.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -108,10 +117,28 @@ impl Swarm {
                 return Err("a session with this node stands already");
             }
         }
-        if other.is_none() && self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX {
+        let full = self.sessions.len() >= limits::PEERS_PER_TORRENT_MAX;
+        if other.is_none() && full && self.crowded_out(conn, host).is_none() {
             return Err("too many peers");
         }
         Ok(())
+    }
+
+    /// Whose session ends when there are as many as may be and one with a peer at `host` is to begin on `new`, if that is worth one: of those
+    /// who came from the network that has most here, who has moved least. Whom we dialled is worth any of them. Who came is if that
+    /// leaves its own network with no more than the other: who comes with many names keeps out nobody else.
+    pub(super) fn crowded_out(&self, new: ConnId, host: IpAddr) -> Option<ConnId> {
+        let came = || self.sessions.iter().filter(|(conn, _)| conn.is_accepted());
+        let from = |host: IpAddr| {
+            came().filter(|(_, session)| network(session.remote.ip()) == network(host)).count()
+        };
+        let moved = |session: &Session| session.up.total() + session.pipeline.total();
+        let least_worth = |(_, session): &(ConnId, &Session)| {
+            (from(session.remote.ip()), Reverse(moved(session)))
+        };
+        let (conn, session) = came().max_by_key(least_worth)?;
+        let worth_it = !new.is_accepted() || from(session.remote.ip()) > from(host) + 1;
+        worth_it.then_some(conn)
     }
 
     /// `node` has said hello on `conn` and was not admitted. If it was dialled, it is known now who is there, and that nothing is

@@ -105,12 +105,11 @@ impl Swarm {
     }
 
     pub(super) fn choke_round(&mut self, now: Time) {
-        let gives = |s: &Session| s.pipeline.rate(now);
-        let candidates: Vec<_> = self
-            .sessions
-            .iter()
-            .map(|(conn, session)| Candidate { conn, gives: gives(session) })
-            .collect();
+        let candidate = |(conn, session): (ConnId, &Session)| {
+            let (gives, takes) = (session.pipeline.rate(now), session.up.per_second(now));
+            Candidate { conn, gives, takes }
+        };
+        let candidates: Vec<_> = self.sessions.iter().map(candidate).collect();
         let unchoked = self.choker.round(&candidates);
         for Candidate { conn, .. } in candidates {
             let Some(session) = self.sessions.get_mut(conn) else { continue };

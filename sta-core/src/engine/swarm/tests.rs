@@ -343,6 +343,33 @@ fn a_store_that_failed_for_good_is_not_mended_by_what_was_stored_before() {
     assert_eq!(status.torrents[0].failed.as_ref(), Some(&why));
 }
 
+/// They claimed everything, answered nothing, and kept all places of neighbours for as long as they said ping.
+#[test]
+fn who_answers_nothing_keeps_nobody_from_being_dialled() {
+    let node = Node::new("me".parse().expect("a name"), 6881, EngineConfig::default(), Seed(1));
+    let mut me = Script { node, now: Time::ZERO, piece_bytes: PIECE };
+    let conn = dials(&me.takes_part(TORRENT, "0000", &[9]))[0];
+    me.tell(Input::Closed { conn, why: "refused".to_owned() });
+    let mute: Vec<ConnId> = (10..20)
+        .map(|host| {
+            let (conn, _) = me.meet(host.into(), &format!("mute-{host}"), host);
+            me.has(conn, 0, 3);
+            me.say(conn, PeerMessage::Unchoke);
+            conn
+        })
+        .collect();
+    let mut dialled = None;
+    let patience = EngineConfig::default().request_timeout;
+    while dialled.is_none() && me.now < Time::ZERO + 3 * patience {
+        me.now += Duration::from_millis(500);
+        for conn in &mute {
+            me.say(*conn, PeerMessage::Ping);
+        }
+        dialled = dials(&me.tell(Input::Tick)).first().map(|_| me.now);
+    }
+    assert!(dialled.is_some_and(|at| at >= Time::ZERO + patience), "{dialled:?}");
+}
+
 #[test]
 fn dials_under_way_leave_room_for_who_connects() {
     let mut me = Script::new("0000");
