@@ -39,6 +39,8 @@ const LAST_BLOCKS: usize = 16;
 pub(super) const BEHIND_PIECES: u64 = 8;
 /// And for no more than so many times as much.
 const BEHIND_MAX: u64 = 4;
+/// Who waits for so many bytes of a peer asks it for no more: one block more and it might be too much.
+pub(super) const IN_FLIGHT_MAX: u64 = limits::IN_FLIGHT_BYTES_MAX - limits::BLOCK_BYTES_MAX as u64;
 
 /// Blocks of a piece that several peers offer may be so many times as large: nobody waits for it to be passed on, so fewer blocks
 /// cost the schedule nothing. Twice as large gives the same, with a quarter more events; eight times as large costs a hundredth.
@@ -121,7 +123,9 @@ impl Swarm {
             return;
         }
         let window = self.window(session, now);
-        let most = (window * self.pace.behind / BEHIND_PIECES).min(limits::IN_FLIGHT_BYTES_MAX);
+        let early = session.outstanding_bytes() - session.asked_bytes();
+        let most =
+            (window * self.pace.behind / BEHIND_PIECES).min(IN_FLIGHT_MAX.saturating_sub(early));
         let (mut asked, mut sure) = (session.asked_bytes(), true);
         while asked < most {
             let Some(session) = self.sessions.get_mut(conn) else { return };

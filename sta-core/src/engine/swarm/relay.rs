@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::fetch::IN_FLIGHT_MAX;
 use super::{Phase, Swarm};
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::Session;
@@ -109,7 +110,7 @@ impl Swarm {
     ) -> Option<Block> {
         let session = self.sessions.get(conn)?;
         let asked = session.early_bytes(now)?;
-        if asked >= EARLY_WINDOWS * window {
+        if asked >= EARLY_WINDOWS * window || session.outstanding_bytes() >= IN_FLIGHT_MAX {
             return None;
         }
         let piece = match begun {

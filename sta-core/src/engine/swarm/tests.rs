@@ -343,6 +343,28 @@ fn a_store_that_failed_for_good_is_not_mended_by_what_was_stored_before() {
     assert_eq!(status.torrents[0].failed.as_ref(), Some(&why));
 }
 
+/// A node that is behind its neighbours asks for more: for up to four times as much as may ever be asked of a peer.
+#[test]
+fn who_is_behind_a_fast_peer_asks_for_no_more_than_may_be_asked_at_once() {
+    const PIECES: u32 = 3_000;
+    let mut me = Script::with_pieces(&"0".repeat(PIECES as usize), 1 << 20);
+    let (peer, _) = me.meet(1, "fast", 1);
+    me.has(peer, 0, PIECES - 2);
+    let mut owed = gets(&me.say(peer, PeerMessage::Unchoke), peer);
+    let mut most = 0;
+    for _ in 0..30 {
+        me.now += Duration::from_millis(20);
+        for (id, block) in std::mem::take(&mut owed) {
+            let outputs = me.sends(peer, id, block);
+            owed.extend(gets(&outputs, peer));
+        }
+        owed.extend(gets(&me.tell(Input::Tick), peer));
+        most = most.max(owed.iter().map(|(_, block)| u64::from(block.len)).sum());
+    }
+    let (least, limit) = (limits::IN_FLIGHT_BYTES_MAX / 2, limits::IN_FLIGHT_BYTES_MAX);
+    assert!((least..=limit).contains(&most), "{most} bytes of {limit}");
+}
+
 /// They claimed everything, answered nothing, and kept all places of neighbours for as long as they said ping.
 #[test]
 fn who_answers_nothing_keeps_nobody_from_being_dialled() {
