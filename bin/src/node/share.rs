@@ -1,8 +1,9 @@
 //! `sta-node share`: makes a torrent, runs a tracker in this process, seeds, and prints the one line to run elsewhere.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use serde::Serialize;
 use sta_core::model::address::Address;
 
 use super::args::{Contacts, Share};
@@ -16,6 +17,12 @@ use crate::exit::{Exit, Failure};
 
 /// For an address of which only the host matters.
 const ANY_PORT: u16 = 1;
+
+/// What a program is told instead of the line to run.
+#[derive(Serialize)]
+struct Shared {
+    link: String,
+}
 
 /// Runs the command.
 ///
@@ -41,13 +48,29 @@ pub(super) async fn run(args: &Share, ctx: &mut Context) -> Result<Exit, Failure
     let dir = folder_of(&path);
     let place = Place::for_seeding(torrent, dir, ctx).await?;
     let member = Member::start(&ctx.settings, &ctx.output).await?;
-    member.handle.add(place.spec(&Contacts::default(), &ctx.settings)?);
+    let mut spec = place.spec(&Contacts::default(), &ctx.settings)?;
+    // Under the name that the link has this machine may not reach itself.
+    spec.trackers = vec![at_home(tracker.local_addr()).into()];
+    member.handle.add(spec);
     seed::announce(&place, &member, ctx);
+    if ctx.output.json() {
+        ctx.output.json_line(&Shared { link: link.to_string() });
+    }
     ctx.output.note("run this on every machine that should have it; Ctrl-C stops sharing:");
-    ctx.output.line(format_args!("sta-node download {link}"));
+    ctx.output.result(format_args!("sta-node download {link}"));
     let exit = seed::until_asked(&[place], &member, ctx).await;
     tracker.stop().await;
     exit
+}
+
+/// Where a program on this machine reaches what listens at `listening`.
+fn at_home(listening: SocketAddr) -> SocketAddr {
+    let home: IpAddr = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(home, listening.port())
 }
 
 /// Refuses what would end with a link that leads to a tracker whose only seed no other machine can connect to.

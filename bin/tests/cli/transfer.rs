@@ -30,6 +30,26 @@ fn files_of_all_sizes_arrive() {
     }
 }
 
+/// The node inside looked for its own tracker by the name that only others can use, and was never found. For programs its link was a line
+/// that is no JSON.
+#[test]
+fn what_is_shared_under_a_name_for_others_is_found() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 300_000);
+    // Nobody is at this address (RFC 5737).
+    let mut share = dir.start(&["share", "file", "--address", "192.0.2.77", "--json"]);
+    let line = share.wait_for("{\"link\":\"sta://192.0.2.77:");
+    let link: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let link = link["link"].as_str().expect("text").replace("192.0.2.77", "127.0.0.1");
+    let tracker = tracker_of(&link);
+    let download = dir.run(&["download", &link, "--tracker", &tracker, "-o", "out"]);
+    download.expect(0, &["file: complete"], &[]);
+    assert!(dir.read("out/file") == bytes);
+    share.signal(Signal::INT);
+    let ended = share.end();
+    assert!(ended.out.lines().all(|line| line.starts_with('{')), "{}", ended.out);
+}
+
 #[test]
 fn a_folder_arrives_with_empty_files_and_foreign_names() {
     let dir = Dir::new();

@@ -13,10 +13,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::SweepArgs;
 use crate::commands::tell::{note, say};
 use crate::commands::{deliver, files, replay};
-use crate::execute::{Done, Job, wall_clock};
+use crate::execute::{Done, ExecuteError, Job, wall_clock};
 use crate::exit::Exit;
+use crate::outcome::{Outcome, Verdict};
 use crate::scenario::load::Scenario;
-use crate::scenario::plan::World;
+use crate::scenario::plan::{Plan, World};
 use crate::sweep::summary::summary;
 use crate::sweep::tally::{New, Tally};
 use crate::sweep::{Asked, jobs, per_second, run_all};
@@ -41,13 +42,18 @@ pub fn main(args: &SweepArgs) -> Exit {
     let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
     let bar = progress(jobs.len() as u64);
     let (begin, mut tally) = (wall_clock(), Tally::default());
-    run_all(&jobs, threads, &stop, |job, result| {
+    let brief = |result: Result<Done, ExecuteError>| {
+        bar.inc(1);
+        result.map(|done| {
+            let line = args.output.json.then(|| json_line(&done));
+            (line, Brief::of(done))
+        })
+    };
+    run_all(&jobs, threads, &stop, brief, |job, result| {
         match result {
-            Ok(done) => {
-                if args.output.json {
-                    print_json(&done);
-                }
-                add(&mut tally, job, &done, &out, &bar);
+            Ok((line, ended)) => {
+                line.inspect(|line| say(line));
+                add(&mut tally, job, &ended, &out, &bar);
             }
             Err(error) => tally.refuse(error.to_string()),
         }
@@ -60,7 +66,6 @@ pub fn main(args: &SweepArgs) -> Exit {
             tally.failed(),
             per_second(speed, took)
         ));
-        bar.inc(1);
     });
     bar.finish_and_clear();
     let was_interrupted = interrupted.load(Ordering::Relaxed);
@@ -108,8 +113,31 @@ fn asked(args: &SweepArgs) -> Result<Vec<Asked>, Box<dyn std::error::Error>> {
     Ok(asked)
 }
 
+/// A run that has ended: of one that passed the log is not needed.
+enum Brief {
+    Passed { plan: Arc<Plan>, outcome: Box<Outcome> },
+    Failed(Box<Done>),
+}
+
+impl Brief {
+    fn of(done: Done) -> Self {
+        if matches!(done.outcome.verdict, Verdict::Passed | Verdict::Unproved) {
+            Self::Passed { plan: done.plan, outcome: Box::new(done.outcome) }
+        } else {
+            Self::Failed(Box::new(done))
+        }
+    }
+}
+
 /// Adds a run to the tally; the first of a cause is kept, and told at once: a sweep may take hours.
-fn add(tally: &mut Tally, job: &Job, done: &Done, out: &Path, bar: &ProgressBar) {
+fn add(tally: &mut Tally, job: &Job, ended: &Brief, out: &Path, bar: &ProgressBar) {
+    let done = match ended {
+        Brief::Passed { plan, outcome } => {
+            tally.add(plan, outcome);
+            return;
+        }
+        Brief::Failed(done) => done,
+    };
     let New::Cause(key) = tally.add(&done.plan, &done.outcome) else { return };
     let kept = keep(job, done, out);
     bar.suspend(|| announce(done, &kept));
@@ -150,11 +178,10 @@ fn announce(done: &Done, kept: &Result<Kept, Box<dyn std::error::Error>>) {
 }
 
 /// The outcome on a line of its own.
-fn print_json(done: &Done) {
-    let hashes = done.log.hashes();
-    let told = done.outcome.told(hashes);
+fn json_line(done: &Done) -> String {
+    let told = done.outcome.told(done.log.hashes());
     let line = serde_json::to_string(&told).expect("an outcome has no odd map keys");
-    say(&format!("{line}\n"));
+    format!("{line}\n")
 }
 
 fn progress(runs: u64) -> ProgressBar {

@@ -1,11 +1,12 @@
 //! Many runs: which there are, and how they are run side by side.
 //!
-//! Results come in the order in which runs end, and whoever receives them sorts. What they add up to is [`tally`]'s
-//! business, what a person sees of it [`summary`]'s.
+//! Results come in the order of the runs, whichever ends first: what is found is told the same way every time. What they add up to is
+//! [`tally`]'s business, what a person sees of it [`summary`]'s.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::execute::{Done, ExecuteError, Job};
@@ -45,25 +46,50 @@ pub fn jobs(asked: &[Asked], shard: (u64, u64)) -> Vec<Job> {
     jobs.into_iter().zip(0..).filter(|(_, number)| mine(*number)).map(|(job, _)| job).collect()
 }
 
-/// Makes every run, `threads` at a time, and gives each to `each` as it ends, one at a time and on the thread that ran it: its
-/// log is given back where it was taken. Stops early once `stop` is set; runs that are under way then still end.
-pub fn run_all(
+/// Makes every run, `threads` at a time. `brief` takes what is needed of each, on the thread that ran it: its log is given back where it was
+/// taken. `each` gets that, one at a time and in the order of the jobs. Stops early once `stop` is set; runs that are under way then
+/// still end.
+pub fn run_all<B: Send>(
     jobs: &[Job],
     threads: usize,
     stop: &AtomicBool,
-    each: impl FnMut(&Job, Result<Done, ExecuteError>) + Send,
+    brief: impl Fn(Result<Done, ExecuteError>) -> B + Sync,
+    each: impl FnMut(&Job, B) + Send,
 ) {
-    let (next, each) = (AtomicUsize::new(0), Mutex::new(each));
+    let next = AtomicUsize::new(0);
+    let ended = Mutex::new(InOrder { next: 0, waiting: BTreeMap::new(), each });
     let work = || {
         while !stop.load(Ordering::Relaxed) {
-            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let result = job.execute_alone();
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(number) else { return };
+            let brief = brief(job.execute_alone());
             // Poisoned if it has panicked elsewhere, which ends the sweep.
-            let Ok(mut each) = each.lock() else { return };
-            each(job, result);
+            let Ok(mut ended) = ended.lock() else { return };
+            ended.add(jobs, number, brief);
         }
     };
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let InOrder { waiting, mut each, .. } =
+        ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What ended beyond a run that was not made any more.
+    waiting.into_iter().for_each(|(number, brief)| each(&jobs[number], brief));
+}
+
+/// Passes on what ends in any order, as it was numbered.
+struct InOrder<B, E> {
+    next: usize,
+    waiting: BTreeMap<usize, B>,
+    each: E,
+}
+
+impl<B, E: FnMut(&Job, B)> InOrder<B, E> {
+    fn add(&mut self, jobs: &[Job], number: usize, brief: B) {
+        self.waiting.insert(number, brief);
+        while let Some(brief) = self.waiting.remove(&self.next) {
+            (self.each)(&jobs[self.next], brief);
+            self.next += 1;
+        }
+    }
 }
 
 /// How often something happened per second of real time.
@@ -76,7 +102,8 @@ pub fn per_second(count: f64, took: Duration) -> f64 {
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::{Asked, Job, Scenario, World, jobs, run_all};
 
@@ -113,15 +140,20 @@ mod tests {
     #[test]
     fn every_job_ends_once_and_a_stop_is_obeyed() {
         let all = jobs(&[asked(0..40, 1)], (0, 1));
-        let (stop, mut seen) = (AtomicBool::new(false), vec![]);
-        run_all(&all, 3, &stop, |job, result| {
-            assert!(result.is_err(), "it is refused");
+        let (stop, turn, mut seen) = (AtomicBool::new(false), AtomicUsize::new(0), vec![]);
+        // They end in another order than that of the jobs.
+        let brief = |result: Result<_, _>| {
+            let first = turn.fetch_add(1, Ordering::Relaxed) == 0;
+            std::thread::sleep(Duration::from_millis(if first { 50 } else { 1 }));
+            result.is_err()
+        };
+        run_all(&all, 3, &stop, brief, |job, refused| {
+            assert!(refused);
             seen.push(job.seed);
         });
-        seen.sort_unstable();
-        assert!(seen.into_iter().eq(0..40));
+        assert!(seen.into_iter().eq(0..40), "in order");
         let mut after = 0;
-        run_all(&all, 3, &stop, |_, _| {
+        run_all(&all, 3, &stop, drop, |_, ()| {
             stop.store(true, Ordering::Relaxed);
             after += 1;
         });
