@@ -83,7 +83,7 @@ pub struct TrackerSettings {
     /// A node that is silent for longer is forgotten by `sta-tracker`; 3s to 1day.
     #[schemars(with = "String")]
     pub lease: Span,
-    /// How long a node that starts waits for the first word of a tracker before it says that there is none; 100ms to 1day.
+    /// How long a node that starts waits for the first word of a tracker or a peer before it says that there is none, and ends; 100ms to 1day.
     #[schemars(with = "String")]
     pub patience: Span,
 }

@@ -103,7 +103,7 @@ pub(super) struct Seed {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Download {
-    /// .torrent files, or what `share` printed: sta://HOST:PORT/INFOHASH
+    /// .torrent files, or what `share` printed: sta://HOST:PORT/INFOHASH/BLAKE3
     #[arg(required = true, value_name = "FILE.torrent|sta://...")]
     pub(super) torrents: Vec<String>,
     /// The folder to download into

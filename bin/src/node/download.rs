@@ -81,7 +81,12 @@ async fn take_part(
         return Ok(exit);
     }
     match fetching.failed.len() {
-        0 => ctx.output.note("everything is here; serving others"),
+        0 => match args.seed_for {
+            Some(time) => {
+                ctx.output.note(format_args!("everything is here; serving others for {time}"));
+            }
+            None => ctx.output.note("everything is here; serving others"),
+        },
         failed if failed == places.len() => return Ok(exit),
         _ => ctx.output.note("not everything is here; serving others what is"),
     }
