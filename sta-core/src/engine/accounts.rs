@@ -60,8 +60,8 @@ impl Accounts {
             row.have = session.have.count();
             row.down += session.pipeline.total();
             row.up += session.up.total();
-            row.down_rate = session.pipeline.rate(now);
-            row.up_rate = session.up.per_second(now);
+            row.down_rate = session.pipeline.shown_rate(now);
+            row.up_rate = session.up.shown(now);
         }
         rows.into_values().collect()
     }

@@ -65,6 +65,12 @@ impl Pipeline {
         self.down.per_second(now)
     }
 
+    /// The same for a person: [`Rate::shown`].
+    #[must_use]
+    pub fn shown_rate(&self, now: Time) -> u64 {
+        self.down.shown(now)
+    }
+
     /// Bytes per second that may be hoped for: half the best, where less was asked of late than it could give.
     #[must_use]
     pub fn hoped_rate(&self, now: Time) -> u64 {

@@ -396,8 +396,8 @@ impl Swarm {
             down: self.totals.down.total(),
             up: self.totals.up.total(),
             wasted: self.totals.wasted,
-            down_rate: self.totals.down.per_second(now),
-            up_rate: self.totals.up.per_second(now),
+            down_rate: self.totals.down.shown(now),
+            up_rate: self.totals.up.shown(now),
             failed: self.storage.failed.clone(),
             peers: self.accounts.rows(self.sessions.values(), now),
         }
