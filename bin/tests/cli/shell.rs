@@ -1,8 +1,12 @@
 //! The interactive node, driven by a script: the seed document's workflow.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::util::{Dir, Running, Signal, names};
 
@@ -197,4 +201,48 @@ fn a_script_waits_until_what_has_failed_for_a_while_is_complete() {
     prlimit(Some(pid), Resource::Nofile, before).expect("it is ours");
     node.type_line("EXIT");
     node.end().expect(0, &[], &["folder: complete"]);
+}
+
+/// Of what came at once, as from a program that types, only the first key was taken until the next came.
+#[test]
+fn what_is_typed_at_once_on_a_terminal_is_obeyed_at_once() {
+    let dir = Dir::new();
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
+    let name = ptsname(&master, Vec::new()).expect("it has a name");
+    let name = name.to_str().expect("a plain name");
+    let end = || File::options().read(true).write(true).open(name).expect("the other end");
+    let port = format!("tracker.port={}", tracker.rsplit(':').next().expect("a port"));
+    let args = ["-node_id", "n1", "--listen", "127.0.0.1:0", "--set", &port];
+    let mut command = dir.program("node", &args);
+    command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
+    let mut node = command.spawn().expect("the program starts");
+    drop(command);
+    let mut master = File::from(master);
+    let mut screen = master.try_clone().expect("a descriptor");
+    let (prompted, prompt) = channel();
+    std::thread::spawn(move || {
+        let (mut seen, mut part) = (Vec::new(), [0; 4096]);
+        // Whoever closes the other end ends this.
+        while let Ok(read) = screen.read(&mut part) {
+            seen.extend_from_slice(&part[..read]);
+            if seen.windows(2).any(|text| text == b"> ") {
+                // Nobody waits any more the second time.
+                let _ = prompted.send(());
+            }
+        }
+    });
+    prompt.recv_timeout(Duration::from_secs(30)).expect("a prompt");
+    master.write_all(b"status\rexit\r").expect("typed");
+    let mut patience = 300;
+    let ended = loop {
+        match node.try_wait().expect("it is ours") {
+            None if patience > 0 => std::thread::sleep(Duration::from_millis(100)),
+            ended => break ended,
+        }
+        patience -= 1;
+    };
+    node.kill().and_then(|()| node.wait()).expect("it is gone");
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "it did not leave");
 }
