@@ -5,7 +5,6 @@ pub mod bencode;
 pub mod bitfield;
 pub mod config;
 pub mod event;
-pub mod few;
 pub mod files;
 pub mod ids;
 pub mod layout;

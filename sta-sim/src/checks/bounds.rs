@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sta_core::model::event::{Event, Record};
-use sta_core::model::few;
 use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::limits;
 use sta_core::model::time::Time;
 
 use super::account::{About, Number};
-use super::{Account, Findings, Judgement, Rule};
+use super::{Account, Findings, Judgement, Rule, few};
 use crate::runlog::{Detail, Entry, Note, Noted};
 
 /// The limits of `model/limits.rs`.

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use sta_core::engine::uploads::AHEAD_MAX;
 use sta_core::model::event::{Event, Record};
-use sta_core::model::few;
 use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
 
 use super::account::{About, Host, Number};
-use super::{Account, Findings, Judgement, Rule};
+use super::{Account, Findings, Judgement, Rule, few};
 use crate::runlog::{Detail, Entry};
 
 /// By then a choke has reached the peer, even behind a queue of blocks on a slow link.

@@ -20,6 +20,7 @@ pub mod account;
 pub mod bounds;
 pub mod economy;
 pub mod fairness;
+mod few;
 pub mod happens;
 pub mod integrity;
 pub mod liveness;

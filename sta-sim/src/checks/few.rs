@@ -4,7 +4,7 @@
 ///
 /// All of them are looked at: to stop at the right one is a jump that no processor foresees, and costs more than a dozen comparisons.
 #[must_use]
-pub fn place<T>(few: &[T], fits: impl Fn(&T) -> bool) -> Option<usize> {
+pub(super) fn place<T>(few: &[T], fits: impl Fn(&T) -> bool) -> Option<usize> {
     let places = few.iter().zip(0..);
     let place = places.fold(usize::MAX, |found, (one, at)| if fits(one) { at } else { found });
     (place < few.len()).then_some(place)
