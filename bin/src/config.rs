@@ -327,7 +327,7 @@ pub struct ConfigArgs {
     /// Prints the configuration that results, as TOML, and does nothing else
     #[arg(long, global = true)]
     pub print_config: bool,
-    /// What is logged: error, warn, info, debug or trace
+    /// What is logged: error, warn, info (what happens), debug (single pieces too) or trace (single blocks too)
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
     /// Logs to this file instead of stderr: one in the logs directory, unless it begins with a slash

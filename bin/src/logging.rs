@@ -1,8 +1,10 @@
-//! Where log lines go: stderr, above the progress bars, or a file. Never stdout.
+//! Where log lines go: stderr, above the progress bars, or a file. Never stdout. What happens is told as events; the rest is what went wrong
+//! inside.
 
 use std::fs::File;
 use std::path::Path;
 
+use sta_core::model::event::{Event, Record};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -38,6 +40,21 @@ pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result
         }
     }
     Ok(())
+}
+
+/// Logs an event as it is in JSON: of single blocks at `trace`, of single pieces at `debug`, all else at `info`.
+pub fn event(record: &Record) {
+    let text = || serde_json::to_string(record).expect("our own values become JSON");
+    match &record.event {
+        Event::BlockAsked { .. }
+        | Event::BlockSent { .. }
+        | Event::BlockReceived { .. }
+        | Event::LeavesVerified { .. } => tracing::trace!("{}", text()),
+        Event::PieceVerified { .. } | Event::PieceAnnounced { .. } => {
+            tracing::debug!("{}", text());
+        }
+        _ => tracing::info!("{}", text()),
+    }
 }
 
 /// Opens the file. The logs directory is made; other folders are a person's, and may be misspelt.

@@ -12,6 +12,7 @@ use sta_core::io::observer::Observer;
 use sta_core::model::event::Record;
 
 use crate::exit::{Exit, Failure};
+use crate::logging;
 
 /// Where a program prints. Cheap to clone; all clones share one screen.
 #[derive(Clone, Debug)]
@@ -139,11 +140,12 @@ impl Output {
         self.note(format_args!("{}: {failure}", self.program));
     }
 
-    /// Prints each event as a line of JSON where that was asked for.
+    /// Logs each event, and prints it as a line of JSON where that was asked for.
     #[must_use]
     pub fn events(&self) -> Arc<dyn Observer> {
         let output = self.clone();
         Arc::new(move |record: &Record| {
+            logging::event(record);
             if output.json {
                 output.json_line(record);
             }

@@ -16,9 +16,13 @@ const FILES_NAMED: usize = 5;
 /// # Errors
 /// If a torrent has no data here, or the node cannot start or reach a tracker.
 pub(super) async fn run(args: &Seed, ctx: &mut Context) -> Result<Exit, Failure> {
-    let mut places = Vec::new();
+    let mut places: Vec<Place> = Vec::new();
     for path in &args.torrents {
         let torrent = torrents::read(path)?;
+        if places.iter().any(|place| place.torrent.info_hash() == torrent.info_hash()) {
+            // Named twice, it is served once.
+            continue;
+        }
         let dir = args.data.as_deref().unwrap_or_else(|| folder_of(path));
         places.push(Place::for_seeding(torrent, dir, ctx).await?);
     }

@@ -85,6 +85,16 @@ fn logs_go_to_the_logs_directory_and_never_to_stdout() {
     let got = dir.run(&["download", &link, "-o", "out2", "--log-level", "trace"]);
     got.expect(0, &["file: complete"], &[" INFO"]);
     assert!(!got.out.contains(" INFO"));
+    // What happens was told on stderr alone, and not even there of a tracker.
+    let info = ["--log-level", "info", "--log-file", "i.log"];
+    dir.run(&[&["download", &link, "-o", "out3"], &info[..]].concat()).expect(0, &[], &[]);
+    let told = |file: &str| String::from_utf8(dir.read(file)).expect("text");
+    for (event, at_info) in
+        [("torrent-complete", true), ("piece-verified", false), ("block-received", false)]
+    {
+        assert!(told("logs/d.log").contains(event), "{event}");
+        assert_eq!(told("logs/i.log").contains(event), at_info, "{event}");
+    }
 }
 
 /// Whatever folders a misspelt path named were made.

@@ -50,6 +50,23 @@ fn what_is_shared_under_a_name_for_others_is_found() {
     assert!(ended.out.lines().all(|line| line.starts_with('{')), "{}", ended.out);
 }
 
+/// The second found the folder locked by the first.
+#[test]
+fn what_is_named_twice_takes_part_once() {
+    let dir = Dir::new();
+    let bytes = dir.write("file", 300_000);
+    let (share, link) = dir.share("file");
+    dir.run(&["download", &link, &link, "-o", "out"]).expect(0, &["file: complete"], &[]);
+    assert!(dir.read("out/file") == bytes);
+    drop(share);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    fs::create_dir(dir.path("part")).expect("a new folder");
+    fs::write(dir.path("part/file.part"), &bytes[..150_000]).expect("written");
+    let args = ["seed", "file.torrent", "file.torrent", "--data", "part", "--peer", "127.0.0.1:1"];
+    let mut seed = dir.start(&args);
+    seed.wait_for("seeding 2 of 5 pieces of file");
+}
+
 #[test]
 fn a_folder_arrives_with_empty_files_and_foreign_names() {
     let dir = Dir::new();
