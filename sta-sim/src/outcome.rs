@@ -83,6 +83,14 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// Whether something is wrong. What one run did not put to the test another may.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::NotLive | Self::Failed)
+    }
+}
+
 /// Something asked for, and what was said of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {

@@ -15,7 +15,7 @@ use crate::commands::tell::{note, say};
 use crate::commands::{deliver, files, replay};
 use crate::execute::{Done, ExecuteError, Job, wall_clock};
 use crate::exit::Exit;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::scenario::load::Scenario;
 use crate::scenario::plan::{Plan, World};
 use crate::sweep::summary::summary;
@@ -121,10 +121,10 @@ enum Brief {
 
 impl Brief {
     fn of(done: Done) -> Self {
-        if matches!(done.outcome.verdict, Verdict::Passed | Verdict::Unproved) {
-            Self::Passed { plan: done.plan, outcome: Box::new(done.outcome) }
-        } else {
+        if done.outcome.verdict.is_failure() {
             Self::Failed(Box::new(done))
+        } else {
+            Self::Passed { plan: done.plan, outcome: Box::new(done.outcome) }
         }
     }
 }

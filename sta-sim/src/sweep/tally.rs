@@ -89,8 +89,8 @@ impl Tally {
         let first = !self.rows.contains_key(&name);
         let row = self.rows.entry(name.clone()).or_default();
         row.add(plan, outcome, first);
-        // What one seed did not put to the test another may: that is judged at the end.
-        if matches!(outcome.verdict, Verdict::Passed | Verdict::Unproved) {
+        // What no seed has put to the test is judged at the end.
+        if !outcome.verdict.is_failure() {
             return New::No;
         }
         let key = (name, outcome.cause().unwrap_or_default());
