@@ -110,9 +110,7 @@ pub(super) fn load(
     env: impl Iterator<Item = (OsString, OsString)>,
     overrides: &[Override],
 ) -> Result<Settings, ConfigError> {
-    let env: Vec<(String, String)> = env
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let env = in_text(env)?;
     let mut table = defaults();
     if let Some(path) = file.map(Path::to_path_buf).or_else(|| usual_file(&env)) {
         let text = std::fs::read_to_string(&path)
@@ -125,6 +123,23 @@ pub(super) fn load(
     }
     let settings = table.try_into();
     Ok(settings.expect("the file and every change were accepted one by one"))
+}
+
+/// The environment as text. What is none is nobody's but for a variable of ours.
+fn in_text(
+    env: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let in_text = |(name, value): (OsString, OsString)| {
+        let name = name.into_string().ok()?;
+        match value.into_string() {
+            Ok(value) => Some(Ok((name, value))),
+            Err(_) if name.starts_with(ENV_PREFIX) && !ENV_OTHERS.contains(&name.as_str()) => {
+                Some(Err(ConfigError::Value { place: name, reason: "it is not UTF-8".to_owned() }))
+            }
+            Err(_) => None,
+        }
+    };
+    env.filter_map(in_text).collect()
 }
 
 fn defaults() -> Table {

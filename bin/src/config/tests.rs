@@ -1,6 +1,7 @@
 //! Where a setting comes from, and what is said of one that does not fit.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use super::layers::{Override, load};
@@ -28,6 +29,19 @@ fn later_layers_win() {
     assert_eq!(got.engine.upload_slots, 2, "the environment wins over the file");
     assert_eq!(got.engine.peers_wanted, 3, "the command line wins over the environment");
     assert_eq!(got.directories, Settings::default().directories, "nobody said anything");
+}
+
+/// It was as if it had not been set.
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_name() {
+    let no_text = || OsString::from_vec(vec![b'/', 0xFF]);
+    let with = |name: &str| {
+        let env = [(OsString::from(name), no_text()), (no_text(), no_text())];
+        load(None, env.into_iter(), &[]).map_err(|error| error.into_failure().to_string())
+    };
+    let error = with("STA_DIRECTORIES_FILES").expect_err("it is ours");
+    assert!(error.contains("STA_DIRECTORIES_FILES: it is not UTF-8"), "{error}");
+    assert!(with("HOME").is_ok(), "that is others' business");
 }
 
 #[test]

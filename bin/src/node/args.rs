@@ -105,7 +105,7 @@ pub(super) struct Seed {
 pub(super) struct Download {
     /// .torrent files, or what `share` printed: sta://HOST:PORT/INFOHASH/BLAKE3
     #[arg(required = true, value_name = "FILE.torrent|sta://...")]
-    pub(super) torrents: Vec<String>,
+    pub(super) torrents: Vec<OsString>,
     /// The folder to download into
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(super) output: PathBuf,

@@ -2,7 +2,12 @@
 //! instance, sends a signal to its child and to its whole group.
 //!
 //! Who serves until told to stop has then done what was asked; who had something to finish was interrupted.
+//!
+//! A thread of its own listens: whatever the rest of the program waits for, a reader of its output or a disk that hangs, the second
+//! signal ends it.
 
+use std::io::Write as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
 
 /// Signals within so long of each other are one.
 const TOGETHER: Duration = Duration::from_millis(300);
@@ -18,55 +22,87 @@ const TOGETHER: Duration = Duration::from_millis(300);
 /// Tells when to leave.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
-    asked: mpsc::UnboundedReceiver<()>,
+    /// Says it once,
+    asks: mpsc::UnboundedReceiver<()>,
+    /// and then it is so.
+    asked: bool,
 }
 
 impl Interrupt {
-    /// Listens from now on. Must be called within a runtime.
+    /// Listens from now on.
     ///
     /// # Errors
     /// If the system does not let the process listen for signals.
-    pub(crate) fn listen(output: &Output) -> Result<Self, Failure> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let failed = |error| Failure::start("signals", error);
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut hangup = if hangup_is_ignored() {
-            None
-        } else {
-            Some(signal(SignalKind::hangup()).map_err(failed)?)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let signals = {
+            let _within = runtime.enter();
+            Signals::listen().map_err(failed)?
         };
-        let (sender, asked) = mpsc::unbounded_channel();
-        let (mut first, output) = (true, output.clone());
-        let (mut pause, mut counts) = (Box::pin(sleep(Duration::ZERO)), true);
-        tokio::spawn(async move {
+        let (sender, asks) = mpsc::unbounded_channel();
+        let listen = move || runtime.block_on(signals.tell(&sender));
+        std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
+        Ok(Self { asks, asked: false })
+    }
+
+    /// Waits until the program is asked to leave, or has been.
+    pub(crate) async fn asked(&mut self) {
+        self.asked = self.asked || self.asks.recv().await.is_some();
+        if !self.asked {
+            std::future::pending::<()>().await; // The process is going down.
+        }
+    }
+
+    /// Whether the program has been asked to leave.
+    pub(crate) fn was_asked(&mut self) -> bool {
+        self.asked = self.asked || self.asks.try_recv().is_ok();
+        self.asked
+    }
+}
+
+/// What asks the program to leave.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())?, hangup })
+    }
+
+    /// Tells of the first signal, and ends the process at the second, or if nobody listens.
+    async fn tell(mut self, asks: &mpsc::UnboundedSender<()>) {
+        let mut first = true;
+        loop {
+            self.any().await;
+            if !std::mem::take(&mut first) || asks.send(()).is_err() {
+                // Past the program's output, which may be what it waits for.
+                let _ = writeln!(std::io::stderr(), "leaving at once");
+                std::process::exit(Exit::Interrupted as i32);
+            }
+            let mut together = pin!(sleep(TOGETHER));
             loop {
                 tokio::select! {
                     biased;
-                    () = &mut pause, if !counts => {
-                        counts = true;
-                        continue;
-                    }
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    () = next(&mut hangup) => {}
-                }
-                if !std::mem::replace(&mut counts, false) {
-                    continue;
-                }
-                pause = Box::pin(sleep(TOGETHER));
-                if !std::mem::take(&mut first) || sender.send(()).is_err() {
-                    output.note("leaving at once");
-                    std::process::exit(Exit::Interrupted as i32);
+                    () = &mut together => break,
+                    () = self.any() => {}
                 }
             }
-        });
-        Ok(Self { asked })
+        }
     }
 
-    /// Waits until the program is asked to leave.
-    pub(crate) async fn asked(&mut self) {
-        if self.asked.recv().await.is_none() {
-            std::future::pending::<()>().await; // The runtime is going down.
+    async fn any(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = next(&mut self.hangup) => {}
         }
     }
 }

@@ -90,7 +90,7 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .build()
         .map_err(|reason| Failure::start("the runtime", reason))?;
     let exit = runtime.block_on(async {
-        let interrupt = Interrupt::listen(output)?;
+        let interrupt = Interrupt::listen()?;
         let mut ctx = Context { settings, output: output.clone(), interrupt };
         obey(args, &mut ctx).await
     });

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::StatVfs;
 use sta_core::io::file_store::{Allocation, FileStore, SyncPolicy};
 use sta_core::io::store::PieceStore as _;
 use sta_core::io::store::StoreError;
@@ -49,7 +50,7 @@ impl Place {
         let path = dir.join(torrent.name());
         let part = part_of(&path);
         let store = if !is_there(&path) && is_there(&part) {
-            open_part(&torrent, dir)?
+            FileStore::seed_part(Arc::clone(&torrent), dir).map_err(failure)?
         } else {
             FileStore::seed(Arc::clone(&torrent), dir).map_err(|e| match is_there(&path) {
                 true => failure(e),
@@ -257,8 +258,12 @@ pub(super) async fn verify(
 /// Bytes that may still be written below `dir`; `None` where the system does not say.
 #[must_use]
 pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    free_of(&rustix::fs::statvfs(dir).ok()?)
+}
+
+/// Some file systems, those in memory without a limit among them, tell no size at all.
+fn free_of(stat: &StatVfs) -> Option<u64> {
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> {
@@ -314,4 +319,19 @@ fn in_the_way(path: &Path, reason: String) -> Failure {
 
 fn failure(error: StoreError) -> Failure {
     Failure::start(error.path, error.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free_of;
+
+    /// No download was taken there: nothing was free of nothing.
+    #[test]
+    fn a_file_system_that_tells_no_size_is_not_full() {
+        let mut stat = rustix::fs::statvfs("/").expect("it is there");
+        (stat.f_blocks, stat.f_bavail, stat.f_frsize) = (10, 3, 4096);
+        assert_eq!(free_of(&stat), Some(3 * 4096));
+        (stat.f_blocks, stat.f_bavail) = (0, 0);
+        assert_eq!(free_of(&stat), None);
+    }
 }

@@ -59,6 +59,7 @@ pub(super) async fn run(torrent: Option<&str>, ctx: &mut Context) -> Result<Exit
         known: BTreeMap::new(),
         downloads: JoinSet::new(),
         failed: false,
+        cut_short: false,
     };
     shell.open_repository(ctx).await;
     if let Some(torrent) = torrent {
@@ -82,6 +83,8 @@ struct Shell {
     downloads: JoinSet<(InfoHash, Result<(), StoreError>)>,
     /// Whether something that was asked did not work.
     failed: bool,
+    /// Whether a command was cut short: the node was told to stop.
+    cut_short: bool,
 }
 
 /// A torrent that the node takes part in.
@@ -101,6 +104,9 @@ impl Shell {
                 Ok(torrent) if has_data(&self.files, &torrent) => {
                     if let Err(failure) = self.seed(torrent, path, ctx).await {
                         ctx.output.failure(&failure);
+                    }
+                    if ctx.interrupt.was_asked() {
+                        return;
                     }
                 }
                 Ok(torrent) => tracing::info!(name = torrent.name(), "no data here"),
@@ -173,6 +179,7 @@ impl Shell {
         };
         if let Err(failure) = result {
             self.failed = true;
+            self.cut_short |= failure.exit == Exit::Interrupted;
             ctx.output.failure(&failure);
         }
     }
@@ -233,6 +240,16 @@ impl Shell {
     /// A restart must find the torrent beside its data.
     fn keep_torrent(&self, torrent: &Metainfo, ctx: &Context) {
         let path = make::torrent_path(&self.files.join(torrent.name()));
+        let is_this = |path: &Path| {
+            torrents::read(path).is_ok_and(|other| other.info_hash() == torrent.info_hash())
+        };
+        // Of another torrent of that name the file stays.
+        let info_hash = torrent.info_hash();
+        let path = if path.exists() && !is_this(&path) {
+            self.files.join(format!("{}.{info_hash}.{TORRENT_SUFFIX}", torrent.name()))
+        } else {
+            path
+        };
         if path.exists() {
             return;
         }
@@ -323,7 +340,8 @@ impl Shell {
 
     /// Told to stop: serving was all that was asked, unless something is still to come.
     fn interrupted(&self) -> Exit {
-        if self.downloads.is_empty() { Exit::Done } else { Exit::Interrupted }
+        let done = self.downloads.is_empty() && !self.cut_short;
+        if done { Exit::Done } else { Exit::Interrupted }
     }
 
     /// A script's downloads are waited for; a person leaves when a person says so.

@@ -1,6 +1,7 @@
 //! From what was typed to torrents: files are read, links are fetched, doubles are dropped.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +35,12 @@ pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
 ///
 /// # Errors
 /// As [`read`], or if the tracker of the link has not got it.
-pub(super) async fn read_or_fetch(text: &str, ctx: &mut Context) -> Result<Arc<Metainfo>, Failure> {
+pub(super) async fn read_or_fetch(
+    typed: impl AsRef<OsStr>,
+    ctx: &mut Context,
+) -> Result<Arc<Metainfo>, Failure> {
+    // A link is plain text; a path need not be.
+    let Some(text) = typed.as_ref().to_str() else { return read(Path::new(&typed)) };
     if !Link::is_meant(text) {
         let path = Path::new(text);
         if !path.exists() && (text.contains("://") || text.starts_with("magnet:")) {

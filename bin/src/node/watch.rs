@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sta_core::model::address::Address;
-use sta_core::model::status::NodeStatus;
+use sta_core::model::status::{NodeStatus, TorrentStatus};
 use sta_core::model::time::Time;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -105,7 +105,11 @@ impl Patience {
     fn exhausted_by<'s>(&mut self, status: &'s NodeStatus, now: Time) -> Option<&'s Address> {
         let peer_heard = || status.torrents.iter().any(|torrent| !torrent.peers.is_empty());
         self.heard = self.heard || status.trackers.iter().any(|(_, up)| *up) || peer_heard();
-        if self.heard || now < self.until {
+        // Of what is all here only the rest is waited for: a disk may take its time.
+        let ends = |torrent: &TorrentStatus| {
+            torrent.have == torrent.pieces && !torrent.finished && torrent.failed.is_none()
+        };
+        if self.heard || now < self.until || status.torrents.iter().any(ends) {
             return None;
         }
         status.trackers.first().map(|(tracker, _)| tracker)
@@ -114,10 +118,30 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use sta_core::model::status::NodeStatus;
+    use sta_core::model::ids::InfoHash;
+    use sta_core::model::status::{NodeStatus, TorrentStatus};
     use sta_core::model::time::Time;
 
     use super::{Patience, what_to_do};
+
+    /// A torrent of four pieces.
+    fn torrent() -> TorrentStatus {
+        TorrentStatus {
+            info_hash: InfoHash([7; 20]),
+            pieces: 4,
+            have: 0,
+            total: 4,
+            verified: 0,
+            finished: false,
+            down: 0,
+            up: 0,
+            wasted: 0,
+            down_rate: 0,
+            up_rate: 0,
+            failed: None,
+            peers: Vec::new(),
+        }
+    }
 
     #[test]
     fn a_tracker_that_refuses_is_not_to_be_started() {
@@ -143,5 +167,17 @@ mod tests {
         let mut alone = Patience { until: at(10), heard: false };
         let nobody = NodeStatus { torrents: Vec::new(), trackers: Vec::new() };
         assert_eq!(alone.exhausted_by(&nobody, at(99)), None, "there is no tracker to wait for");
+    }
+
+    #[test]
+    fn a_download_that_is_all_here_is_not_cut_off_for_want_of_a_tracker() {
+        let at = Time::from_nanos;
+        let torrent = |have, finished| TorrentStatus { have, finished, ..torrent() };
+        for (have, finished, ends) in [(3, false, true), (4, false, false), (4, true, true)] {
+            let trackers = vec![("10.0.0.1:6081".parse().expect("an address"), false)];
+            let status = NodeStatus { torrents: vec![torrent(have, finished)], trackers };
+            let mut patience = Patience { until: at(10), heard: false };
+            assert_eq!(patience.exhausted_by(&status, at(10)).is_some(), ends, "{have} {finished}");
+        }
     }
 }

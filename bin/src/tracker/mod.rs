@@ -74,10 +74,15 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let state = args.state.map(|dir| dir.into_os_string().into_string()).transpose();
+    let state = state.map_err(|dir| {
+        Failure::start(format_args!("--state {}", dir.display()), "its name is not UTF-8")
+            .advise("choose another folder")
+    })?;
     let flags = [
         ("tracker.listen", args.listen.map(|at| at.ip().to_string())),
         ("tracker.port", args.listen.map(|at| at.port().to_string())),
-        ("directories.tracker-db", args.state.map(|dir| dir.display().to_string())),
+        ("directories.tracker-db", state),
     ];
     let settings = args.config.load(&flags)?;
     if args.config.print_config {
@@ -101,7 +106,7 @@ async fn serve(
     store: Option<Arc<dyn LeaseStore>>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen(output)?;
+    let mut interrupt = Interrupt::listen()?;
     let listen = SocketAddr::new(settings.tracker.listen, settings.tracker.port);
     let tracker = start(listen, settings.tracker.lease.0, store, "--listen", output).await?;
     if !output.json() {

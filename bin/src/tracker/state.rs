@@ -4,6 +4,8 @@
 //! A thread of its own writes, so that the tracker never waits for a disk; changes that come while it writes go out
 //! together. After a crash the database has what was written last, at most about two seconds old; redb repairs itself.
 //! What is missing comes back with the nodes.
+//!
+//! Once a disk has failed, redb refuses everything until the database is opened anew: so it is, before the next changes are written.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -61,11 +63,14 @@ enum Kind {
     All,
 }
 
+/// None while it is closed after a failure.
+type Shared = Arc<Mutex<Option<Database>>>;
+
 /// The database of a tracker. Dropping it writes what is left.
 #[derive(Debug)]
 pub struct LeaseDatabase {
     path: PathBuf,
-    database: Arc<Database>,
+    database: Shared,
     queue: Option<SyncSender<Vec<Change>>>,
     failure: Arc<Mutex<Option<String>>>,
     writer: Option<JoinHandle<()>>,
@@ -83,8 +88,11 @@ impl LeaseDatabase {
             reason,
         };
         std::fs::create_dir_all(dir).map_err(|error| failed(dir, error.to_string()))?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(&path);
-        let database = database.map_err(|error| {
+        let open = {
+            let path = path.clone();
+            move || Database::builder().set_cache_size(CACHE_BYTES).create(&path)
+        };
+        let database = open().map_err(|error| {
             failed(
                 &path,
                 match error {
@@ -95,12 +103,12 @@ impl LeaseDatabase {
                 },
             )
         })?;
-        let database = Arc::new(database);
+        let database = Shared::new(Mutex::new(Some(database)));
         let failure = Arc::default();
         let (queue, changes) = sync_channel(QUEUE);
         let writer = {
             let (database, failure) = (Arc::clone(&database), Arc::clone(&failure));
-            std::thread::spawn(move || write_all(&database, &changes, &failure))
+            std::thread::spawn(move || write_all(&database, &changes, &failure, open))
         };
         Ok(Self { path, database, queue: Some(queue), failure, writer: Some(writer) })
     }
@@ -112,7 +120,9 @@ impl LeaseDatabase {
 
 impl LeaseStore for LeaseDatabase {
     fn load(&self) -> Result<Vec<Lease>, LeaseStoreError> {
-        read(&self.database).map_err(|error| self.failed(&error))
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.failed("it is being opened anew"))?;
+        read(database).map_err(|error| self.failed(&error))
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), LeaseStoreError> {
@@ -138,16 +148,27 @@ impl Drop for LeaseDatabase {
     }
 }
 
+/// Writes what comes. After a failure the database is closed, and opened by `open` when there is more to write.
 fn write_all(
-    database: &Database,
+    database: &Mutex<Option<Database>>,
     changes: &Receiver<Vec<Change>>,
     failure: &Mutex<Option<String>>,
+    open: impl Fn() -> Result<Database, redb::DatabaseError>,
 ) {
     while let Ok(mut batch) = changes.recv() {
         batch.extend(changes.try_iter().flatten());
-        if let Err(error) = write(database, batch) {
+        let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
+        if database.is_none() {
+            *database = open().ok();
+        }
+        let written = match &*database {
+            Some(database) => write(database, batch).map_err(|error| error.to_string()),
+            None => Err("it cannot be opened anew after an earlier failure".to_owned()),
+        };
+        if let Err(reason) = written {
+            *database = None;
             let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            *failure = Some(error.to_string());
+            *failure = Some(reason);
         }
     }
 }
@@ -251,16 +272,19 @@ fn decode_counters(row: &[u8]) -> Option<Counters> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::sync_channel;
+    use std::sync::{Arc, Mutex};
 
-    use redb::Database;
+    use redb::{Database, StorageBackend};
     use sta_core::engine::registry::{Change, Counters, Have, Lease};
     use sta_core::io::lease_store::LeaseStore as _;
     use sta_core::model::bitfield::PieceRange;
     use sta_core::model::ids::InfoHash;
     use sta_core::wire::tracker::TransferEvent;
 
-    use super::{FILE, LEASES, LeaseDatabase};
+    use super::{FILE, LEASES, LeaseDatabase, read, write_all};
 
     fn lease(node: &str, have: Have) -> Lease {
         Lease {
@@ -326,6 +350,75 @@ mod tests {
         a.count(counters(8));
         let second = LeaseDatabase::open(dir.path()).expect("opened again");
         assert_eq!(second.load(), Ok(vec![a, lease("b", some()), lease("c", some())]));
+    }
+
+    /// A disk in memory that can be made to fail, and survives whoever has opened it.
+    #[derive(Clone, Debug, Default)]
+    struct Disk {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        fails: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn open(&self) -> Result<Database, redb::DatabaseError> {
+            Database::builder().create_with_backend(self.clone())
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.lock().expect("nobody panics").len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let bytes = self.bytes.lock().expect("nobody panics");
+            out.copy_from_slice(&bytes[offset as usize..][..out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.bytes.lock().expect("nobody panics").resize(len as usize, 0);
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            if self.fails.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let mut bytes = self.bytes.lock().expect("nobody panics");
+            bytes[offset as usize..][..data.len()].copy_from_slice(data);
+            Ok(())
+        }
+    }
+
+    /// After one failure nothing was ever written again.
+    #[test]
+    fn a_disk_that_failed_is_written_to_again() {
+        let disk = Disk::default();
+        let database = Mutex::new(Some(disk.open().expect("it is well")));
+        let apply = |changes| {
+            let (queue, batches) = sync_channel(1);
+            queue.send(changes).expect("there is room");
+            drop(queue);
+            let failure = Mutex::default();
+            write_all(&database, &batches, &failure, || disk.open());
+            failure.into_inner().expect("nobody panics")
+        };
+        let keep = |node: &str| vec![Change::Keep(lease(node, some()))];
+        assert_eq!(apply(keep("a")), None);
+        disk.fails.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            assert!(apply(keep("lost")).is_some());
+        }
+        disk.fails.store(false, Ordering::Relaxed);
+        assert_eq!(apply(keep("b")), None);
+        let database = database.into_inner().expect("nobody panics").expect("it is open");
+        let leases = read(&database).expect("it is well");
+        assert_eq!(leases, [lease("a", some()), lease("b", some())]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! One clear error that names the thing, the reason and what to do, with its exit code.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 
 use bytes::Bytes;
 use sta_core::model::files::Files;
@@ -10,7 +12,7 @@ use sta_core::model::metainfo::{About, Builder};
 use sta_core::wire::frame::{PREAMBLE, encode};
 use sta_core::wire::tracker::FromTracker;
 
-use crate::util::{Dir, Ended, Running};
+use crate::util::{Dir, Ended, Running, names};
 
 /// The error begins with the program and the thing, and does not talk like a debugger.
 fn expect_error(ended: &Ended, code: i32, words: &[&str]) {
@@ -265,4 +267,21 @@ fn what_a_tracker_refuses_is_advised_about() {
         &["it refuses: the node id n is in use", "something else with --node-id"],
     );
     assert!(!refused.err.contains("start it"), "{}", refused.err);
+}
+
+/// A folder of another name was made and used instead, and a torrent that other commands take was refused.
+#[test]
+fn names_need_not_be_text_and_are_refused_where_they_must() {
+    let dir = Dir::new();
+    dir.write("file", 10);
+    dir.run(&["maketorrent", "file"]).expect(0, &[], &[]);
+    let odd = OsStr::from_bytes(b"odd-\xff.torrent");
+    fs::rename(dir.path("file.torrent"), dir.path("").join(odd)).expect("it is there");
+    let mut download = dir.node(&["download"]);
+    download.arg(odd).args(["--peer", "127.0.0.1:1"]);
+    Running::start(download).end().expect(0, &["file: complete"], &[]);
+    let mut tracker = dir.program("tracker", &["--listen", "127.0.0.1:0", "--state"]);
+    tracker.arg(OsStr::from_bytes(b"state-\xff"));
+    Running::start(tracker).end().expect(2, &[], &["--state", "not UTF-8", "another folder"]);
+    assert_eq!(names(&dir.path("")).len(), 2, "no folder was made");
 }

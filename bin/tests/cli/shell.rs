@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::util::{Dir, Running, Signal, names};
+use crate::util::{Dir, Running, names};
 
 /// An interactive node called `id`, whose repository is the folder of that name, with the tracker at `tracker`.
-fn interactive(dir: &Dir, id: &str, tracker: &str, more: &[&str]) -> Running {
+pub(crate) fn interactive(dir: &Dir, id: &str, tracker: &str, more: &[&str]) -> Running {
     let port = tracker.rsplit(':').next().expect("a port").to_owned();
     let (port, files) = (format!("tracker.port={port}"), format!("directories.files={id}"));
     let args = ["-node_id", id, "--listen", "127.0.0.1:0", "--set", &port, "--set", &files];
@@ -81,48 +81,24 @@ fn a_script_that_fails_says_so() {
     node.end().expect(1, &["EXIT"], &[]);
 }
 
+/// An older torrent of the same name kept a new one from being remembered, and nothing was said.
 #[test]
-fn ctrl_c_leaves_in_order() {
+fn a_restart_knows_a_download_though_another_torrent_bears_its_name() {
     let dir = Dir::new();
-    dir.write("other", 10);
+    let bytes = dir.write("new/file", 300_000);
+    dir.write("n1/file", 300_001);
+    dir.run(&["maketorrent", "n1/file"]).expect(0, &[], &[]);
+    fs::remove_file(dir.path("n1/file")).expect("it is there");
+    let (_share, link) = dir.share("new/file");
     let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
-    let node = interactive(&dir, "n1", &tracker, &["--json"]);
-    node.signal(Signal::INT);
-    node.end().expect(0, &["\"node-stopped\""], &[]);
-
-    // Nobody has the other file: something is still to come.
-    dir.run(&["maketorrent", "other"]).expect(0, &[], &[]);
-    let mut node = interactive(&dir, "n2", &tracker, &["--torrent-file", "other.torrent"]);
-    node.wait_for("downloading other");
-    node.signal(Signal::INT);
-    node.end().expect(130, &[], &[]);
-}
-
-/// Who closed the terminal killed it in the middle of what it did.
-#[test]
-fn a_terminal_that_goes_ends_it_in_order_unless_that_is_ignored() {
-    let dir = Dir::new();
-    let (tracker, at) = dir.tracker("127.0.0.1:0");
-    let node = interactive(&dir, "n1", &at, &["--json"]);
-    node.signal(Signal::HUP);
-    node.end().expect(0, &["\"node-stopped\""], &[]);
-    tracker.signal(Signal::HUP);
-    tracker.end().expect(0, &[], &[]);
-
-    let mut command = dir.program("tracker", &["--listen", "127.0.0.1:0", "--no-state"]);
-    let program = command.get_program().to_owned();
-    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    command = dir.shell("trap '' HUP; exec \"$0\" \"$@\"");
-    command.arg(program).args(args);
-    let mut tracker = Running::start(command);
-    tracker.wait_for("the tracker listens at ");
-    let status = fs::read_to_string(format!("/proc/{}/status", tracker.pid().as_raw_nonzero()));
-    let status = status.expect("Linux tells");
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask");
-    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number");
-    assert_eq!(ignored & 1, 1, "it still ignores it");
-    tracker.signal(Signal::TERM);
-    tracker.end().expect(0, &[], &[]);
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.type_line(&format!("DOWNLOAD {link}"));
+    node.end().expect(0, &["file: complete"], &[]);
+    assert!(dir.read("n1/file") == bytes);
+    assert_eq!(names(&dir.path("n1")).len(), 3, "each torrent has a file of its own");
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.wait_for("seeding file, 5 of 5 pieces");
+    node.end().expect(0, &[], &["is 300000 bytes long and not 300001"]);
 }
 
 /// It was said to be shared already, and there was no way but to leave.

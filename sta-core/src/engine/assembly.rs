@@ -76,24 +76,15 @@ struct Late {
     leaves: u32,
 }
 
-/// Pieces with missing blocks that a peer might be asked for.
+/// Pieces with missing blocks that a peer might be asked for: of each kind the one nearest to completion.
 #[derive(Debug, Default)]
 pub struct Unfinished {
-    /// Of those that are fetched from it while they come to it, the one nearest to completion.
+    /// Of those that are fetched from it while they come to it.
     pub early: Option<u32>,
-    /// Those that the peer has and nobody is fetched from: what its owner has given up.
-    pub orphans: Pieces,
-    /// Those that the peer has and another is fetched from.
-    pub others: Pieces,
-}
-
-/// Pieces and how many of their blocks are missing.
-pub type Pieces = SmallVec<[(u32, u32); 8]>;
-
-/// Of `pieces` the one nearest to completion, if it `suits`.
-#[must_use]
-pub fn nearest(pieces: &Pieces, suits: impl Fn(u32) -> bool) -> Option<u32> {
-    pieces.iter().filter(|(_, piece)| suits(*piece)).min().map(|(_, piece)| *piece)
+    /// Of those that it has and nobody is fetched from: what its owner has given up.
+    pub orphan: Option<u32>,
+    /// Of those that it has and another is fetched from.
+    pub other: Option<u32>,
 }
 
 /// What a block that has come means.
@@ -177,20 +168,31 @@ impl Assembly {
         own.min_by_key(|lack| lack.missing).map(|lack| lack.piece)
     }
 
-    /// The other pieces with missing blocks that `conn`, which `has` some pieces, might be asked for.
+    /// The other pieces with missing blocks that `conn`, which `has` some pieces, might be asked for, if it `may` send them and, of
+    /// what another is fetched from, if it may `help`.
     #[must_use]
-    pub fn unfinished(&self, conn: ConnId, has: &Bitfield) -> Unfinished {
+    pub fn unfinished(
+        &self,
+        conn: ConnId,
+        has: &Bitfield,
+        may: impl Fn(u32) -> bool,
+        help: impl Fn(u32) -> bool,
+    ) -> Unfinished {
         let mut found = Unfinished::default();
-        let mut least = u32::MAX;
+        let [mut early, mut orphan, mut other] = [u32::MAX; 3];
         for &Lack { piece, missing, owner } in self.lacks.iter().filter(|lack| lack.missing > 0) {
             let has_it = has.contains(piece);
             match owner {
-                Some(owner) if owner == conn && !has_it && missing < least => {
-                    (least, found.early) = (missing, Some(piece));
+                Some(owner) if owner == conn && !has_it && missing < early => {
+                    (early, found.early) = (missing, Some(piece));
                 }
                 Some(owner) if owner == conn => {}
-                Some(_) if has_it => found.others.push((missing, piece)),
-                None if has_it => found.orphans.push((missing, piece)),
+                Some(_) if has_it && missing < other && may(piece) && help(piece) => {
+                    (other, found.other) = (missing, Some(piece));
+                }
+                None if has_it && missing < orphan && may(piece) => {
+                    (orphan, found.orphan) = (missing, Some(piece));
+                }
                 _ => {}
             }
         }

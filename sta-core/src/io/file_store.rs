@@ -6,7 +6,8 @@
 //!
 //! Files are as long as they will be from their first byte on: what was never written is a hole, be space set aside for it or not,
 //! which whoever verifies after a restart need not read. What is no hole is verified anew, which is why no record of
-//! progress needs to be kept or to survive a crash.
+//! progress needs to be kept or to survive a crash. What is lost of a file while the process runs is therefore never made anew: it
+//! would hold zeros where pieces count as verified.
 //!
 //! * `file_store/open.rs`: opening below a folder without following links;
 //! * `file_store/handles.rs`: the files that are open;
@@ -17,11 +18,12 @@
 //! Unix only, for its positioned reads and writes.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -73,6 +75,8 @@ pub struct FileStore {
     /// Where `NAME` and `NAME.part` are, as given.
     out: PathBuf,
     base: Base,
+    /// Whether it is called `NAME`, and not `NAME.part`.
+    has_its_name: AtomicBool,
     /// `None`: read only.
     download: Option<Download>,
     handles: Handles,
@@ -95,12 +99,22 @@ struct Download {
     out: OwnedFd,
     /// Holds the lock on `NAME.part`, whose file or folder it is.
     lock: File,
-    renamed: AtomicBool,
     /// One finishes at a time.
     finishing: Mutex<()>,
     /// For each file: one writes to it at a time. The kernel sees to that too, but lets the others spin meanwhile, which was a
     /// tenth of a receiver's processor time.
-    writing: Vec<Mutex<()>>,
+    writing: Vec<Mutex<Presence>>,
+}
+
+/// What is known of a file of a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It was not there: it is to be made, and must not be there then.
+    Absent,
+    /// It was there at the start, perhaps too short.
+    Found,
+    /// It has had all of its length.
+    Whole,
 }
 
 impl FileStore {
@@ -115,20 +129,48 @@ impl FileStore {
         let base = open::folder(&folder).map_err(|e| store_error(&path, &e))?;
         let base =
             if torrent.files().is_folder() { Base::Folder(base) } else { Base::Around(base) };
-        let store = Self {
+        Self::of(torrent, dir, base, true, None).watched()
+    }
+
+    /// The same of what an incomplete download has left in `NAME.part`.
+    ///
+    /// # Errors
+    /// If there is no such file or folder, or it may not be read.
+    pub fn seed_part(torrent: Arc<Metainfo>, dir: &Path) -> Result<Self, StoreError> {
+        let path = part_of(&dir.join(torrent.name()));
+        let of_folder = torrent.files().is_folder();
+        let folder = if of_folder { path.as_path() } else { dir };
+        let base = open::folder(folder).map_err(|e| store_error(&path, &e))?;
+        let base = if of_folder { Base::Folder(base) } else { Base::Around(base) };
+        Self::of(torrent, dir, base, false, None).watched()
+    }
+
+    /// Is read only, and from now on no change is missed.
+    fn watched(self) -> Result<Self, StoreError> {
+        if !self.torrent.files().is_folder() {
+            self.handle(0, false)?;
+        }
+        self.changes.watch(self.stamps());
+        Ok(self)
+    }
+
+    fn of(
+        torrent: Arc<Metainfo>,
+        dir: &Path,
+        base: Base,
+        has_its_name: bool,
+        download: Option<Download>,
+    ) -> Self {
+        Self {
             torrent,
             out: dir.to_owned(),
             base,
-            download: None,
+            has_its_name: AtomicBool::new(has_its_name),
+            download,
             handles: Handles::default(),
             changes: Changes::default(),
             leaves: KnownLeaves::default(),
-        };
-        if !store.torrent.files().is_folder() {
-            store.handle(0, false)?;
         }
-        store.changes.watch(store.stamps());
-        Ok(store)
     }
 
     /// Content to be downloaded into `dir`, which is made if need be. Goes on with a `NAME.part` that is there.
@@ -153,28 +195,29 @@ impl FileStore {
             let root = open::make_folder(&out, &part).map_err(in_part)?;
             (File::from(root.try_clone().map_err(in_part)?), Base::Folder(root))
         } else {
-            let file = open::file(&out, &part, open::How::Create).map_err(in_part)?;
+            let file = open::file(&out, &part, open::How::CreateOrWrite).map_err(in_part)?;
             (file, Base::Around(out.try_clone().map_err(in_part)?))
         };
         open::lock(&lock, &out, &part).map_err(in_part)?;
-        let download = Download {
-            allocation,
-            sync,
-            out,
-            lock,
-            renamed: AtomicBool::new(false),
-            finishing: Mutex::new(()),
-            writing: torrent.files().as_slice().iter().map(|_| Mutex::default()).collect(),
-        };
-        Ok(Self {
-            torrent,
-            out: dir.to_owned(),
-            base,
-            download: Some(download),
-            handles: Handles::default(),
-            changes: Changes::default(),
-            leaves: KnownLeaves::default(),
-        })
+        let writing = torrent.files().as_slice().iter().map(|_| Presence::Absent.into()).collect();
+        let finishing = Mutex::new(());
+        let download = Download { allocation, sync, out, lock, finishing, writing };
+        let mut store = Self::of(torrent, dir, base, false, Some(download));
+        store.look_at_what_is_there()?;
+        Ok(store)
+    }
+
+    /// What a download finds at its start.
+    fn look_at_what_is_there(&mut self) -> Result<(), StoreError> {
+        for index in 0..self.torrent.files().as_slice().len() {
+            let path = self.path(index);
+            let Ok(found) = path.symlink_metadata() else { continue };
+            open::check_links(&found).map_err(|e| store_error(&path, &e))?;
+            if let Some(download) = &mut self.download {
+                download.writing[index] = Presence::Found.into();
+            }
+        }
+        Ok(())
     }
 
     /// Of each file, when it was last changed.
@@ -224,11 +267,26 @@ impl FileStore {
             };
             match &self.download {
                 Some(download) if self.is_part() => {
-                    let how = if create { open::How::Create } else { open::How::Write };
                     // Whoever has opened it may write to it, but not while another makes room for all of it.
-                    let _alone = download.writing[index].lock();
+                    let presence = &download.writing[index];
+                    let mut presence = presence.lock().unwrap_or_else(PoisonError::into_inner);
+                    let how = match *presence {
+                        Presence::Absent if create => open::How::Create,
+                        Presence::Absent => return Err(io::ErrorKind::NotFound.into()),
+                        Presence::Found | Presence::Whole => open::How::Write,
+                    };
                     let file = open::file(base, path, how)?;
-                    open::make_length(&file, listed.len, download.allocation)?;
+                    if *presence == Presence::Whole {
+                        open::check_length(&file, listed.len)?;
+                    } else {
+                        open::make_length(&file, listed.len, download.allocation)?;
+                    }
+                    *presence = Presence::Whole;
+                    Ok(file)
+                }
+                None if self.is_part() => {
+                    let file = open::file(base, path, open::How::Read)?;
+                    open::check_not_longer(&file, listed.len)?;
                     Ok(file)
                 }
                 // What is complete is served as it is: a file that lost its end since must not be lengthened with zeros.
@@ -245,7 +303,7 @@ impl FileStore {
     }
 
     fn is_part(&self) -> bool {
-        self.download.as_ref().is_some_and(|download| !download.renamed.load(Ordering::Acquire))
+        !self.has_its_name.load(Ordering::Acquire)
     }
 
     /// Where file `index` lies at the moment, for messages.

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::time::timeout;
 
-use super::frames::{ReadError, read_messages};
+use super::frames::ReadError;
 use crate::io::transport::{Batch, Connection, Transport};
 use crate::model::address::Address;
 use crate::model::limits;
@@ -85,9 +85,7 @@ async fn converse<T>(
     connection.send.send(&mut batch).await.map_err(io::Error::from)?;
     let mut decoder = FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES);
     loop {
-        let read = read_messages(connection.recv.as_mut(), &mut decoder);
-        let messages = timeout(limits::TRACKER_ANSWER_TIMEOUT, read).await;
-        for message in messages.map_err(io::Error::from)?? {
+        while let Some((message, _)) = decoder.next_message()? {
             let heard = match message {
                 FromTracker::Error { why } => Heard::Useless(why),
                 message => hear(message),
@@ -103,5 +101,47 @@ async fn converse<T>(
                 Heard::Useless(why) => return Ok(Err(why)),
             }
         }
+        // However slowly a long answer comes over a crowded link, it comes.
+        let read = connection.recv.recv(decoder.space());
+        let read =
+            timeout(limits::TRACKER_ANSWER_TIMEOUT, read).await.map_err(io::Error::from)??;
+        if read == 0 {
+            return Err(ReadError::End);
+        }
+        decoder.filled(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{AskError, FromTracker};
+    use crate::model::ids::InfoHash;
+    use crate::model::limits::TRACKER_ANSWER_TIMEOUT;
+    use crate::run::fake::{Fake, Says, Takes, connection, nowhere};
+    use crate::run::torrent::fetch;
+
+    const TORRENT: InfoHash = InfoHash([7; 20]);
+
+    /// Asks a tracker that says so many bytes of its answer, of 300, at a time, and how long it takes for each.
+    async fn asked(bytes: usize, every: Duration) -> Result<Vec<u8>, AskError> {
+        let data = "AAAA".repeat(75);
+        let answer = FromTracker::Torrent { torrent: TORRENT, at: 0, total: 225, data };
+        let dial = move || {
+            let says = Says::messages([&answer]).slowly(bytes, every);
+            Some(connection(says, Takes::slowly(u64::MAX, Duration::ZERO), Arc::new(())))
+        };
+        fetch(&*Fake::dialling(dial), &nowhere().into(), TORRENT).await
+    }
+
+    /// Over an uplink that many share, a `.torrent` file of usual size took longer than an answer might.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_long_while_some_of_it_comes() {
+        let steady = asked(20, TRACKER_ANSWER_TIMEOUT / 2).await;
+        assert_eq!(steady.expect("it comes"), [0; 225]);
+        let silent = asked(20, TRACKER_ANSWER_TIMEOUT * 2).await;
+        assert!(matches!(silent, Err(AskError::Lost { .. })));
     }
 }

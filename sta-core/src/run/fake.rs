@@ -24,29 +24,40 @@ pub(super) struct Says {
     bytes: Vec<u8>,
     said: usize,
     finishes: bool,
+    /// So many bytes whenever the time is over, and the time; otherwise all at once.
+    pace: Option<(usize, Duration, Pin<Box<Sleep>>)>,
 }
 
 impl Says {
     /// Nothing, for ever.
     pub(super) fn nothing() -> Self {
-        Self { bytes: Vec::new(), said: 0, finishes: false }
+        Self { bytes: Vec::new(), said: 0, finishes: false, pace: None }
     }
 
     /// `messages`, all at once.
     pub(super) fn messages<M: Serialize>(messages: impl IntoIterator<Item = M>) -> Self {
         let mut bytes = PREAMBLE.to_vec();
         messages.into_iter().for_each(|message| encode(&message, 0, &mut bytes));
-        Self { bytes, said: 0, finishes: false }
+        Self { bytes, said: 0, finishes: false, pace: None }
     }
 
     pub(super) fn then_finishes(self) -> Self {
         Self { finishes: true, ..self }
     }
+
+    pub(super) fn slowly(self, bytes: usize, every: Duration) -> Self {
+        Self { pace: Some((bytes, every, Box::pin(sleep(every)))), ..self }
+    }
 }
 
 impl RecvHalf for Says {
-    fn poll_recv(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let rest = &self.bytes[self.said..];
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut rest = &self.bytes[self.said..];
+        if let Some((bytes, every, alarm)) = &mut self.pace {
+            ready!(alarm.as_mut().poll(cx));
+            alarm.set(sleep(*every));
+            rest = &rest[..rest.len().min(*bytes)];
+        }
         if rest.is_empty() && !self.finishes {
             // Nobody wakes it: it is silent for ever.
             return Poll::Pending;

@@ -1,4 +1,4 @@
-use super::{Arrival, Assembly, nearest};
+use super::{Arrival, Assembly, Unfinished};
 use crate::engine::identity::Identity;
 use crate::engine::interface::ConnId;
 use crate::model::bitfield::Bitfield;
@@ -25,8 +25,13 @@ fn owned_by(assembly: &Assembly, owner: Option<ConnId>) -> Option<u32> {
     let has = Bitfield::full(2);
     match owner {
         Some(owner) => assembly.own(owner, &has),
-        None => nearest(&assembly.unfinished(B, &has).orphans, |_| true),
+        None => unfinished(assembly, B, &has).orphan,
     }
+}
+
+/// What `conn`, which `has` some pieces, might be asked for, if it may send all of them.
+fn unfinished(assembly: &Assembly, conn: ConnId, has: &Bitfield) -> Unfinished {
+    assembly.unfinished(conn, has, |_| true, |_| true)
 }
 
 fn block(offset: u32, len: u32) -> Block {
@@ -112,15 +117,16 @@ fn what_a_lost_peer_had_not_even_been_asked_for_is_anybodys_too() {
 fn pieces_are_told_apart_by_who_sends_them_and_who_has_them() {
     let mut assembly = started();
     let (none, all) = (Bitfield::empty(2), Bitfield::full(2));
-    let found = assembly.unfinished(A, &none);
+    let found = unfinished(&assembly, A, &none);
     assert_eq!((assembly.own(A, &none), found.early), (None, Some(1)));
-    let found = assembly.unfinished(A, &all);
+    let found = unfinished(&assembly, A, &all);
     assert_eq!((assembly.own(A, &all), found.early), (Some(1), None));
-    assert!(found.others.is_empty(), "it is its own");
-    let found = assembly.unfinished(B, &all);
-    assert_eq!(found.others[..], [(3, 1)]);
+    assert_eq!(found.other, None, "it is its own");
+    let found = unfinished(&assembly, B, &all);
+    assert_eq!((found.orphan, found.other), (None, Some(1)));
     assert_eq!((assembly.own(B, &all), found.early), (None, None));
-    assert_eq!(nearest(&found.others, |piece| piece != 1), None);
+    assert_eq!(assembly.unfinished(B, &all, |piece| piece != 1, |_| true).other, None);
+    assert_eq!(assembly.unfinished(B, &all, |_| true, |piece| piece != 1).other, None);
     for at in 0..3 {
         assembly.asked(block(at * 16 * K, if at < 2 { 16 * K } else { 12_768 }), A);
     }

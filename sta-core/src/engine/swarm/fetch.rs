@@ -11,7 +11,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{Phase, Swarm};
-use crate::engine::assembly::{Unfinished, nearest};
+use crate::engine::assembly::Unfinished;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Gained, Session};
 use crate::model::event::Event;
@@ -136,8 +136,10 @@ impl Swarm {
                 asked = self.ask(conn, block, now);
                 continue;
             }
-            let unfinished = self.assembly.unfinished(conn, &session.have);
             let avoided = session.avoided(now);
+            let may = |piece| !avoided.contains(&piece);
+            let help = |piece| !self.from_one_peer.contains(&piece);
+            let unfinished = self.assembly.unfinished(conn, &session.have, may, help);
             let early = unfinished.early;
             let block = if sure { self.next_block(conn, &unfinished, &avoided, now) } else { None };
             // What it has, and nobody sends us, was all asked for: so it stays for the moment.
@@ -316,8 +318,7 @@ impl Swarm {
         avoided: &[u32],
         now: Time,
     ) -> Option<Block> {
-        let may = |piece| !avoided.contains(&piece);
-        if let Some(piece) = nearest(&unfinished.orphans, may) {
+        if let Some(piece) = unfinished.orphan {
             self.assembly.adopt(piece, conn);
             return self.assembly.next_missing(piece);
         }
@@ -327,8 +328,7 @@ impl Swarm {
             return self.assembly.next_missing(piece);
         }
         // A block of a piece that another peer is sending: the piece is here sooner, and can be passed on.
-        let help = |piece| may(piece) && !self.from_one_peer.contains(&piece);
-        self.assembly.next_missing(nearest(&unfinished.others, help)?)
+        self.assembly.next_missing(unfinished.other?)
     }
 
     /// Whether several peers offer `piece`.

@@ -1,7 +1,9 @@
 //! From `NAME.part` to `NAME`: sync, rename without replacing anything, sync the folder.
 
+use std::fs::Metadata;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -20,15 +22,16 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
     let _one = download.finishing.lock().unwrap_or_else(PoisonError::into_inner);
     let name = store.torrent.name();
     let part = format!("{name}{PART_SUFFIX}");
-    if !download.renamed.load(Ordering::Acquire) {
+    if store.is_part() {
         make_empty_files(store)?;
+        check_all_is_there(store, download, &part)?;
         if download.sync == SyncPolicy::Complete {
-            sync_content(store, download).map_err(unsynced)?;
+            sync_content(store, download)?;
         }
         let renamed = rename_without_replacing(&download.out, &part, name);
         match renamed {
             Ok(()) => {
-                download.renamed.store(true, Ordering::Release);
+                store.has_its_name.store(true, Ordering::Release);
                 // A new name is a change, too.
                 store.changes.watch(store.stamps());
             }
@@ -39,7 +42,51 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
         }
     }
     if download.sync == SyncPolicy::Complete {
-        rustix::fs::fsync(&download.out).map_err(|e| store_error(&store.out, &e.into()))?;
+        sync_of_folder(&download.out).map_err(|e| store_error(&store.out, &e))?;
+    }
+    Ok(())
+}
+
+/// Whatever was verified, somebody may have moved, cut or replaced it since: what is about to get the final name must be what was
+/// written, as far as the system tells without reading it.
+fn check_all_is_there(
+    store: &FileStore,
+    download: &Download,
+    part: &str,
+) -> Result<(), StoreError> {
+    let replaced = |path: &Path, what: &str| StoreError {
+        path: path.display().to_string(),
+        reason: format!(
+            "{what} while it was downloaded; start the download again: what lacks is fetched anew"
+        ),
+        passing: false,
+    };
+    let root = store.out.join(part);
+    let own = open::is_at(&download.lock, &download.out, part);
+    if !own.map_err(|e| store_error(&root, &e))? {
+        return Err(replaced(&root, "it was moved away or replaced"));
+    }
+    for (index, listed) in store.torrent.files().as_slice().iter().enumerate() {
+        if listed.padding {
+            continue;
+        }
+        let path = store.path(index);
+        let found = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(replaced(&path, "it was moved away"));
+            }
+            found => found.map_err(|e| store_error(&path, &e))?,
+        };
+        if !found.is_file() || found.len() != listed.len {
+            return Err(replaced(&path, "it was changed"));
+        }
+        // Some file systems give a file another number when nobody has it open.
+        let same = |open: &Metadata| (open.dev(), open.ino()) == (found.dev(), found.ino());
+        if let Some(open) = store.handles.get(index)
+            && !open.metadata().is_ok_and(|open| same(&open))
+        {
+            return Err(replaced(&path, "it was replaced"));
+        }
     }
     Ok(())
 }
@@ -77,31 +124,44 @@ fn make_empty_files(store: &FileStore) -> Result<(), StoreError> {
 
 fn sync_content(store: &FileStore, download: &Download) -> Result<(), StoreError> {
     match &store.base {
-        Base::Around(_) => {
-            store.handle(0, true)?.sync_all().map_err(|error| store_error(&store.path(0), &error))
-        }
+        Base::Around(_) => sync_file(store, 0),
         Base::Folder(root) => {
             sync_folder(store, root)?;
-            download.lock.sync_all().map_err(|error| store_error(&store.out, &error))
+            sync_of_folder(&download.lock)
+                .map_err(|error| unsynced(store_error(&store.out, &error)))
         }
     }
+}
+
+fn sync_file(store: &FileStore, index: usize) -> Result<(), StoreError> {
+    let synced = store.handle(index, true)?.sync_all();
+    synced.map_err(|error| unsynced(store_error(&store.path(index), &error)))
 }
 
 /// One call for the whole file system: with thousands of files that is one commit of its journal instead of thousands.
 #[cfg(target_os = "linux")]
 fn sync_folder(store: &FileStore, root: &OwnedFd) -> Result<(), StoreError> {
-    rustix::fs::syncfs(root).map_err(|error| store_error(&store.out, &error.into()))
+    rustix::fs::syncfs(root).map_err(|error| unsynced(store_error(&store.out, &error.into())))
 }
 
 #[cfg(not(target_os = "linux"))]
 fn sync_folder(store: &FileStore, _: &OwnedFd) -> Result<(), StoreError> {
-    for (index, file) in store.torrent.files().as_slice().iter().enumerate() {
-        if !file.padding {
-            let synced = store.handle(index, true)?.sync_all();
-            synced.map_err(|error| store_error(&store.path(index), &error))?;
-        }
+    let files = store.torrent.files().as_slice().iter().enumerate();
+    files.filter(|(_, file)| !file.padding).try_for_each(|(index, _)| sync_file(store, index))
+}
+
+/// Makes the names in a folder durable, where the file system has a way to: those of virtual machines' shared folders have none.
+fn sync_of_folder(folder: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(folder) {
+        Err(error) if is_unsupported(error) => Ok(()),
+        synced => Ok(synced?),
     }
-    Ok(())
+}
+
+/// What a file system says to what it does not do.
+fn is_unsupported(error: Errno) -> bool {
+    // On some systems two of these are one number.
+    [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
 }
 
 fn rename_without_replacing(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
@@ -109,19 +169,24 @@ fn rename_without_replacing(dir: &OwnedFd, from: &str, to: &str) -> io::Result<(
     {
         use rustix::fs::{RenameFlags, renameat_with};
         match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(error) if is_unsupported(error) => {}
             done => return Ok(done?),
         }
     }
-    // A folder replaces at most an empty folder; a file is given the name by a link, which replaces nothing.
-    if open::is_folder(dir, from)? {
-        if open::exists(dir, to)? {
-            return Err(io::ErrorKind::AlreadyExists.into());
+    // A file is given the name by a link, which replaces nothing.
+    if !open::is_folder(dir, from)? {
+        match rustix::fs::linkat(dir, from, dir, to, AtFlags::empty()) {
+            Ok(()) => return Ok(rustix::fs::unlinkat(dir, from, AtFlags::empty())?),
+            Err(Errno::PERM | Errno::MLINK) => {}
+            Err(error) if is_unsupported(error) => {}
+            Err(error) => return Err(error.into()),
         }
-        return Ok(rustix::fs::renameat(dir, from, dir, to)?);
     }
-    rustix::fs::linkat(dir, from, dir, to, AtFlags::empty())?;
-    Ok(rustix::fs::unlinkat(dir, from, AtFlags::empty())?)
+    // There may be no links. A folder replaces at most an empty folder.
+    if open::exists(dir, to)? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    Ok(rustix::fs::renameat(dir, from, dir, to)?)
 }
 
 #[cfg(test)]

@@ -26,13 +26,18 @@ impl Handles {
         index: usize,
         open: impl FnOnce() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
-        if let Some(file) = self.lock().get(index) {
+        if let Some(file) = self.get(index) {
             return Ok(file);
         }
         let file = Arc::new(open()?);
         let closed = self.lock().put(index, Arc::clone(&file));
         drop(closed);
         Ok(file)
+    }
+
+    /// File `index`, if it is open.
+    pub(super) fn get(&self, index: usize) -> Option<Arc<File>> {
+        self.lock().get(index)
     }
 
     #[cfg(test)]

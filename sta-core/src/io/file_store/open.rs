@@ -1,7 +1,7 @@
 //! Opening below a folder, component by component, never through a symbolic link: a torrent's names come from strangers, and
 //! what lies in the folder may have been put there by another torrent.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -19,10 +19,12 @@ pub(super) enum How {
     Read,
     /// Reading a file that the user has named: it may be a link.
     ReadOwn,
-    /// Reading and writing.
+    /// Reading and writing a file that bears no other name.
     Write,
-    /// The same; it and its folders are made if they are not there.
+    /// The same of one that is not there: it is made, and its folders if need be.
     Create,
+    /// The same of one that may be there.
+    CreateOrWrite,
 }
 
 /// Read and write for everybody, less what the process' mask takes away.
@@ -64,7 +66,7 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     for component in folders.into_iter().flat_map(|folders| folders.split('/')) {
         let parent = inner.as_ref().unwrap_or(base);
         inner = Some(match how {
-            How::Create => make_folder(parent, component)?,
+            How::Create | How::CreateOrWrite => make_folder(parent, component)?,
             _ => subfolder(parent.as_fd(), component)?,
         });
     }
@@ -74,16 +76,43 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
         How::ReadOwn => OFlags::RDONLY,
         How::Read => OFlags::RDONLY | OFlags::NOFOLLOW,
         How::Write => OFlags::RDWR | OFlags::NOFOLLOW,
-        How::Create => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE,
+        How::Create => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL,
+        How::CreateOrWrite => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE,
     };
     let parent = inner.as_ref().unwrap_or(base);
-    let opened = rustix::fs::openat(parent, name, flags | always, FILE_MODE)?;
-    let file = File::from(opened);
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is not a plain file; move it away, or choose another folder"))
+    let file = match rustix::fs::openat(parent, name, flags | always, FILE_MODE) {
+        Err(Errno::EXIST) if how == How::Create => return Err(unexpected()),
+        opened => File::from(opened?),
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other(
+            "it is not a plain file; move it away, or choose another folder",
+        ));
     }
+    if !matches!(how, How::Read | How::ReadOwn) {
+        check_links(&found)?;
+    }
+    Ok(file)
+}
+
+/// A file that was not there is. Whatever it is, it is not to be written over; most likely it is another of the same torrent.
+fn unexpected() -> io::Error {
+    io::Error::other(
+        "it is there, though nothing was written to it: on this file system it may be another file of the torrent (some take upper \
+         and lower case for the same); choose another folder, or move it away and start again",
+    )
+}
+
+/// Complains of a file that bears another name, too: what is written to it would change what is found by that.
+pub(super) fn check_links(found: &Metadata) -> io::Result<()> {
+    if found.is_file() && found.nlink() > 1 {
+        return Err(io::Error::other(
+            "it bears another name, too (a hard link), and what is written to it would change that as well; \
+             put a copy in its place, or choose another folder",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether `parent` has anything called `name`, a link to nowhere included.
@@ -100,17 +129,39 @@ pub(super) fn lock(file: &File, parent: &OwnedFd, name: &str) -> io::Result<()> 
     let taken = || {
         io::Error::other("another process downloads into it; stop that, or choose another folder")
     };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(taken()),
-        // A file system without locks is no reason not to download.
-        Err(std::fs::TryLockError::Error(_)) => {}
+    if !locks_out_ourselves(file) {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(taken()),
+            // A file system without locks is no reason not to download.
+            Err(std::fs::TryLockError::Error(_)) => {}
+        }
     }
     // The one who held the lock may have renamed it between our opening and our locking.
-    let there = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if is_at(file, parent, name)? { Ok(()) } else { Err(taken()) }
+}
+
+/// Whether `name` in `parent` is `file`.
+pub(super) fn is_at(file: &File, parent: &OwnedFd, name: &str) -> io::Result<bool> {
+    let there = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        there => there?,
+    };
     let own = file.metadata()?;
-    let same = own.ino() == there.st_ino as u64 && own.dev() == there.st_dev as u64;
-    if same { Ok(()) } else { Err(taken()) }
+    Ok(own.ino() == there.st_ino as u64 && own.dev() == there.st_dev as u64)
+}
+
+/// Whether a lock on `file` keeps this process itself from using the file by another descriptor: on SMB mounts, says flock(2).
+#[cfg(target_os = "linux")]
+fn locks_out_ourselves(file: &File) -> bool {
+    /// `SMB_SUPER_MAGIC`, `CIFS_SUPER_MAGIC` and `SMB2_SUPER_MAGIC` of statfs(2).
+    const SMB: [u32; 3] = [0x517B, 0xFF53_4D42, 0xFE53_4D42];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| SMB.contains(&(stat.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn locks_out_ourselves(_: &File) -> bool {
+    false
 }
 
 /// Gives `file` the length it will have, without writing to it, and sets space aside for it. A longer one is somebody else's,
@@ -168,12 +219,19 @@ fn is_memory(_: &File) -> bool {
 /// Complains unless `file` is `len` bytes long.
 pub(super) fn check_length(file: &File, len: u64) -> io::Result<()> {
     let found = file.metadata()?.len();
-    if found == len {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
+    if found == len { Ok(()) } else { Err(other_length(found, len)) }
+}
+
+/// Complains if `file` is longer than `len` bytes.
+pub(super) fn check_not_longer(file: &File, len: u64) -> io::Result<()> {
+    let found = file.metadata()?.len();
+    if found <= len { Ok(()) } else { Err(other_length(found, len)) }
+}
+
+fn other_length(found: u64, len: u64) -> io::Error {
+    io::Error::other(format!(
         "it is {found} bytes long and not {len}: it has changed, or belongs to another torrent"
-    )))
+    ))
 }
 
 /// Whether `name` in `parent` is a folder.

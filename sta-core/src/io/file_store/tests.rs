@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::error::store_error;
+use super::handles::Handles;
 use super::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore};
@@ -384,5 +385,133 @@ fn a_block_out_of_many_files_keeps_few_of_them_open() {
         };
         assert_eq!(open, kept_open, "of {files} files");
         assert!(sent(&body) == bytes[..files * K as usize]);
+    }
+}
+
+/// A download of files `a` and `b`, all of it written, in `dir`.
+fn written(dir: &Path) -> FileStore {
+    let torrent = torrent("t", &[("a", 16 * K), ("b", 16 * K)]);
+    let store = download(&torrent, dir).expect("nothing is in the way");
+    store.write(0, &bytes_of(torrent.files())).expect("there is space");
+    store
+}
+
+/// The name was given to whatever lay there: files that somebody had taken out lacked, and another's unfinished ones came in.
+#[test]
+fn what_was_taken_away_or_put_there_meanwhile_does_not_get_the_name() {
+    type Meddle = fn(&Path);
+    let meddling: [(Meddle, &str); 5] = [
+        (|part| fs::remove_file(part.join("a")).expect("it is there"), "moved away"),
+        (|part| fs::write(part.join("a"), "short").expect("there is space"), "changed"),
+        (
+            |part| {
+                fs::write(part.join("other"), vec![1; 16 << 10]).expect("there is space");
+                fs::rename(part.join("other"), part.join("b")).expect("both are there");
+            },
+            "replaced",
+        ),
+        (|part| fs::rename(part, part.with_extension("away")).expect("it is there"), "moved away"),
+        (
+            |part| {
+                fs::rename(part, part.with_extension("away")).expect("it is there");
+                fs::create_dir(part).expect("there is space");
+            },
+            "replaced",
+        ),
+    ];
+    for (meddle, said) in meddling {
+        let dir = TempDir::new().expect("a folder");
+        let store = written(dir.path());
+        meddle(&dir.path().join("t.part"));
+        let error = store.finish().expect_err("it is not what was written");
+        assert!(error.reason.contains(said) && !error.passing, "{error}");
+        assert!(!dir.path().join("t").exists(), "{said}");
+    }
+    let dir = TempDir::new().expect("a folder");
+    let single = torrent("s", &[("", 100)]);
+    let store = download(&single, dir.path()).expect("nothing is in the way");
+    store.write(0, &bytes_of(single.files())).expect("there is space");
+    fs::remove_file(dir.path().join("s.part")).expect("it is there");
+    let other = download(&single, dir.path()).expect("nothing is in the way");
+    let error = store.finish().expect_err("it would be the other's");
+    assert!(error.reason.contains("replaced"), "{error}");
+    other.write(0, &bytes_of(single.files())).expect("there is space");
+    other.finish().expect("it is its own");
+}
+
+/// It was made anew, as zeros where pieces counted as verified.
+#[test]
+fn a_file_that_is_lost_is_not_made_anew() {
+    let dir = TempDir::new().expect("a folder");
+    let mut store = written(dir.path());
+    let part = dir.path().join("t.part");
+    fs::remove_file(part.join("a")).expect("it is there");
+    fs::File::options().write(true).open(part.join("b")).expect("there").set_len(5).expect("ours");
+    store.handles = Handles::default();
+    for offset in [0, 16 * K] {
+        assert!(store.write(offset, &[1]).is_err() && store.read(offset, &mut [0]).is_err());
+    }
+    assert!(!part.join("a").exists());
+    assert_eq!(fs::metadata(part.join("b")).expect("it is there").len(), 5);
+}
+
+/// Where a file system takes two names for one, the second file was written over the first.
+#[test]
+fn two_names_for_one_file_are_found_out() {
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("t", &[("A", 100), ("a", 100)]);
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    store.write(0, &[1; 100]).expect("there is space");
+    // What the file system would say of the second name.
+    fs::write(dir.path().join("t.part/a"), [0; 100]).expect("there is space");
+    let error = store.write(100, &[2; 100]).expect_err("it was not there");
+    assert!(error.reason.contains("upper and lower case"), "{error}");
+}
+
+/// A copy made of links lost its original: what was wrong of it was written over in both.
+#[test]
+fn what_bears_another_name_is_not_written_to() {
+    for shape in [&[("", 100)][..], &[("a", 100)]] {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("t", shape);
+        let part = dir.path().join("t.part").join(shape[0].0);
+        fs::create_dir_all(part.parent().expect("it has one")).expect("there is space");
+        let precious = dir.path().join("precious");
+        fs::write(&precious, [3; 100]).expect("there is space");
+        let part = if shape[0].0.is_empty() { dir.path().join("t.part") } else { part };
+        fs::hard_link(&precious, &part).expect("links can be made");
+        let error = download(&torrent, dir.path()).err().expect("it bears two names");
+        assert!(error.contains("hard link"), "{error}");
+        assert_eq!(fs::read(&precious).expect("it is there"), [3; 100]);
+    }
+    let dir = TempDir::new().expect("a folder");
+    let mut store = written(dir.path());
+    fs::hard_link(dir.path().join("t.part/a"), dir.path().join("kept")).expect("links can be made");
+    store.handles = Handles::default();
+    assert!(store.write(0, &[1]).expect_err("it bears two names").reason.contains("hard link"));
+}
+
+#[test]
+fn what_a_download_has_left_is_served_as_it_is() {
+    for shape in [&[("", 32 * K)][..], &[("a", 16 * K), ("b", 16 * K)]] {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("t", shape);
+        let bytes = bytes_of(torrent.files());
+        assert!(
+            FileStore::seed_part(Arc::clone(&torrent), dir.path()).is_err(),
+            "nothing is there"
+        );
+        let store = download(&torrent, dir.path()).expect("nothing is in the way");
+        store.write(0, &bytes[..17 << 10]).expect("there is space");
+        drop(store);
+        let store = FileStore::seed_part(Arc::clone(&torrent), dir.path()).expect("it is there");
+        assert!(store.write(0, &[1]).is_err(), "it is served, and not written to");
+        let mut read = vec![0; 16 << 10];
+        store.read(0, &mut read).expect("it is there");
+        assert!(read == bytes[..16 << 10] && doubted(&store).is_empty());
+        let path = dir.path().join("t.part").join(shape[0].0);
+        let path = if shape.len() == 1 { dir.path().join("t.part") } else { path };
+        overwrite(&path, 1);
+        assert!(doubted(&store).contains(&0), "it was changed");
     }
 }
