@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 use crate::checks::Account;
 use crate::checks::liveness::completions;
 use crate::execute::Done;
+use crate::outcome::some_nanos;
 use crate::scenario::plan::World;
 
 /// The worlds, in the order in which they run; the first is what the others are held against.
@@ -70,6 +71,7 @@ pub struct Comparison {
     /// The cell of its matrix.
     pub cell: Vec<(String, String)>,
     /// The least time of any schedule.
+    #[serde(serialize_with = "some_nanos")]
     pub bound: Option<Duration>,
     /// A row for each of [`WORLDS`].
     pub rows: Vec<Row>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
@@ -13,7 +13,7 @@ use crate::scenario::driver::Origin;
 use crate::scenario::plan::World;
 
 /// The version of `report.json`.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A judged run.
 #[derive(Clone, Debug, Serialize)]
@@ -57,7 +57,24 @@ pub struct Outcome {
     /// Entries in the log.
     pub events: u64,
     /// How long it took on this machine. The only part that differs between two runs of one seed.
+    #[serde(serialize_with = "nanos")]
     pub wall: Duration,
+}
+
+/// A duration as all times are in JSON: in whole nanoseconds.
+fn nanos<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).serialize(serializer)
+}
+
+/// The same where there may be none.
+pub(crate) fn some_nanos<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => nanos(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// An outcome as programs read it: `report.json`, and a line of `--json`.
@@ -132,6 +149,7 @@ pub struct Measures {
     /// When the last node had everything.
     pub makespan: Option<Time>,
     /// The least time of any schedule.
+    #[serde(serialize_with = "some_nanos")]
     pub bound: Option<Duration>,
     /// Makespan over bound, in parts per million.
     pub over_bound: Option<u64>,
@@ -140,6 +158,7 @@ pub struct Measures {
     /// Jain's index of download rates, in parts per million.
     pub fairness: Option<u64>,
     /// The longest time that a node lacking something got nothing.
+    #[serde(serialize_with = "some_nanos")]
     pub stall: Option<Duration>,
     /// Messages that trackers received.
     pub tracker_messages: u64,

@@ -76,16 +76,18 @@ impl Signals {
         Ok(Self { interrupt, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// Tells of the first signal, and ends the process at the second, or if nobody listens.
+    /// Tells of the first signal, and ends the process at the second.
     async fn tell(mut self, asks: &mpsc::UnboundedSender<()>) {
         let mut first = true;
         loop {
             self.any().await;
-            if !std::mem::take(&mut first) || asks.send(()).is_err() {
+            if !std::mem::take(&mut first) {
                 // Past the program's output, which may be what it waits for.
                 let _ = writeln!(std::io::stderr(), "leaving at once");
                 std::process::exit(Exit::Interrupted as i32);
             }
+            // Who listens no more is leaving already.
+            let _ = asks.send(());
             let mut together = pin!(sleep(TOGETHER));
             loop {
                 tokio::select! {

@@ -41,7 +41,7 @@ pub enum LayoutError {
     )]
     PieceBytes(u64),
     /// More pieces than a node keeps track of.
-    #[error("{0} pieces are more than {max}; choose larger pieces", max = limits::PIECES_MAX)]
+    #[error("{0} pieces are more than {max}; choose larger pieces, or make several torrents", max = limits::PIECES_MAX)]
     TooManyPieces(u64),
 }
 

@@ -144,6 +144,8 @@ pub struct Part {
     pub have: Bitfield,
     /// What lies on its disk, and cannot be read.
     pub unreadable: Bitfield,
+    /// What could not be read at some moment since it was verified: its process may have found that, and fetch it again.
+    pub lost: Bitfield,
     /// Pieces that came to it, of which it has verified the first leaves.
     pub coming: BTreeSet<u32>,
     /// When this process added the torrent.
@@ -424,6 +426,7 @@ impl Account {
                     part.have.insert(*piece);
                     // It was written anew.
                     part.unreadable.remove(*piece);
+                    part.lost.remove(*piece);
                     part.progressed = *at;
                 }
             }
@@ -491,7 +494,9 @@ impl Account {
                     return;
                 };
                 let unreadable = self.bits(content, pieces);
-                self.part_of(ix, content).unreadable = unreadable;
+                let part = self.part_of(ix, content);
+                pieces.iter().for_each(|range| part.lost.insert_range(*range, |_| {}));
+                part.unreadable = unreadable;
             }
             Note::TrackerHeard { .. } | Note::Phase { .. } | Note::Mark { .. } => {}
         }
@@ -577,6 +582,7 @@ impl Part {
         Self {
             have: Bitfield::empty(pieces),
             unreadable: Bitfield::empty(pieces),
+            lost: Bitfield::empty(pieces),
             coming: BTreeSet::new(),
             added: Time::ZERO,
             wanted: None,

@@ -105,7 +105,7 @@ fn state(account: &Account, host: HostIx) -> String {
     format!("it has {have} of {all} pieces, the last one since {last}{why}")
 }
 
-/// Which piece a host lacks that lies only where it cannot be read, and at whom.
+/// Which piece a host lacks that lies only where it cannot be read, and at whom; or how many nobody has any more.
 fn out_of_reach(account: &Account, host: HostIx) -> Option<String> {
     if account.detail() < Detail::Pieces {
         return None;
@@ -126,9 +126,27 @@ fn out_of_reach(account: &Account, host: HostIx) -> Option<String> {
         }
         at
     };
-    let mut at = lacked.map(|(content, piece)| (piece, at(content, piece)));
-    let (piece, at) = at.find(|(_, at)| !at.is_empty())?;
-    Some(format!("; piece {piece} cannot be read at {}, and nobody else has it", at.join(", ")))
+    let mut unreadable = lacked.clone().map(|(content, piece)| (piece, at(content, piece)));
+    if let Some((piece, at)) = unreadable.find(|(_, at)| !at.is_empty()) {
+        let at = at.join(", ");
+        return Some(format!("; piece {piece} cannot be read at {at}, and nobody else has it"));
+    }
+    let with = |content, piece| {
+        let hosts = account.hosts().iter().enumerate();
+        hosts.filter(move |(_, seen)| {
+            seen.parts.get(content).is_some_and(|part| part.have.contains(piece))
+        })
+    };
+    let mut gone =
+        lacked.filter(|&(content, piece)| !with(content, piece).any(|(_, seen)| seen.running));
+    let (content, piece) = gone.next()?;
+    let pieces = 1 + gone.count();
+    let last = with(content, piece).max_by_key(|(_, seen)| seen.gone);
+    let last = last.map_or_else(String::new, |(ix, seen)| {
+        let since = seen.gone.map_or_else(String::new, |gone| format!(", gone since {gone},"));
+        format!(": {}{since} had piece {piece}", account.id(ix))
+    });
+    Some(format!("; nobody who runs has {pieces} of those it lacks{last}"))
 }
 
 /// No host that runs and lacks something goes for long without a verified piece.
@@ -423,6 +441,19 @@ mod tests {
             let judged = judge(rule(), &format!("{lacks} | {more}"));
             assert_eq!(judged.held, Held::No, "it lacks the piece all the same");
             assert!(!judged.findings[0].what.contains("cannot be read"), "{more}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_any_more_is_the_reason_why_somebody_lacks_it() {
+        let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+        let lacks = "0 seed-0 added 2/2 | 0 leech-0 added 0/2 | 1 leech-0 verified 0";
+        let reason =
+            "; nobody who runs has 1 of those it lacks: seed-0, gone since 0.002s, had piece 1";
+        breaks(rule(), &format!("{lacks} | 2 seed-0 dies"), reason);
+        for more in ["2 seed-0 dies | 3 seed-1 added 2/2", "2 leech-0 verified 1"] {
+            let judged = judge(rule(), &format!("{lacks} | {more}"));
+            assert!(!judged.findings[0].what.contains("nobody"), "{more}: {judged:?}");
         }
     }
 

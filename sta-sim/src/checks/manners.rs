@@ -14,7 +14,7 @@ use sta_core::model::ids::NodeId;
 use sta_core::model::layout::Block;
 use sta_core::model::time::Time;
 
-use super::account::{About, Host, Number};
+use super::account::{About, Host, Number, Part};
 use super::{Account, Findings, Judgement, Rule, few};
 use crate::runlog::{Detail, Entry};
 
@@ -215,7 +215,10 @@ impl State {
         if account.layout(torrent).is_some_and(|layout| !layout.contains(block)) {
             return Some("which is not a block of the torrent".to_owned());
         }
-        if account.has(asker, torrent, block.piece) {
+        let lost = |part: &Part| part.lost.contains(block.piece);
+        if account.has(asker, torrent, block.piece)
+            && !account.part(asker, torrent).is_some_and(lost)
+        {
             return Some("which it has verified".to_owned());
         }
         if !account.honest(asked) {
@@ -275,6 +278,24 @@ mod tests {
         );
         let late = format!("{asked} | 3 leech-0 lost seed-0 | 4 leech-0 got seed-0 0");
         breaks(rule(), &late, "without having asked");
+    }
+
+    /// Who fetched again what its disk had lost was told that it had it.
+    #[test]
+    fn what_a_disk_could_not_read_is_asked_for_again() {
+        let verified = format!(
+            "{MET} | 2 leech-0 asked seed-0 0 | 3 seed-0 sent leech-0 0 | 4 leech-0 got seed-0 0 \
+             | 5 leech-0 verified 0"
+        );
+        let again = "7 leech-0 asked seed-0 0";
+        breaks(rule(), &format!("{verified} | {again}"), "which it has verified");
+        holds(rule(), &format!("{verified} | 6 leech-0 unreadable 0 | {again}"));
+        // It does not look whether it can be read again.
+        let for_a_while = "6 leech-0 unreadable 0 | 6 leech-0 unreadable -";
+        holds(rule(), &format!("{verified} | {for_a_while} | {again}"));
+        let anew =
+            format!("{verified} | {for_a_while} | 7 leech-0 verified 0 | 8 leech-0 asked seed-0 0");
+        breaks(rule(), &anew, "which it has verified");
     }
 
     #[test]

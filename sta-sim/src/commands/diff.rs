@@ -26,16 +26,11 @@ pub fn main(args: &DiffArgs) -> Exit {
         }
     };
     match (read(&args.left), read(&args.right)) {
-        (Ok(a), Ok(b)) => match first_difference(&a, &b) {
-            None => {
-                say(&format!("the same: {} lines\n", a.lines().count()));
-                Exit::Done
-            }
-            Some(text) => {
-                say(&text);
-                Exit::Diverged
-            }
-        },
+        (Ok(a), Ok(b)) => {
+            let compared = compare(&a, &b);
+            say(&compared.text);
+            if compared.same { Exit::Done } else { Exit::Diverged }
+        }
         (Err(why), _) | (_, Err(why)) => {
             note!("error: {why}; give two logs of events, or the folders of two runs");
             Exit::CouldNotStart
@@ -50,24 +45,45 @@ fn is_log(text: &str) -> bool {
     has("at") && (has("event") || has("note"))
 }
 
-/// The first line in which `a` and `b` differ, with what comes before and after it, for a person. `None` if they are the
-/// same.
+/// What came of a comparison.
+#[derive(Debug)]
+pub struct Compared {
+    /// Whether every node and tracker said the same.
+    pub same: bool,
+    /// What differs first, or how much is the same, for a person.
+    pub text: String,
+}
+
+/// Compares what nodes and trackers said. What the world notes besides, such as what wanted a fault, is another in a capsule's run.
 #[must_use]
-pub fn first_difference(a: &str, b: &str) -> Option<String> {
-    if a == b {
-        return None;
-    }
+pub fn compare(a: &str, b: &str) -> Compared {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
-    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    if a == b {
+        return Compared { same: true, text: format!("the same: {} lines\n", a.len()) };
+    }
+    let said = |lines: &[&str]| (0..lines.len()).filter(|&ix| is_said(lines[ix])).collect();
+    let (of_a, of_b): (Vec<usize>, Vec<usize>) = (said(&a), said(&b));
+    let pairs = of_a.iter().zip(&of_b);
+    let same = pairs.take_while(|(x, y)| a[**x] == b[**y]).count();
+    if same == of_a.len() && same == of_b.len() {
+        let line = 1 + a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+        let text = format!(
+            "the same: all {same} events of every node and tracker; what the world notes differs, first in line {line}\n"
+        );
+        return Compared { same: true, text };
+    }
+    let at = |said: &[usize], lines: &[&str]| said.get(same).copied().unwrap_or(lines.len());
+    let (at_a, at_b) = (at(&of_a, &a), at(&of_b, &b));
     let mut text = match same {
-        0 => "line 1 differs already: other files, seeds or worlds have nothing in common; runs that were to be the same have\n".to_owned(),
-        _ => format!("line {} differs; before it, in both:\n", same + 1),
+        0 => "the first event differs already: other files, seeds or worlds have nothing in common; runs that were to be the same have\n".to_owned(),
+        _ => format!("event {} differs; before it, in a:\n", same + 1),
     };
-    for line in &a[same.saturating_sub(BEFORE)..same] {
+    let before = if same == 0 { at_a } else { at_a.saturating_sub(BEFORE) };
+    for line in &a[before..at_a] {
         text.push_str(&format!("    {line}\n"));
     }
-    for (name, lines) in [("a", &a), ("b", &b)] {
-        let shown = &lines[same.min(lines.len())..lines.len().min(same + 1 + AFTER)];
+    for (name, lines, at) in [("a", &a, at_a), ("b", &b, at_b)] {
+        let shown = &lines[at..lines.len().min(at + 1 + AFTER)];
         if shown.is_empty() {
             text.push_str(&format!("  {name} ends here\n"));
         }
@@ -75,12 +91,17 @@ pub fn first_difference(a: &str, b: &str) -> Option<String> {
             text.push_str(&format!("  {name} {line}\n"));
         }
     }
-    Some(text)
+    Compared { same: false, text }
+}
+
+/// Whether a node or a tracker said it, and not the world. In a text the quotes would be escaped.
+fn is_said(line: &str) -> bool {
+    !line.contains("\"note\":")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{first_difference, is_log, main};
+    use super::{compare, is_log, main};
     use crate::cli::DiffArgs;
     use crate::exit::Exit;
 
@@ -97,17 +118,35 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_that_differs_is_shown_with_its_neighbours() {
-        assert_eq!(first_difference("1\n2\n", "1\n2\n"), None);
-        let text = first_difference("1\n2\n3\n4\n", "1\n2\nx\n").expect("they differ");
+    fn the_first_event_that_differs_is_shown_with_its_neighbours() {
+        assert!(compare("1\n2\n", "1\n2\n").same);
+        let differ = |a: &str, b: &str| {
+            let compared = compare(a, b);
+            assert!(!compared.same, "{}", compared.text);
+            compared.text
+        };
         assert_eq!(
-            text,
-            "line 3 differs; before it, in both:\n    1\n    2\n  a 3\n  a 4\n  b x\n"
+            differ("1\n2\n3\n4\n", "1\n2\nx\n"),
+            "event 3 differs; before it, in a:\n    1\n    2\n  a 3\n  a 4\n  b x\n"
         );
-        let text = first_difference("1\n2\n", "2\n2\n").expect("they differ");
-        assert!(text.starts_with("line 1 differs already: other files, seeds"), "{text}");
+        let text = differ("1\n2\n", "2\n2\n");
+        assert!(text.starts_with("the first event differs already: other files, seeds"), "{text}");
         assert!(text.ends_with("have\n  a 1\n  a 2\n  b 2\n  b 2\n"), "{text}");
-        let text = first_difference("1\n", "1\n2\n").expect("they differ");
+        let text = differ("1\n", "1\n2\n");
         assert!(text.contains("a ends here") && text.contains("b 2"), "{text}");
+    }
+
+    /// A run and its replay differed in what had wanted a fault, and nothing was said of what came after.
+    #[test]
+    fn what_the_world_notes_is_no_difference() {
+        let log = |origin: &str, last: u32| {
+            let fault = "{\"at\":1,\"note\":\"fault-began\",\"origin\":";
+            format!("{{\"at\":0}}\n{fault}{origin}}}\n{{\"at\":{last}}}\n")
+        };
+        let (run, replay) = (log("\"churn\"", 2), log("{\"event\":0}", 2));
+        let compared = compare(&run, &replay);
+        assert!(compared.same && compared.text.contains("first in line 2"), "{compared:?}");
+        let other = compare(&run, &log("{\"event\":0}", 3));
+        assert!(!other.same && other.text.contains("event 2 differs"), "{other:?}");
     }
 }

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Who may be gone for good before having everything lacks nothing here, and who may come before its time counts from the
-//! earliest moment: events decide that, and what they do is not known before the run.
+//! earliest moment: events decide that, and what they do is not known before the run. Nor does a liar lack anything: nobody waits for
+//! it, since nothing is known of what it has.
 //!
 //! Exact integers, rounded down to the nanosecond: a bound may be too low, never too high.
 
@@ -26,7 +27,8 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::plan::{
-    BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Start, Take, Verb,
+    Behaviour, BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Start,
+    Take, Verb,
 };
 
 #[cfg(test)]
@@ -49,7 +51,7 @@ struct Part {
 struct Fate {
     /// It does not start before.
     joins: Time,
-    /// It is there at the end.
+    /// It is there at the end, and is asked then what it has.
     stays: bool,
 }
 
@@ -94,20 +96,47 @@ pub fn of_one(
     bound(&alone, std::slice::from_ref(&contents[content]), timeline)
 }
 
-/// The least time in which one of `hosts` can have everything, whatever becomes of the other receivers.
+/// Whether anybody is to get anything at all: who lacks something may be gone before having it.
 #[must_use]
-pub fn least(hosts: &[HostPlan], contents: &[ContentPlan], host: HostIx) -> Duration {
-    let own = part(&hosts[host], contents);
-    if own.missing == 0 {
-        return Duration::ZERO;
+pub fn anybody_receives(
+    hosts: &[HostPlan],
+    contents: &[ContentPlan],
+    timeline: &[PlannedEvent],
+) -> bool {
+    let fates = fates(hosts, timeline);
+    hosts.iter().zip(fates).any(|(host, fate)| fated(part(host, contents), fate).missing > 0)
+}
+
+/// The least time in which a host can have everything, whatever becomes of the other receivers.
+pub struct Least<'a> {
+    hosts: &'a [HostPlan],
+    contents: &'a [ContentPlan],
+    /// By content: when its sources can have sent all of it once.
+    sources: Vec<Option<u64>>,
+}
+
+impl<'a> Least<'a> {
+    /// Of one of `hosts`.
+    #[must_use]
+    pub fn new(hosts: &'a [HostPlan], contents: &'a [ContentPlan]) -> Self {
+        let source = |ix| source_term(hosts, contents, ix, &|_| true);
+        Self { hosts, contents, sources: (0..contents.len()).map(source).collect() }
     }
-    let down = own.down.and_then(|down| nanos(own.missing, down)).unwrap_or(0);
-    let lacks =
-        |take: &&Take| pieces(take).count() < contents[take.content].layout.pieces() as usize;
-    let lacked = hosts[host].takes.iter().filter(lacks);
-    let source =
-        lacked.filter_map(|take| source_term(hosts, contents, take.content, &|_| true)).max();
-    Duration::from_nanos(own.join.saturating_add(down).max(source.unwrap_or(0)))
+
+    /// That of `host`.
+    #[must_use]
+    pub fn of(&self, host: HostIx) -> Duration {
+        let own = part(&self.hosts[host], self.contents);
+        if own.missing == 0 {
+            return Duration::ZERO;
+        }
+        let down = own.down.and_then(|down| nanos(own.missing, down)).unwrap_or(0);
+        let pieces_of = |take: &Take| self.contents[take.content].layout.pieces() as usize;
+        let lacks = |take: &&Take| pieces(take).count() < pieces_of(take);
+        let lacked = self.hosts[host].takes.iter().filter(lacks);
+        let source = lacked.filter_map(|take| self.sources[take.content]).max();
+        Duration::from_nanos(own.join.saturating_add(down).max(source.unwrap_or(0)))
+    }
 }
 
 /// Bytes that a host lacks at its start.
@@ -133,8 +162,10 @@ fn fated(part: Part, fate: Fate) -> Part {
 
 /// What events may make of each host: the earliest start, and whether nothing takes it away for good.
 fn fates(hosts: &[HostPlan], timeline: &[PlannedEvent]) -> Vec<Fate> {
-    let planned =
-        |host: &HostPlan| Fate { joins: host.join, stays: !matches!(host.leave, LeavePlan::At(_)) };
+    let planned = |host: &HostPlan| {
+        let lies = matches!(host.behaviour, Behaviour::Liar(_));
+        Fate { joins: host.join, stays: !lies && !matches!(host.leave, LeavePlan::At(_)) }
+    };
     let mut fates: Vec<Fate> = hosts.iter().map(planned).collect();
     for event in timeline {
         let begins = match event.start {

@@ -227,15 +227,18 @@ impl Driver {
     /// What is to be done now, in this order. Call it at time zero and whenever [`Self::deadline`] is reached.
     pub fn poll(&mut self, now: Time, view: &dyn View) -> Vec<Action> {
         loop {
-            while let Some((at, task)) = self.agenda.take_due(now) {
-                self.perform(at, task, view);
-            }
-            if now >= self.next_look && self.is_looking() {
+            // Who is found to be done leaves among those who leave now anyway.
+            if self.agenda.only_leaves(now) && now >= self.next_look && self.is_looking() {
                 self.look(now, view);
                 self.next_look = now + LOOK_INTERVAL;
-            }
-            if self.agenda.next().is_none_or(|next| next > now) {
-                return std::mem::take(&mut self.out);
+            } else if let Some((at, task)) = self.agenda.take_due(now) {
+                self.perform(at, task, view);
+            } else {
+                let mut actions = std::mem::take(&mut self.out);
+                // Who starts in this moment starts in the network, and on the disk, that there are from this moment on.
+                let around = |what: &Do| matches!(what, Do::Network | Do::Disk(_));
+                actions.sort_by_key(|action| !around(&action.what));
+                return actions;
             }
         }
     }

@@ -10,18 +10,33 @@ use super::nearest::nearest;
 /// Most cells of a matrix: what a sweep over one seed can show in a table.
 const CELLS_MAX: usize = 1_000;
 
+/// Keys that say which runs there are, and what is asked of all of them together.
+const OF_THE_WHOLE: [&str; 6] = ["schema", "seeds", "worlds", "matrix", "cover", "capsule"];
+
 /// One combination: key and value.
 pub type Cell = Vec<(String, Value)>;
 
 /// Every combination, the last key fastest. One empty cell without a matrix.
 ///
 /// # Errors
-/// If a key has no value, or there are too many combinations.
+/// If a key has no value or one twice, cannot differ between cells, or there are too many combinations.
 pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String, String)> {
     let mut cells: Vec<Cell> = vec![Vec::new()];
     for (key, values) in matrix {
         if values.is_empty() {
             return Err((key.clone(), "has no value, so there would be no run".to_owned()));
+        }
+        if OF_THE_WHOLE.contains(&key.as_str()) {
+            let why = "is of the whole file, and not of one cell: say it with --seeds or --world";
+            return Err((key.clone(), why.to_owned()));
+        }
+        if let Some((ix, value)) =
+            values.iter().enumerate().find(|(ix, value)| values[..*ix].contains(value))
+        {
+            return Err((
+                key.clone(),
+                format!("has {value} twice, the second time as number {ix}"),
+            ));
         }
         if cells.len() * values.len() > CELLS_MAX {
             return Err((key.clone(), format!("makes more than {CELLS_MAX} runs per seed")));
@@ -119,6 +134,20 @@ mod tests {
         assert_eq!(cells.len(), 6);
         assert_eq!(cells[1][1].1.as_str(), Some("y"));
         assert_eq!(cells[3][0].1.as_integer(), Some(2));
+    }
+
+    #[test]
+    fn a_cell_is_one_run_of_its_own() {
+        let told = |text: &str| {
+            let matrix: std::collections::BTreeMap<String, Vec<toml::Value>> =
+                toml::from_str(text).expect("a matrix");
+            cells(&matrix).expect_err(text).1
+        };
+        assert!(told("a = []").contains("no value"));
+        assert!(told("a = [1, 2, 1]").contains("has 1 twice"));
+        for key in ["seeds", "worlds"] {
+            assert!(told(&format!("{key} = ['1', '2']")).contains("is of the whole file"), "{key}");
+        }
     }
 
     #[test]

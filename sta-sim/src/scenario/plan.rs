@@ -227,6 +227,15 @@ pub enum Behaviour {
     },
 }
 
+impl Behaviour {
+    /// Whether a process that behaves so has to start anew to behave as `other`: it has not if only its link is another.
+    #[must_use]
+    pub fn restarts_for(self, other: Self) -> bool {
+        let of_the_link = |behaviour| matches!(behaviour, Self::Honest | Self::Slowloris(_));
+        self != other && !(of_the_link(self) && of_the_link(other))
+    }
+}
+
 /// One torrent.
 #[derive(Clone, Debug, Serialize)]
 pub struct ContentPlan {

@@ -74,7 +74,7 @@ pub fn resolve(file: &File, about: &str, run: &Run) -> Result<Plan, Vec<Mistake>
         mistakes: Vec::new(),
     };
     let plan = resolver.plan(about, run);
-    if resolver.mistakes.is_empty() { Ok(plan) } else { Err(resolver.mistakes) }
+    plan.filter(|_| resolver.mistakes.is_empty()).ok_or(resolver.mistakes)
 }
 
 /// Reads a file, and remembers what is wrong with it.
@@ -90,7 +90,8 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn plan(&mut self, about: &str, run: &Run) -> Plan {
+    /// `None` if it is too large to be looked at.
+    fn plan(&mut self, about: &str, run: &Run) -> Option<Plan> {
         self.version();
         self.clock();
         let latency = self.or_default(
@@ -101,7 +102,7 @@ impl Resolver<'_> {
         let lasted = self.file.capsule.as_ref().and_then(|capsule| capsule.lasted.as_ref());
         let place = Place::top("capsule").key("lasted");
         let lasted = lasted.map_or(0, |text| self.duration(text, &place));
-        let mut hosts = self.hosts();
+        let mut hosts = self.hosts()?;
         let mut contents = self.contents(&mut hosts);
         let timeline = self.timeline();
         let faults = self.faults();
@@ -110,7 +111,7 @@ impl Resolver<'_> {
         for ix in 0..contents.len() {
             contents[ix].bound = bound::of_one(&hosts, &contents, &timeline, ix);
         }
-        Plan {
+        Some(Plan {
             name: self.file.name.clone(),
             about: self.file.about.clone().unwrap_or_else(|| about.to_owned()),
             seed: run.seed,
@@ -127,7 +128,7 @@ impl Resolver<'_> {
             expectations,
             cover: self.file.cover.clone(),
             must_fail: self.file.must_fail.map(|check| expect::name(check).to_owned()),
-        }
+        })
     }
 
     fn version(&mut self) {

@@ -303,7 +303,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "selector", "usual" = "the trackers, for a tracker's verb; must be written for others"))]
     pub on: Option<String>,
-    /// The other side of a network fault.
+    /// The other side of a network fault: of cut, cut-oneway, reset, refuse, clog, hold and flap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "selector", "usual" = "everybody else"))]
     pub against: Option<String>,
@@ -365,7 +365,8 @@ pub enum VerbName {
     TrackerSlow,
     /// The tracker restarts with an empty database.
     TrackerAmnesia,
-    /// Another `with.behaviour` or other `with.engine` knobs.
+    /// Another `with.behaviour` or other `with.engine` knobs. A node that runs is stopped in order and started again, unless it only becomes a
+    /// slowloris or is one no more.
     Set,
 }
 
@@ -389,7 +390,7 @@ pub struct With {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration", "usual" = "unchanged"))]
     pub latency: Option<String>,
-    /// slow: added loss.
+    /// slow: added loss, at most 10%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "share", "usual" = "unchanged"))]
     pub loss: Option<String>,

@@ -185,6 +185,10 @@ pub fn behaviour(text: &str) -> Result<Behaviour, TextError> {
             let rest = rest.strip_prefix("on ").ok_or_else(form)?;
             let (on, off) = rest.split_once(" off ").ok_or_else(form)?;
             let (on, off) = (dist(on, units::duration)?, dist(off, units::duration)?);
+            if [on, off].contains(&Dist::ZERO) {
+                let why = "a churner is there for a while, and away for a while";
+                return Err(TextError::Value(why.to_owned()));
+            }
             Ok(Behaviour::Churner { on, off })
         }
         _ => Err(form()),

@@ -47,6 +47,11 @@ pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> Str
         (failed, 1) => format!("{failed} failed for 1 reason"),
         (failed, reasons) => format!("{failed} failed for {reasons} reasons"),
     };
+    let lacking = tally.rows.values().map(|row| row.lacks().count()).sum::<usize>();
+    let failed = match lacking {
+        0 => failed,
+        lacking => format!("{failed}, {lacking} LACKING"),
+    };
     format!(
         "{why}{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {:.0} times as fast as real time",
         tally.runs,

@@ -14,12 +14,13 @@ use crate::exit::Exit;
 use crate::outcome::{Outcome, Verdict};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::Plan;
+use indexmap::IndexMap;
 
 /// Everything that the runs so far add up to.
 #[derive(Default)]
 pub struct Tally {
-    /// By scenario and cell, as written.
-    pub rows: BTreeMap<String, Row>,
+    /// By scenario and cell, as written, in the order of their first runs.
+    pub rows: IndexMap<String, Row>,
     /// Failures: why, and which runs.
     pub causes: BTreeMap<(String, String), Cause>,
     /// Runs that could not be made, and why.

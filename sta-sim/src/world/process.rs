@@ -49,8 +49,10 @@ pub struct Settings {
     pub behaviour: Behaviour,
     /// Its knobs at its next start.
     pub engine: EngineConfig,
-    /// Stops the process in order.
+    /// Stops the process in order, be it that it is only about to start.
     pub stop: Option<mpsc::UnboundedSender<()>>,
+    /// Where the process that is about to start hears of that.
+    stopping: Option<mpsc::UnboundedReceiver<()>>,
 }
 
 /// What every process of a run shares.
@@ -88,9 +90,22 @@ impl Machine {
             leases: Arc::default(),
             frames: Arc::default(),
             stopped: AtomicBool::new(false),
-            settings: Mutex::new(Settings { behaviour, engine: plan.engine.clone(), stop: None }),
+            settings: Mutex::new(Settings {
+                behaviour,
+                engine: plan.engine.clone(),
+                stop: None,
+                stopping: None,
+            }),
             starts: AtomicU32::new(0),
         }
+    }
+
+    /// Its process is about to start, and can be told to stop from now on.
+    pub fn will_start(&self) {
+        let (stop, stopping) = mpsc::unbounded_channel();
+        let mut settings = self.settings();
+        (settings.stop, settings.stopping) = (Some(stop), Some(stopping));
+        self.stopped.store(false, Ordering::Release);
     }
 
     /// What it is set to, locked.
@@ -103,9 +118,7 @@ impl Machine {
 pub async fn run(cx: HostCx, host: HostIx, machine: Arc<Machine>, shared: Arc<Shared>) {
     let plan = &shared.plan.hosts[host];
     let start = machine.starts.fetch_add(1, Ordering::Relaxed);
-    machine.stopped.store(false, Ordering::Release);
-    let (stop, stopping) = mpsc::unbounded_channel();
-    machine.settings().stop = Some(stop);
+    let Some(stopping) = machine.settings().stopping.take() else { return };
     let seed = Seed(shared.plan.seed).child(&format!("host/{}/start/{start}", plan.name));
     match plan.role {
         Role::Tracker => run_tracker(cx, &plan.id, &machine, &shared, seed, stopping).await,

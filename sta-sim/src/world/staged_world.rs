@@ -207,7 +207,7 @@ impl<S: Stage> StagedWorld<S> {
             Do::Behave(behaviour) => {
                 let was = std::mem::replace(&mut machine.settings().behaviour, behaviour);
                 self.network(host);
-                self.restart_for(host, now, was != behaviour && !only_slow(was, behaviour));
+                self.restart_for(host, now, was.restarts_for(behaviour));
             }
             Do::Engine(engine) => {
                 let was = std::mem::replace(&mut machine.settings().engine, engine.clone());
@@ -238,6 +238,7 @@ impl<S: Stage> StagedWorld<S> {
 
     fn begin(&mut self, host: HostIx) -> Result<(), StageError> {
         self.shared.watcher.seen().starts(host);
+        self.machines[host].will_start();
         self.stage.start(host)
     }
 
@@ -393,12 +394,6 @@ impl<S: Stage> StagedWorld<S> {
         let log = self.driver.log().to_vec();
         self.shared.watcher.recorder().finish(now, ended, log)
     }
-}
-
-/// Whether going from one behaviour to the other is a matter of the link alone.
-fn only_slow(was: Behaviour, is: Behaviour) -> bool {
-    let of_the_link = |behaviour| matches!(behaviour, Behaviour::Honest | Behaviour::Slowloris(_));
-    of_the_link(was) && of_the_link(is)
 }
 
 fn edge_of(driver: &Driver, host: HostIx, behaviour: Behaviour) -> Edge {

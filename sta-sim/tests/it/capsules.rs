@@ -10,6 +10,28 @@ use sta_sim::scenario::capsule::is_edited;
 use sta_sim::scenario::load::Scenario;
 use sta_sim::scenario::plan::World;
 
+/// Hosts that leave in the moment in which they come, or together with others that were done before.
+#[test]
+fn a_capsule_lets_hosts_leave_when_they_did() {
+    let file = |size: &str, leech: &str, content: &str| {
+        format!(
+            "schema = 1\nname = 'any'\n[clock]\ndeadline = '40s'\n[[group]]\nname = 'tracker'\n\
+             [[group]]\nname = 'seed'\nup = '100 Mbit/s'\n[[group]]\nname = 'leech'\ncount = 12\n\
+             up = '8 Mbit/s'\ndown = '8 Mbit/s'\n{leech}\n[[content]]\nname = 'c'\nsize = '{size}'\n\
+             {content}\n[[expect]]\nthat = 'complete'\n"
+        )
+    };
+    let has_all = "initial = { 'leech[1]' = '100%' }";
+    let at_its_start = file("4 MiB", "join = 'every 500ms'\nleave = 'on-complete'", has_all);
+    let later = "join = '3s'\nleave = 'on-complete'\n[[group]]\nname = 'other'\nrole = 'leech'\n\
+        count = 12\nup = '8 Mbit/s'\ndown = '8 Mbit/s'\nleave = '3s after complete'";
+    for text in [at_its_start, file("100 kB", later, "")] {
+        for world in [World::Flow, World::Turmoil] {
+            replays(&text, 0, world).expect("the same");
+        }
+    }
+}
+
 /// Something with hosts that an event or a random fault does.
 const WHO: &[&str] = &["leech", "leech[0]", "any(1, leech)", "share(50%, leech)", "seed", "*"];
 
@@ -38,6 +60,7 @@ fn one_of(options: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 fn event() -> impl Strategy<Value = String> {
     let start = one_of(&[
+        "at = '0s'",
         "at = '700ms'",
         "at = '1s'",
         "at = '3s'",
@@ -61,6 +84,8 @@ fn scenario() -> impl Strategy<Value = String> {
         "",
         "leave = 'on-complete'",
         "leave = '2s after complete'",
+        "join = 'every 500ms'\nleave = 'on-complete'",
+        "join = '1s'\nleave = '1s after complete'\n[[group]]\nname = 'other'\nrole = 'leech'\nleave = '2s after complete'",
         "leave = 'at 4s'",
         "behaviour = 'churner on exp 2s off 1s'",
         "behaviour = 'churner on 1s off 30s'",
@@ -76,13 +101,15 @@ fn scenario() -> impl Strategy<Value = String> {
         "[[fault]]\ndo = 'leave'\non = 'leech'\nevery = 'exp 1s'\nfor = '700ms'\n",
     ]);
     let events = prop::collection::vec(event(), 0..4).prop_map(|events| events.concat());
-    (leech, 2..4u32, size, healed, events, fault).prop_map(
-        |(leech, count, size, healed, events, fault)| {
+    let initial =
+        one_of(&["", "", "initial = { 'leech[1]' = '100%' }", "initial = { leech = '40%' }"]);
+    (leech, 2..4u32, (size, initial), healed, events, fault).prop_map(
+        |(leech, count, (size, initial), healed, events, fault)| {
             format!(
                 "schema = 1\nname = 'any'\n[clock]\ndeadline = '40s'\nhealed = '{healed}'\n\
                  [[group]]\nname = 'tracker'\n[[group]]\nname = 'seed'\nup = '8 Mbit/s'\n\
                  [[group]]\nname = 'leech'\ncount = {count}\n{leech}\n\
-                 [[content]]\nname = 'c'\nsize = '{size}'\npiece = '64 KiB'\n\
+                 [[content]]\nname = 'c'\nsize = '{size}'\npiece = '64 KiB'\n{initial}\n\
                  {events}{fault}[[expect]]\nthat = 'waste'\nat-most = '99%'\n"
             )
         },

@@ -93,14 +93,10 @@ impl Cluster {
 
     /// `host` behaves so from now on. Returns whether its process must start again for that.
     pub fn behave(&mut self, host: HostIx, behaviour: Behaviour) -> bool {
-        let of_the_link = |behaviour| {
-            matches!(behaviour, Behaviour::Honest | Behaviour::Corrupt(_) | Behaviour::Slowloris(_))
-        };
         let machine = &mut self.machines[host as usize];
         let was = std::mem::replace(&mut machine.behaviour, behaviour);
-        let restart = was != behaviour && !(of_the_link(was) && of_the_link(behaviour));
         self.apply_rates(host);
-        restart && self.runs(host)
+        was.restarts_for(behaviour) && self.runs(host)
     }
 
     /// The engine of `host` has these knobs from its next start on. Returns whether that is another thing now.

@@ -35,6 +35,17 @@ fn equal_rates_are_counted_in_leaves() {
     }
 }
 
+/// A run whose liar was slow took a tenth of the time that no schedule was to take.
+#[test]
+fn a_liar_is_not_waited_for() {
+    let leech = "up='512 KiB/s'\ndown='32 KiB/s'";
+    let honest = bound("up='64 KiB/s'", leech, EIGHT).expect("rates");
+    assert_eq!(honest.best(), millis(32_000));
+    let liar = format!("{leech}\nbehaviour='liar 30%'\n[[group]]\nname='other'\nrole='leech'");
+    let with_liar = bound("up='64 KiB/s'", &liar, EIGHT).expect("rates");
+    assert_eq!(with_liar.best(), millis(16_000), "what the source takes");
+}
+
 #[test]
 fn a_short_last_leaf_counts_as_what_it_is() {
     let got =

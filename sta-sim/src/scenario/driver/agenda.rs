@@ -1,5 +1,5 @@
 //! What will be done when. At one moment what ends comes first, then what begins, and hosts leave last; of the same kind the one
-//! written first. So a capsule, in which all of it is known from the start, does it in the order in which chance did.
+//! written first, and of those who leave the first host: who was done first is nothing that a capsule says. So a capsule, in which all of it is known from the start, does it in the order in which chance did.
 
 use std::collections::BTreeMap;
 
@@ -38,12 +38,12 @@ pub(super) struct Agenda {
 
 impl Agenda {
     pub(super) fn put(&mut self, at: Time, task: Task) {
-        let rank = match task {
-            Task::End(_) | Task::Toggle(_) | Task::Healed => 0,
-            Task::Join(_) | Task::Begin(_) | Task::Fault(_) | Task::Churn(_) => 1,
-            Task::Leave(_) => 2,
+        let (rank, order) = match task {
+            Task::End(_) | Task::Toggle(_) | Task::Healed => (0, self.written),
+            Task::Join(_) | Task::Begin(_) | Task::Fault(_) | Task::Churn(_) => (1, self.written),
+            Task::Leave(host) => (2, host as u64),
         };
-        self.tasks.insert((at, rank, self.written), task);
+        self.tasks.insert((at, rank, order), task);
         self.written += 1;
     }
 
@@ -52,6 +52,12 @@ impl Agenda {
         let entry = self.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
         let ((at, ..), task) = entry.remove_entry();
         Some((at, task))
+    }
+
+    /// Whether nothing is to be done not after `now`, or next a host is to leave.
+    pub(super) fn only_leaves(&self, now: Time) -> bool {
+        let first = self.tasks.first_key_value().filter(|((at, ..), _)| *at <= now);
+        first.is_none_or(|(_, task)| matches!(task, Task::Leave(_)))
     }
 
     /// When the first task is due.

@@ -9,7 +9,7 @@ use super::timeline::word;
 use crate::checks::{factor, percent, seconds};
 use crate::scenario::bound;
 use crate::scenario::mistake::Place;
-use crate::scenario::plan::{Check, ContentPlan, HostIx, HostPlan, PlannedEvent, Role, is_source};
+use crate::scenario::plan::{Check, ContentPlan, HostIx, HostPlan, PlannedEvent, is_source};
 use crate::scenario::schema::{Expect, VerbName};
 
 impl Resolver<'_> {
@@ -77,10 +77,9 @@ impl Resolver<'_> {
         place: &Place,
     ) {
         let has_all = |host: &HostIx| is_source(&hosts[*host], contents);
-        let nodes = hosts.iter().filter(|host| host.role == Role::Node);
         // Of an empty file nobody lacks anything; then that is what the file is about.
-        let nobody_lacks = nodes.into_iter().all(|host| is_source(host, contents));
-        if !of.is_empty() && of.iter().all(has_all) && !nobody_lacks && !self.takes_away() {
+        let is_empty = contents.iter().all(|content| content.layout.total() == 0);
+        if !of.is_empty() && of.iter().all(has_all) && !is_empty && !self.takes_away() {
             let why = "these have everything from the start, and nothing takes it from them, so nothing is asked; name those that lack something";
             self.in_vain(&place.key("of"), why);
         }

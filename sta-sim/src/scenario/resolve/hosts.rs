@@ -20,12 +20,14 @@ use crate::scenario::units::{self, Ppm};
 
 /// Most hosts of a file: ten times what the flow world is for.
 const HOSTS_MAX: u64 = 100_000;
+/// Beyond this TCP waits for its timeouts most of the time, and the formula of what it carries (`world/loss.rs`) says far too much.
+const LOSS_MAX: Ppm = Ppm(100_000);
 /// One-way delay of a host whose group says nothing: a local network seen through turmoil's clock of 1 ms.
 const LATENCY_USUAL: &str = "1ms";
 
 impl Resolver<'_> {
-    /// Every host, trackers first.
-    pub(super) fn hosts(&mut self) -> Vec<HostPlan> {
+    /// Every host, trackers first; `None` if there are too many.
+    pub(super) fn hosts(&mut self) -> Option<Vec<HostPlan>> {
         let file = self.file;
         let mut order: Vec<(usize, RoleName)> = Vec::new();
         for (ix, group) in file.group.iter().enumerate() {
@@ -36,8 +38,9 @@ impl Resolver<'_> {
         order.sort_by_key(|(_, role)| *role != RoleName::Tracker);
         let count: u64 = file.group.iter().map(|group| u64::from(group.count)).sum();
         if count > HOSTS_MAX {
-            self.wrong(&Place::top("group"), format!("{count} hosts are more than {HOSTS_MAX}"));
-            return Vec::new();
+            let why = format!("{count} hosts are more than {HOSTS_MAX}");
+            self.wrong(&Place::top("group"), why);
+            return None;
         }
         let mut hosts = Vec::new();
         for (ix, role) in order {
@@ -47,7 +50,7 @@ impl Resolver<'_> {
         }
         self.single_hosts(&mut hosts);
         self.topology(&hosts);
-        hosts
+        Some(hosts)
     }
 
     fn group_name(&mut self, group: &Group, place: &Place) {
@@ -102,7 +105,7 @@ impl Resolver<'_> {
         };
         let latency = delay(self, group.latency.as_ref(), "latency", LATENCY_USUAL);
         let jitter = delay(self, group.jitter.as_ref(), "jitter", "0s");
-        let loss = self.share(group.loss.as_ref(), &place.key("loss"), Ppm::NONE);
+        let loss = self.loss(group.loss.as_ref(), &place.key("loss")).unwrap_or(Ppm::NONE);
         let join = text::join(group.join.as_deref().unwrap_or("0s"));
         let join = self.check(join, &place.key("join"));
         let join = join.unwrap_or(Join { first: 0, wait: Dist::ZERO });
@@ -182,6 +185,18 @@ impl Resolver<'_> {
 
     pub(super) fn share(&mut self, text: Option<&String>, place: &Place, usual: Ppm) -> Ppm {
         text.and_then(|text| self.check(units::share(text), place)).unwrap_or(usual)
+    }
+
+    /// So many packets are lost.
+    pub(super) fn loss(&mut self, text: Option<&String>, place: &Place) -> Option<Ppm> {
+        let share = self.check(units::share(text?), place)?;
+        if share > LOSS_MAX {
+            self.wrong(
+                place,
+                format!("what a link that loses {share} carries is not known: at most {LOSS_MAX}; where nothing is to pass, use a cut"),
+            );
+        }
+        Some(share)
     }
 
     pub(super) fn knobs(
@@ -277,14 +292,21 @@ impl Resolver<'_> {
                 "there is no node; add groups with role = \"seed\" and role = \"leech\"",
             );
         }
+        // In a run one that leaves once it has everything leaves as it comes, if it has; or before, if an event starts it.
+        let from_a_run = self.file.capsule.is_some();
         for host in hosts {
-            let (what, when) = match host.leave {
-                LeavePlan::At(at) if at <= host.join => ("leaves before it joins", at),
-                _ if host.join >= self.deadline => ("joins after the deadline", host.join),
+            let (key, what, when) = match host.leave {
+                LeavePlan::At(at) if at <= host.join && !from_a_run => {
+                    ("join", "leaves before it joins", at)
+                }
+                LeavePlan::At(at) if at >= self.deadline => {
+                    ("leave", "leaves after the deadline", at)
+                }
+                _ if host.join >= self.deadline => ("join", "joins after the deadline", host.join),
                 _ => continue,
             };
             let ix = self.file.group.iter().position(|group| group.name == host.group).unwrap_or(0);
-            self.wrong(&place.index(ix).key("join"), format!("{} {what}, at {when}", host.name));
+            self.wrong(&place.index(ix).key(key), format!("{} {what}, at {when}", host.name));
             return;
         }
     }

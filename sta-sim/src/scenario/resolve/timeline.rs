@@ -259,10 +259,7 @@ impl Resolver<'_> {
                     .latency
                     .as_ref()
                     .map(|text| Duration::from_nanos(self.duration(text, &place.key("latency")))),
-                loss: with
-                    .loss
-                    .as_ref()
-                    .map(|text| self.share(Some(text), &place.key("loss"), Ppm::NONE)),
+                loss: self.loss(with.loss.as_ref(), &place.key("loss")),
             }),
             VerbName::CorruptDisk => {
                 Verb::CorruptDisk(self.share(with.share.as_ref(), &place.key("share"), Ppm::NONE))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::Resolver;
-use crate::scenario::bound;
+use crate::scenario::bound::{self, Least};
 use crate::scenario::mistake::Place;
 use crate::scenario::plan::{
     Behaviour, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Since, Start,
@@ -65,7 +65,11 @@ impl Resolver<'_> {
         let bound = bound::bound(hosts, contents, events);
         // Without a content there is another mistake.
         if !contents.is_empty() && bound.is_none_or(|bound| bound.best().is_zero()) {
-            let why = "there is no bound to hold it against: no rate limits anything; write up = \"8 Mbit/s\" in the groups";
+            let why = if bound::anybody_receives(hosts, contents, events) {
+                "there is no bound to hold it against: no rate limits anything; write up = \"8 Mbit/s\" in the groups"
+            } else {
+                "there is no bound to hold it against: whoever lacks something may be gone before having it, or is a liar"
+            };
             self.in_vain(place, why);
         }
     }
@@ -112,11 +116,12 @@ impl Resolver<'_> {
             Some(_) => place.key("within"),
             None => Place::top("clock").key("deadline"),
         };
+        let least = Least::new(hosts, contents);
         let too_soon = |&host: &HostIx| {
             let from = if *since == Since::Join { hosts[host].join } else { Time::ZERO };
             let due = (from + within).min(self.deadline);
-            let least = Time::ZERO + bound::least(hosts, contents, host);
             let lacks = bound::missing(&hosts[host], contents) > 0;
+            let least = Time::ZERO + least.of(host);
             (lacks && (least > due || due == from)).then_some((&hosts[host].name, least, due))
         };
         let mut staying = of.iter().filter(|host| self.stays(&hosts[**host]));
@@ -129,7 +134,7 @@ impl Resolver<'_> {
     }
 
     /// Whether a host is sure to come when its group says so and to be there at the end: who is away for good is asked
-    /// nothing.
+    /// nothing, and no liar is.
     fn stays(&self, host: &HostPlan) -> bool {
         use VerbName::{Crash, Join, Leave, PowerOff, Restart, TornWrite, Wipe};
         let otherwise = |event: &Event| match event.verb {
@@ -137,7 +142,7 @@ impl Resolver<'_> {
             verb => matches!(verb, Join | Restart),
         };
         host.leave == LeavePlan::Stay
-            && !matches!(host.behaviour, Behaviour::Churner { .. })
+            && !matches!(host.behaviour, Behaviour::Churner { .. } | Behaviour::Liar(_))
             && !self.file.event.iter().any(otherwise)
     }
 

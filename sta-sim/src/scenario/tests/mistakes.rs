@@ -51,6 +51,9 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("count = 6", "count = 6\nlatency = \"10us\"", "no delay below 1ms"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"0 Mbit/s\"", "group[1].up: a rate of zero never ends"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"-8 Mbit/s\"", "\"-8 Mbit/s\" is less than nothing"),
+        ("count = 6", "count = 6\nbehaviour = \"churner on 0s off 5s\"", "group[2].behaviour: a churner is there for a while, and away for a while"),
+        ("count = 6", "count = 6\nloss = \"11%\"", "group[2].loss: what a link that loses 11% carries is not known: at most 10%"),
+        ("count = 6", "count = 6\nleave = \"at 100s\"", "group[2].leave: leech[0] leaves after the deadline, at 100.000s"),
         ("name = \"seed\"", "name = \"seed\"\njoin = \"at 3s\"", "\"at 3s\" is not a moment to join; write \"3s\", \"every 500ms\""),
         ("count = 6", "count = 6\ndisk = { capacity = \"64 KiB\" }", "group[2].disk.capacity: leech[0] is to have everything, and only 64 KiB of 1 MiB fit"),
         ("name = \"seed\"\nup = \"8 Mbit/s\"", "name = \"seed\"\nup = \"8 Mbit\"", "\"Mbit\" is not a unit of a rate"),
@@ -356,6 +359,13 @@ fn what_the_file_alone_decides_is_refused_but_not_in_a_capsule() {
         assert!(right, "{event}\n{expect}\n{said}");
         assert_eq!(said_of(&format!("{text}{capsule}")), "", "{event}");
     }
+    // Who has everything from the start is asked for nothing, be it everybody.
+    let complete = "that = 'complete'";
+    let heal = SHORT.replace("UP", "").replace("EVENT", "do = 'heal'\non = '*'");
+    let all = heal.replace("1 MiB\"", "1 MiB\"\ninitial = { leech = '100%' }");
+    let said = said_of(&all.replace("EXPECT", complete));
+    assert!(said.contains("these have everything from the start"), "{said}");
+    assert_eq!(said_of(&all.replace("1 MiB", "0 B").replace("EXPECT", complete)), "");
     let slow = SHORT.replace("UP", "up = '0.1 Mbit/s'").replace("EVENT", "do = 'heal'\non = '*'");
     let said = said_of(&slow.replace("EXPECT", "that = 'complete'"));
     assert!(
