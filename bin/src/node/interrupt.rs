@@ -19,6 +19,9 @@ use crate::exit::{Exit, Failure};
 /// Signals within so long of each other are one.
 const TOGETHER: Duration = Duration::from_millis(300);
 
+/// So long the last word may take.
+const TO_SAY: Duration = Duration::from_millis(50);
+
 /// Tells when to leave.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
@@ -82,8 +85,9 @@ impl Signals {
         loop {
             self.any().await;
             if !std::mem::take(&mut first) {
-                // Past the program's output, which may be what it waits for.
-                let _ = writeln!(std::io::stderr(), "leaving at once");
+                // Whoever reads that may be what the program waits for.
+                std::thread::spawn(|| writeln!(std::io::stderr(), "leaving at once"));
+                sleep(TO_SAY).await;
                 std::process::exit(Exit::Interrupted as i32);
             }
             // Who listens no more is leaving already.

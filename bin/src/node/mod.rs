@@ -89,11 +89,9 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|reason| Failure::start("the runtime", reason))?;
-    let exit = runtime.block_on(async {
-        let interrupt = Interrupt::listen()?;
-        let mut ctx = Context { settings, output: output.clone(), interrupt };
-        obey(args, &mut ctx).await
-    });
+    let interrupt = Interrupt::listen()?;
+    let mut ctx = Context { settings, output: output.clone(), interrupt };
+    let exit = runtime.block_on(obey(args, &mut ctx));
     // What still runs has nothing more to say.
     runtime.shutdown_background();
     exit

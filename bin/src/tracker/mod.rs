@@ -98,15 +98,16 @@ fn run(args: Args, output: &Output) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::start("the runtime", error))?;
-    runtime.block_on(serve(&settings, store, output))
+    let interrupt = Interrupt::listen()?;
+    runtime.block_on(serve(&settings, store, interrupt, output))
 }
 
 async fn serve(
     settings: &Settings,
     store: Option<Arc<dyn LeaseStore>>,
+    mut interrupt: Interrupt,
     output: &Output,
 ) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()?;
     let listen = SocketAddr::new(settings.tracker.listen, settings.tracker.port);
     let tracker = start(listen, settings.tracker.lease.0, store, "--listen", output).await?;
     if !output.json() {

@@ -158,14 +158,16 @@ fn write_all(
     while let Ok(mut batch) = changes.recv() {
         batch.extend(changes.try_iter().flatten());
         let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
-        if database.is_none() {
-            *database = open().ok();
-        }
-        let written = match &*database {
-            Some(database) => write(database, batch).map_err(|error| error.to_string()),
-            None => Err("it cannot be opened anew after an earlier failure".to_owned()),
+        let opened = match database.take() {
+            Some(database) => Ok(database),
+            None => open(),
         };
-        if let Err(reason) = written {
+        let written = opened.map_err(redb::Error::from).and_then(|opened| {
+            let opened = database.insert(opened);
+            write(opened, batch)
+        });
+        if let Err(error) = written {
+            let reason = error.to_string();
             *database = None;
             let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
             *failure = Some(reason);

@@ -81,22 +81,31 @@ fn the_second_signal_ends_a_node_whose_output_nobody_reads() {
     let listen = ["--listen", "127.0.0.1:0", "--tracker", &tracker];
     let mut seed = dir.start(&[&["seed", "file.torrent"], &listen[..]].concat());
     seed.wait_for("seeding");
-    let args = [&["download", "file.torrent", "-o", "out", "--json"], &listen[..]].concat();
-    let mut command = dir.node(&args);
-    let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut download = pipes.spawn().expect("the program starts");
-    let out = download.stdout.take().expect("piped");
-    // A pipe takes 64 KiB, and a line less than 1 KiB.
-    let is_full = || ioctl_fionread(&out).expect("a pipe") >= 63 << 10;
-    assert!(patiently(|| is_full().then_some(())).is_some(), "it says less than a pipe takes");
-    let pid = Pid::from_child(&download);
-    let code = patiently(|| {
-        let ended = download.try_wait().expect("it is ours");
-        // It may have ended just now.
-        let _ = rustix::process::kill_process(pid, Signal::TERM);
-        ended.map(|ended| ended.code())
-    });
-    assert_eq!(code.expect("it ends"), Some(130));
+    for of_errors_too in [false, true] {
+        let args = ["download", "file.torrent", "-o", "out", "--json"];
+        let mut command = dir.node(&[&args[..], &listen[..]].concat());
+        let (out, into) = std::io::pipe().expect("a pipe");
+        let errors = if of_errors_too {
+            into.try_clone().expect("there are descriptors").into()
+        } else {
+            Stdio::null()
+        };
+        command.stdin(Stdio::null()).stdout(into).stderr(errors);
+        let mut download = command.spawn().expect("the program starts");
+        drop(command);
+        // A pipe takes sixteen pages, and of each all but what a line, of less than 1 KiB, leaves of it.
+        let is_full = || ioctl_fionread(&out).expect("a pipe") >= 48 << 10;
+        assert!(patiently(|| is_full().then_some(())).is_some(), "it says less than a pipe takes");
+        let pid = Pid::from_child(&download);
+        let code = patiently(|| {
+            let ended = download.try_wait().expect("it is ours");
+            // It may have ended just now.
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+            ended.map(|ended| ended.code())
+        });
+        assert_eq!(code.expect("it ends"), Some(130));
+        fs::remove_dir_all(dir.path("out")).expect("it has begun");
+    }
 }
 
 /// Looks every half second, a hundred times at the most.

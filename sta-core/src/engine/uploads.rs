@@ -202,9 +202,11 @@ impl Uploads {
     ) -> Option<Service> {
         let changed = changed.filter(|_| !self.crowded);
         let spreading = only_source && !self.seen.is_full();
+        let wants_nothing =
+            |session: &Session| session.ahead() >= AHEAD_MAX || session.waiting().next().is_none();
         if let Some(conn) = changed
             && !spreading
-            && sessions.get(conn).is_none_or(|session| session.ahead() >= AHEAD_MAX)
+            && sessions.get(conn).is_none_or(wants_nothing)
         {
             return None;
         }

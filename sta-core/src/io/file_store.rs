@@ -17,6 +17,8 @@
 //!
 //! Unix only, for its positioned reads and writes.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::fs::Stat;
 
 use super::store::{Body, Doubt, FileRange, PieceStore, PieceVerifier, StoreError};
 use crate::io::hash::KnownLeaves;
@@ -93,7 +96,7 @@ enum Base {
 }
 
 struct Download {
-    allocation: Allocation,
+    reserve: open::Reserve,
     sync: SyncPolicy,
     /// The folder that holds `NAME.part`.
     out: OwnedFd,
@@ -201,7 +204,8 @@ impl FileStore {
         open::lock(&lock, &out, &part).map_err(in_part)?;
         let writing = torrent.files().as_slice().iter().map(|_| Presence::Absent.into()).collect();
         let finishing = Mutex::new(());
-        let download = Download { allocation, sync, out, lock, finishing, writing };
+        let reserve = open::reserve(allocation);
+        let download = Download { reserve, sync, out, lock, finishing, writing };
         let mut store = Self::of(torrent, dir, base, false, Some(download));
         store.look_at_what_is_there()?;
         Ok(store)
@@ -209,15 +213,38 @@ impl FileStore {
 
     /// What a download finds at its start.
     fn look_at_what_is_there(&mut self) -> Result<(), StoreError> {
+        let (mut seen, mut linked) = (BTreeSet::new(), Ok(()));
         for index in 0..self.torrent.files().as_slice().len() {
-            let path = self.path(index);
-            let Ok(found) = path.symlink_metadata() else { continue };
-            open::check_links(&found).map_err(|e| store_error(&path, &e))?;
+            if self.torrent.files().as_slice()[index].padding {
+                continue;
+            }
+            let wrong = |error: io::Error| store_error(&self.path(index), &error);
+            let Some(found) = self.look_at(index).map_err(wrong)? else { continue };
+            if open::is_file(&found) && !seen.insert((found.st_dev, found.st_ino)) {
+                return Err(wrong(open::same_as_another()));
+            }
+            linked = linked.and_then(|()| open::check_links(&found).map_err(wrong));
             if let Some(download) = &mut self.download {
                 download.writing[index] = Presence::Found.into();
             }
         }
-        Ok(())
+        linked
+    }
+
+    /// What there is where file `index` belongs, a link to nowhere included.
+    fn look_at(&self, index: usize) -> io::Result<Option<Stat>> {
+        let (base, path) = self.place(index);
+        open::look(base, &path)
+    }
+
+    /// Where file `index` belongs: below which folder, and its path there.
+    fn place(&self, index: usize) -> (&OwnedFd, Cow<'_, str>) {
+        let path = self.torrent.files().as_slice()[index].path.as_str();
+        match &self.base {
+            Base::Folder(root) => (root, path.into()),
+            Base::Around(out) if self.is_part() => (out, format!("{path}{PART_SUFFIX}").into()),
+            Base::Around(out) => (out, path.into()),
+        }
     }
 
     /// Of each file, when it was last changed.
@@ -256,15 +283,8 @@ impl FileStore {
     fn handle(&self, index: usize, create: bool) -> Result<Arc<File>, StoreError> {
         let opened = self.handles.get_or_open(index, || {
             let listed = &self.torrent.files().as_slice()[index];
-            let part_name;
-            let (base, path) = match &self.base {
-                Base::Folder(root) => (root, listed.path.as_str()),
-                Base::Around(out) if self.is_part() => {
-                    part_name = format!("{}{PART_SUFFIX}", listed.path);
-                    (out, part_name.as_str())
-                }
-                Base::Around(out) => (out, listed.path.as_str()),
-            };
+            let (base, path) = self.place(index);
+            let path = &*path;
             match &self.download {
                 Some(download) if self.is_part() => {
                     // Whoever has opened it may write to it, but not while another makes room for all of it.
@@ -275,11 +295,18 @@ impl FileStore {
                         Presence::Absent => return Err(io::ErrorKind::NotFound.into()),
                         Presence::Found | Presence::Whole => open::How::Write,
                     };
-                    let file = open::file(base, path, how)?;
+                    let file = open::file(base, path, how).map_err(|error| match error.kind() {
+                        io::ErrorKind::NotFound => open::lost("it was moved away"),
+                        _ => error,
+                    })?;
+                    if *presence == Presence::Absent {
+                        // It is ours from now on, whatever becomes of its length.
+                        *presence = Presence::Found;
+                    }
                     if *presence == Presence::Whole {
                         open::check_length(&file, listed.len)?;
                     } else {
-                        open::make_length(&file, listed.len, download.allocation)?;
+                        open::make_length(&file, listed.len, download.reserve)?;
                     }
                     *presence = Presence::Whole;
                     Ok(file)

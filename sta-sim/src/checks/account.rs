@@ -535,6 +535,7 @@ impl Account {
             part.complete = None;
         }
         part.on_disk = None;
+        part.lost = part.unreadable.clone();
         part.coming.clear();
         part.wanted.get_or_insert_with(|| {
             let held: u64 = part.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();

@@ -204,6 +204,7 @@ fn stop_at_ctrl_c(stop: &Arc<AtomicBool>) -> Arc<AtomicBool> {
         if set.swap(true, Ordering::Relaxed) {
             std::process::exit(Exit::Interrupted as i32);
         }
+        note!("ends with the runs under way; Ctrl-C once more leaves at once, and tells nothing");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         note!("warning: Ctrl-C will not print what was found so far: {error}");

@@ -119,7 +119,7 @@ impl Machine {
             role: plan.role,
             disk: Disk::new(state, plan.disk.capacity),
             engine: plan.engine.clone(),
-            behaviour: plan.behaviour,
+            behaviour: plan.behaviour.of_process(),
             process: None,
             wake: Time::FAR_FUTURE,
             life: 0,

@@ -27,7 +27,7 @@ pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String
             return Err((key.clone(), "has no value, so there would be no run".to_owned()));
         }
         if OF_THE_WHOLE.contains(&key.as_str()) {
-            let why = "is of the whole file, and not of one cell: say it with --seeds or --world";
+            let why = "is of the whole file, and not of one cell; write it above, or say it with --seeds or --world";
             return Err((key.clone(), why.to_owned()));
         }
         if let Some((ix, value)) =

@@ -228,6 +228,15 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
+    /// What a process does: a churner's comings and goings are the driver's.
+    #[must_use]
+    pub const fn of_process(self) -> Self {
+        match self {
+            Self::Churner { .. } => Self::Honest,
+            other => other,
+        }
+    }
+
     /// Whether a process that behaves so has to start anew to behave as `other`: it has not if only its link is another.
     #[must_use]
     pub fn restarts_for(self, other: Self) -> bool {

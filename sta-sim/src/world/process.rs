@@ -80,10 +80,7 @@ impl Machine {
             pieces.for_each(|piece| store.seed(piece));
             (take.content, Arc::new(store))
         });
-        let behaviour = match plan.behaviour {
-            Behaviour::Churner { .. } => Behaviour::Honest,
-            other => other,
-        };
+        let behaviour = plan.behaviour.of_process();
         Self {
             stores: stores.collect(),
             disk,

@@ -27,6 +27,8 @@ fn a_capsule_lets_hosts_leave_when_they_did() {
         count = 12\nup = '8 Mbit/s'\ndown = '8 Mbit/s'\nleave = '3s after complete'";
     for text in [at_its_start, file("100 kB", later, "")] {
         for world in [World::Flow, World::Turmoil] {
+            let scenario = read(&text).expect("it is right");
+            assert!(scenario.plan(0, world, 0).is_ok(), "it can be run");
             replays(&text, 0, world).expect("the same");
         }
     }
@@ -52,6 +54,8 @@ const WHAT: &[&str] = &[
     "do = 'disk-unreadable'\nwith = { share = '50%' }",
     "do = 'slow'\nwith = { up = '1 Mbit/s' }",
     "do = 'flap'\nwith = { period = '400ms' }",
+    "do = 'set'\nwith = { behaviour = 'slowloris 1 Mbit/s' }",
+    "do = 'set'\nwith = { behaviour = 'free-rider' }",
 ];
 
 fn one_of(options: &'static [&'static str]) -> impl Strategy<Value = String> {

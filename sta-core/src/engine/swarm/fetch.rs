@@ -128,27 +128,38 @@ impl Swarm {
             (window * self.pace.behind / BEHIND_PIECES).min(IN_FLIGHT_MAX.saturating_sub(early));
         let (mut asked, mut sure) = (session.asked_bytes(), true);
         while asked < most {
-            let Some(session) = self.sessions.get_mut(conn) else { return };
+            let Some(session) = self.sessions.get(conn) else { return };
             // Nearly always there is a piece to go on with.
-            if let Some(piece) = self.assembly.own(conn, &session.have)
-                && let Some(block) = self.assembly.next_missing(piece)
-            {
-                asked = self.ask(conn, block, now);
-                continue;
-            }
-            let avoided = session.avoided(now);
-            let may = |piece| !avoided.contains(&piece);
-            let help = |piece| !self.from_one_peer.contains(&piece);
-            let unfinished = self.assembly.unfinished(conn, &session.have, may, help);
-            let early = unfinished.early;
-            let block = if sure { self.next_block(conn, &unfinished, &avoided, now) } else { None };
-            // What it has, and nobody sends us, was all asked for: so it stays for the moment.
-            sure = block.is_some();
-            let block = block.or_else(|| self.early_block(conn, early, &avoided, window, now));
-            let block = block.or_else(|| self.steal(conn, now));
-            let Some(block) = block.or_else(|| self.take_over(conn, now)) else { return };
+            let own = self.assembly.own(conn, &session.have);
+            let own = own.and_then(|piece| self.assembly.next_missing(piece));
+            let block = own.or_else(|| self.another_block(conn, &mut sure, window, now));
+            let Some(block) = block else { return };
             asked = self.ask(conn, block, now);
         }
+    }
+
+    /// A block of a piece that is not being fetched from `conn`, which has a `window` of so many bytes. What it has, and nobody sends us,
+    /// may be all asked for: then it is not `sure` to have any, and stays so for the moment.
+    // Apart: most of what `fill` is called for ends before, and code that is met at every event is small so.
+    #[inline(never)]
+    fn another_block(
+        &mut self,
+        conn: ConnId,
+        sure: &mut bool,
+        window: u64,
+        now: Time,
+    ) -> Option<Block> {
+        let session = self.sessions.get_mut(conn)?;
+        let avoided = session.avoided(now);
+        let may = |piece| !avoided.contains(&piece);
+        let help = |piece| !self.from_one_peer.contains(&piece);
+        let unfinished = self.assembly.unfinished(conn, &session.have, may, help);
+        let early = unfinished.early;
+        let block = if *sure { self.next_block(conn, &unfinished, &avoided, now) } else { None };
+        *sure = block.is_some();
+        let block = block.or_else(|| self.early_block(conn, early, &avoided, window, now));
+        let block = block.or_else(|| self.steal(conn, now));
+        block.or_else(|| self.take_over(conn, now))
     }
 
     /// Asks every peer for as much as its window takes.

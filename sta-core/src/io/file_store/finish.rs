@@ -1,9 +1,7 @@
 //! From `NAME.part` to `NAME`: sync, rename without replacing anything, sync the folder.
 
-use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -54,39 +52,28 @@ fn check_all_is_there(
     download: &Download,
     part: &str,
 ) -> Result<(), StoreError> {
-    let replaced = |path: &Path, what: &str| StoreError {
-        path: path.display().to_string(),
-        reason: format!(
-            "{what} while it was downloaded; start the download again: what lacks is fetched anew"
-        ),
-        passing: false,
-    };
     let root = store.out.join(part);
     let own = open::is_at(&download.lock, &download.out, part);
     if !own.map_err(|e| store_error(&root, &e))? {
-        return Err(replaced(&root, "it was moved away or replaced"));
+        return Err(store_error(&root, &open::lost("it was moved away or replaced")));
     }
-    for (index, listed) in store.torrent.files().as_slice().iter().enumerate() {
-        if listed.padding {
-            continue;
-        }
-        let path = store.path(index);
-        let found = match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(replaced(&path, "it was moved away"));
-            }
-            found => found.map_err(|e| store_error(&path, &e))?,
-        };
-        if !found.is_file() || found.len() != listed.len {
-            return Err(replaced(&path, "it was changed"));
-        }
-        // Some file systems give a file another number when nobody has it open.
-        let same = |open: &Metadata| (open.dev(), open.ino()) == (found.dev(), found.ino());
-        if let Some(open) = store.handles.get(index)
-            && !open.metadata().is_ok_and(|open| same(&open))
-        {
-            return Err(replaced(&path, "it was replaced"));
-        }
+    let files = store.torrent.files().as_slice().iter().enumerate();
+    let mut files = files.filter(|(_, listed)| !listed.padding);
+    files.try_for_each(|(index, listed)| {
+        check_is_there(store, index, listed.len).map_err(|e| store_error(&store.path(index), &e))
+    })
+}
+
+fn check_is_there(store: &FileStore, index: usize, len: u64) -> io::Result<()> {
+    let found = store.look_at(index)?.ok_or_else(|| open::lost("it was moved away"))?;
+    if !open::is_file(&found) || found.st_size as u64 != len {
+        return Err(open::lost("it was changed"));
+    }
+    // Some file systems give a file another number when nobody has it open.
+    if let Some(file) = store.handles.get(index)
+        && !open::is_same(&rustix::fs::fstat(&*file)?, &found)
+    {
+        return Err(open::lost("it was replaced"));
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! Opening below a folder, component by component, never through a symbolic link: a torrent's names come from strangers, and
 //! what lies in the folder may have been put there by another torrent.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::Allocation;
@@ -81,11 +80,11 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     };
     let parent = inner.as_ref().unwrap_or(base);
     let file = match rustix::fs::openat(parent, name, flags | always, FILE_MODE) {
-        Err(Errno::EXIST) if how == How::Create => return Err(unexpected()),
+        Err(Errno::EXIST) if how == How::Create => return Err(same_as_another()),
         opened => File::from(opened?),
     };
-    let found = file.metadata()?;
-    if !found.is_file() {
+    let found = rustix::fs::fstat(&file)?;
+    if !is_file(&found) {
         return Err(io::Error::other(
             "it is not a plain file; move it away, or choose another folder",
         ));
@@ -96,17 +95,39 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file that was not there is. Whatever it is, it is not to be written over; most likely it is another of the same torrent.
-fn unexpected() -> io::Error {
+/// A file that was not there is, or is there twice. Whatever it is, it is not to be written over; most likely it is another of the same
+/// torrent.
+pub(super) fn same_as_another() -> io::Error {
     io::Error::other(
         "it is there, though nothing was written to it: on this file system it may be another file of the torrent (some take upper \
-         and lower case for the same); choose another folder, or move it away and start again",
+         and lower case for the same); choose a folder on another one, or move it away",
     )
 }
 
+/// Something has happened to a file of a download, which holds pieces that count as verified.
+pub(super) fn lost(what: &str) -> io::Error {
+    io::Error::other(format!(
+        "{what} while it was downloaded; start the download again: what lacks is fetched anew"
+    ))
+}
+
+/// Whether it is a plain file.
+pub(super) fn is_file(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+}
+
+/// What lies at `path` below `base`, a link to nowhere included.
+pub(super) fn look(base: &OwnedFd, path: &str) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Complains of a file that bears another name, too: what is written to it would change what is found by that.
-pub(super) fn check_links(found: &Metadata) -> io::Result<()> {
-    if found.is_file() && found.nlink() > 1 {
+pub(super) fn check_links(found: &Stat) -> io::Result<()> {
+    if is_file(found) && found.st_nlink > 1 {
         return Err(io::Error::other(
             "it bears another name, too (a hard link), and what is written to it would change that as well; \
              put a copy in its place, or choose another folder",
@@ -117,11 +138,7 @@ pub(super) fn check_links(found: &Metadata) -> io::Result<()> {
 
 /// Whether `parent` has anything called `name`, a link to nowhere included.
 pub(super) fn exists(parent: &OwnedFd, name: &str) -> io::Result<bool> {
-    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(look(parent, name)?.is_some())
 }
 
 /// Makes sure that nobody else downloads into `name` of `parent`, which is `file`, until `file` is closed.
@@ -143,20 +160,22 @@ pub(super) fn lock(file: &File, parent: &OwnedFd, name: &str) -> io::Result<()> 
 
 /// Whether `name` in `parent` is `file`.
 pub(super) fn is_at(file: &File, parent: &OwnedFd, name: &str) -> io::Result<bool> {
-    let there = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(false),
-        there => there?,
-    };
-    let own = file.metadata()?;
-    Ok(own.ino() == there.st_ino as u64 && own.dev() == there.st_dev as u64)
+    let own = rustix::fs::fstat(file)?;
+    Ok(look(parent, name)?.is_some_and(|there| is_same(&own, &there)))
 }
 
-/// Whether a lock on `file` keeps this process itself from using the file by another descriptor: on SMB mounts, says flock(2).
+/// Whether both are one file or folder.
+pub(super) fn is_same(a: &Stat, b: &Stat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
+
+/// Whether a lock on `file` keeps this process itself from using the file by another descriptor: files on SMB mounts, says flock(2).
 #[cfg(target_os = "linux")]
 fn locks_out_ourselves(file: &File) -> bool {
     /// `SMB_SUPER_MAGIC`, `CIFS_SUPER_MAGIC` and `SMB2_SUPER_MAGIC` of statfs(2).
     const SMB: [u32; 3] = [0x517B, 0xFF53_4D42, 0xFE53_4D42];
-    rustix::fs::fstatfs(file).is_ok_and(|stat| SMB.contains(&(stat.f_type as u32)))
+    let is_smb = rustix::fs::fstatfs(file).is_ok_and(|stat| SMB.contains(&(stat.f_type as u32)));
+    is_smb && rustix::fs::fstat(file).is_ok_and(|found| is_file(&found))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -164,25 +183,24 @@ fn locks_out_ourselves(_: &File) -> bool {
     false
 }
 
-/// Gives `file` the length it will have, without writing to it, and sets space aside for it. A longer one is somebody else's,
-/// and is not cut. Nobody else may write to it meanwhile.
-pub(super) fn make_length(file: &File, len: u64, allocation: Allocation) -> io::Result<()> {
-    let reserve = |file: &File| {
-        if allocation == Allocation::Full && len > 0 && !is_memory(file) {
-            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)
-        } else {
-            Ok(())
-        }
-    };
-    make_length_with(file, len, reserve)
+/// Sets space aside for so many bytes of a file.
+pub(super) type Reserve = fn(&File, u64) -> rustix::io::Result<()>;
+
+/// How space is set aside.
+pub(super) fn reserve(allocation: Allocation) -> Reserve {
+    match allocation {
+        Allocation::Sparse => |_, _| Ok(()),
+        Allocation::Full => |file, len| {
+            let needed = len > 0 && !is_memory(file);
+            let all = || rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len);
+            if needed { all() } else { Ok(()) }
+        },
+    }
 }
 
-/// The same; space is set aside by `reserve`.
-fn make_length_with(
-    file: &File,
-    len: u64,
-    reserve: impl FnOnce(&File) -> rustix::io::Result<()>,
-) -> io::Result<()> {
+/// Gives `file` the length it will have, without writing to it, and sets space aside for it. A longer one is somebody else's,
+/// and is not cut. Nobody else may write to it meanwhile.
+pub(super) fn make_length(file: &File, len: u64, reserve: Reserve) -> io::Result<()> {
     let found = file.metadata()?.len();
     if found == len {
         return Ok(());
@@ -193,7 +211,7 @@ fn make_length_with(
         )));
     }
     file.set_len(len)?;
-    match reserve(file) {
+    match reserve(file, len) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
         Err(error) => {
             // Its full length says that space was taken for it. What it held before stays.
@@ -246,7 +264,7 @@ mod tests {
 
     use rustix::io::Errno;
 
-    use super::{File, make_length_with};
+    use super::{File, make_length};
 
     #[test]
     fn without_room_a_file_stays_what_it_was() {
@@ -254,12 +272,12 @@ mod tests {
         let path = dir.path().join("image.part");
         File::create(&path).and_then(|mut file| file.write_all(b"begun")).expect("written");
         let file = File::options().read(true).write(true).open(&path).expect("there");
-        let full = make_length_with(&file, 10, |_| Err(Errno::DQUOT));
+        let full = make_length(&file, 10, |_, _| Err(Errno::DQUOT));
         assert_eq!(full.map_err(|error| Errno::from_io_error(&error)), Err(Some(Errno::DQUOT)));
         let mut held = Vec::new();
         (&file).read_to_end(&mut held).expect("readable");
         assert_eq!(held, b"begun");
-        make_length_with(&file, 10, |_| Err(Errno::OPNOTSUPP)).expect("some cannot set aside");
+        make_length(&file, 10, |_, _| Err(Errno::OPNOTSUPP)).expect("some cannot set aside");
         assert_eq!(file.metadata().expect("there").len(), 10);
     }
 }

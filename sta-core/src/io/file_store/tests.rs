@@ -455,6 +455,40 @@ fn a_file_that_is_lost_is_not_made_anew() {
     assert_eq!(fs::metadata(part.join("b")).expect("it is there").len(), 5);
 }
 
+/// A quota that was full when the first byte came was told of as another file that was there already, and for good.
+#[test]
+fn a_file_for_which_there_was_no_room_is_gone_on_with() {
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("t", &[("a", 100)]);
+    let mut store = download(&torrent, dir.path()).expect("nothing is in the way");
+    let set = |store: &mut FileStore, reserve: super::open::Reserve| {
+        store.download.as_mut().expect("it downloads").reserve = reserve;
+    };
+    set(&mut store, |_, _| Err(Errno::DQUOT));
+    for _ in 0..2 {
+        let error = store.write(0, &[1; 100]).expect_err("there is no room");
+        assert!(error.passing && error.reason.contains("make room"), "{error}");
+    }
+    set(&mut store, |_, _| Ok(()));
+    store.write(0, &[1; 100]).expect("there is room");
+    store.finish().expect("it is all there");
+}
+
+/// All was right, and was reported as moved away.
+#[test]
+fn a_folder_that_is_moved_while_it_is_downloaded_into_makes_no_difference() {
+    for shape in [&[("", 100)][..], &[("a/b", 100)]] {
+        let dir = TempDir::new().expect("a folder");
+        let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+        let torrent = torrent("t", shape);
+        let store = download(&torrent, &here).expect("nothing is in the way");
+        fs::rename(&here, &there).expect("it is there");
+        store.write(0, &bytes_of(torrent.files())).expect("there is room");
+        store.finish().expect("it is all there");
+        holds(&seed(&torrent, &there).expect("it is complete"), &bytes_of(torrent.files()));
+    }
+}
+
 /// Where a file system takes two names for one, the second file was written over the first.
 #[test]
 fn two_names_for_one_file_are_found_out() {
@@ -466,6 +500,13 @@ fn two_names_for_one_file_are_found_out() {
     fs::write(dir.path().join("t.part/a"), [0; 100]).expect("there is space");
     let error = store.write(100, &[2; 100]).expect_err("it was not there");
     assert!(error.reason.contains("upper and lower case"), "{error}");
+    drop(store);
+    // Both are there at the start of the next attempt.
+    let part = dir.path().join("t.part");
+    fs::remove_file(part.join("a")).expect("it is there");
+    fs::hard_link(part.join("A"), part.join("a")).expect("links can be made");
+    let error = download(&torrent, dir.path()).err().expect("both are one file");
+    assert!(error.contains("upper and lower case"), "{error}");
 }
 
 /// A copy made of links lost its original: what was wrong of it was written over in both.
