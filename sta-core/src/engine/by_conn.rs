@@ -52,14 +52,13 @@ impl<T> ByConn<T> {
 
     /// Keeps `value` for `conn`. What was kept for it before is returned.
     pub fn insert(&mut self, conn: ConnId, value: T) -> Option<T> {
-        match self.keys.binary_search(&conn) {
-            Ok(place) => Some(std::mem::replace(&mut self.values[place], value)),
-            Err(place) => {
-                self.keys.insert(place, conn);
-                self.values.insert(place, value);
-                None
-            }
+        if let Some(place) = self.place(conn) {
+            return Some(std::mem::replace(&mut self.values[place], value));
         }
+        let place = self.keys.partition_point(|key| *key < conn);
+        self.keys.insert(place, conn);
+        self.values.insert(place, value);
+        None
     }
 
     /// Takes out what is kept for `conn`.
