@@ -149,7 +149,7 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration or distribution", "usual" = "0s"))]
     pub jitter: Option<String>,
-    /// Packets lost. It costs throughput and delay; the streams stay whole.
+    /// Packets lost, at most 10%. It costs throughput and delay; the streams stay whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "share", "usual" = "0%"))]
     pub loss: Option<String>,
