@@ -85,8 +85,9 @@ impl Signals {
         loop {
             self.any().await;
             if !std::mem::take(&mut first) {
-                // Whoever reads that may be what the program waits for.
-                std::thread::spawn(|| writeln!(std::io::stderr(), "leaving at once"));
+                // Whoever reads that may be what the program waits for. Without a thread for it nothing is said.
+                let say = || writeln!(std::io::stderr(), "leaving at once");
+                let _ = std::thread::Builder::new().spawn(say);
                 sleep(TO_SAY).await;
                 std::process::exit(Exit::Interrupted as i32);
             }
