@@ -1,0 +1,184 @@
+use std::time::Duration;
+
+use super::{Complete, Makespan, Recovery, Stall};
+use crate::checks::story::{breaks, holds, judge};
+use crate::checks::{Held, Rule};
+use crate::scenario::plan::Since;
+
+const LEECH_0: usize = 3;
+
+fn done(at: u32) -> String {
+    format!("0 leech-0 added 0/1 | {at} leech-0 verified 0 | {at} leech-0 complete")
+}
+
+#[test]
+fn what_nobody_can_read_is_the_reason_why_somebody_lacks_it() {
+    let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+    let lacks = "0 seed-0 added 2/2 | 0 seed-0 unreadable 1 | 0 leech-0 added 0/2 \
+        | 1 leech-0 verified 0";
+    let reason = "; piece 1 cannot be read at seed-0, and nobody else has it";
+    breaks(rule(), lacks, reason);
+    breaks(rule(), &format!("{lacks} | 2 seed-0 dies | 3 seed-0 added 1/2"), reason);
+    // There are others, it can be read again, or it was written anew.
+    for more in [
+        "2 seed-1 added 2/2",
+        "2 seed-0 unreadable -",
+        "2 seed-0 dies | 3 seed-0 added 1/2 | 4 seed-0 verified 1",
+    ] {
+        let judged = judge(rule(), &format!("{lacks} | {more}"));
+        assert_eq!(judged.held, Held::No, "it lacks the piece all the same");
+        assert!(!judged.findings[0].what.contains("cannot be read"), "{more}: {judged:?}");
+    }
+}
+
+#[test]
+fn what_nobody_has_any_more_is_the_reason_why_somebody_lacks_it() {
+    let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+    let lacks = "0 seed-0 added 2/2 | 0 leech-0 added 0/2 | 1 leech-0 verified 0";
+    let reason =
+        "; nobody who runs has 1 of those it lacks: seed-0, gone since 0.002s, had piece 1";
+    breaks(rule(), &format!("{lacks} | 2 seed-0 dies"), reason);
+    for more in ["2 seed-0 dies | 3 seed-1 added 2/2", "2 leech-0 verified 1"] {
+        let judged = judge(rule(), &format!("{lacks} | {more}"));
+        assert!(!judged.findings[0].what.contains("nobody"), "{more}: {judged:?}");
+    }
+}
+
+#[test]
+fn complete_in_time() {
+    let rule = || Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), Since::Start));
+    assert_eq!(holds(rule(), &done(5_000)).measured, "the last one, leech-0, at 5.000s");
+    breaks(rule(), &done(5_001), "complete at 5.001s, due at 5.000s");
+    breaks(rule(), "0 leech-0 added 0/1", "it has 0 of 1 pieces");
+    breaks(rule(), "0 leech-1 added 0/1", "it never started");
+    let wiped = format!("{} | 2000 leech-0 dies | 3000 leech-0 added 0/1", done(1_000));
+    breaks(rule(), &wiped, "not complete");
+    let left = format!("{} | 6000 leech-0 stopped", done(4_000));
+    holds(rule(), &left);
+    let away = "0 leech-0 added 0/1 | 2000 leech-0 dies";
+    assert!(matches!(judge(rule(), away).held, Held::Unasked(_)));
+    let everybody = || Box::new(Complete::new(vec![], Duration::from_secs(5), Since::Start));
+    breaks(everybody(), &done(1_000), "leech-1 was not complete");
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let hosts = (LEECH_0..LEECH_0 + 4).collect();
+    let rule = Box::new(Complete::new(hosts, Duration::from_secs(5), Since::Start));
+    let leech = |ix: u32, at: u32| done(at).replace("leech-0", &format!("leech-{ix}"));
+    let others = [leech(1, 7_000), leech(2, 4_000), leech(3, 6_000)].join(" | ");
+    let judged = breaks(rule, &format!("0 leech-0 added 0/1 | {others}"), "due at 5.000s");
+    let who: Vec<&str> =
+        judged.findings.iter().filter_map(|f| f.who.as_ref()).map(|id| id.as_str()).collect();
+    assert_eq!((who, &*judged.measured), (vec!["leech-0", "leech-1", "leech-3"], "1 of 4 in time"));
+}
+
+#[test]
+fn the_time_counts_from_what_was_said() {
+    let within = |since| Box::new(Complete::new(vec![LEECH_0], Duration::from_secs(5), since));
+    holds(within(Since::Healed), &done(15_000));
+    breaks(within(Since::Healed), &done(15_001), "due at 15.000s");
+    let late = "3000 leech-0 added 0/1 | 8000 leech-0 verified 0 | 8000 leech-0 complete";
+    holds(within(Since::Join), late);
+    breaks(within(Since::Start), late, "due at 5.000s");
+    let cut = format!("1000 fault cut leech-0 | 4000 ended 0 | {}", done(9_000));
+    holds(within(Since::Event("cut".into())), &cut);
+    assert!(matches!(judge(within(Since::Event("cut".into())), &done(1)).held, Held::Unasked(_)));
+}
+
+#[test]
+fn a_stall_is_a_wait_of_one_who_runs_and_lacks_something() {
+    let rule = || Box::new(Stall::new(vec![LEECH_0], Duration::from_secs(3)));
+    assert_eq!(holds(rule(), &done(3_000)).measured, "3.000s at leech-0");
+    breaks(rule(), &done(3_001), "got no piece for 3.001s from 0.000s on");
+    breaks(rule(), "0 leech-0 added 0/1 | 9000 seed-0 announced 0", "got no piece for 9.000s");
+    holds(rule(), &format!("{} | 9000 seed-0 announced 0", done(1_000)));
+    holds(rule(), "0 leech-0 added 0/1 | 2000 leech-0 dies | 9000 seed-0 announced 0");
+    assert!(matches!(judge(rule(), "0 leech-0 added 1/1").held, Held::Unasked(_)));
+}
+
+#[test]
+fn recovery_is_the_first_piece_after_the_end() {
+    let rule = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+    let cut = "0 leech-0 added 0/9 | 1000 fault cut leech-0 | 4000 ended 0";
+    assert_eq!(
+        holds(rule(), &format!("{cut} | 5500 leech-0 verified 1")).measured,
+        "the slowest, leech-0, after 1.500s"
+    );
+    breaks(rule(), &format!("{cut} | 6001 leech-0 verified 1"), "2.001s after the end of cut");
+    breaks(rule(), cut, "got nothing after the end of cut");
+    assert!(matches!(judge(rule(), &done(1)).held, Held::Unasked(_)));
+}
+
+#[test]
+fn who_has_nothing_to_recover_from_is_not_asked() {
+    let rule = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+    let why = |story: &str| match judge(rule(), story).held {
+        Held::Unasked(why) => why,
+        other => panic!("{story}: {other:?}"),
+    };
+    let cut = |whom: &str| format!("1000 fault cut {whom} | 4000 ended 0");
+    let others =
+        why(&format!("0 leech-0 added 0/9 | {} | 5000 leech-0 verified 1", cut("leech-1")));
+    assert!(others.contains("was not upon these hosts"), "{others}");
+    let complete = why(&format!("{} | {}", done(500), cut("leech-0")));
+    assert!(complete.contains("lacked nothing when cut began, at 1.000s"), "{complete}");
+    let open = why("0 leech-0 added 0/9 | 1000 fault cut leech-0 | 5000 leech-0 verified 1");
+    assert_eq!(open, "cut never ended");
+    assert_eq!(why(&done(1)), "cut never began");
+    for whom in ["tracker-0", "seed-0", "leech-1 leech-0"] {
+        holds(rule(), &format!("0 leech-0 added 0/9 | {} | 5000 leech-0 verified 1", cut(whom)));
+    }
+    let wiped = format!("{} | {} | 4000 leech-0 added 0/1", done(500), cut("leech-0"));
+    breaks(rule(), &wiped, "got nothing after the end of cut");
+}
+
+#[test]
+fn a_finding_names_the_line_that_shows_it() {
+    // The first line is the content's; an `added` has a line for the start before it.
+    let line = |rule: Box<dyn Rule>, story: &str| judge(rule, story).findings[0].line;
+    let complete = || {
+        let within = Duration::from_secs(5);
+        Box::new(Complete::new(vec![LEECH_0], within, Since::Start))
+    };
+    let ends = "9000 seed-0 announced 0 | 9000 seed-0 announced 0";
+    assert_eq!(line(complete(), &format!("{} | {ends}", done(6_000))), 5);
+    let stuck = format!("0 leech-0 added 0/9 | 1000 leech-0 verified 3 | {ends}");
+    assert_eq!(line(complete(), &stuck), 4, "its last piece");
+    assert_eq!(line(complete(), &format!("0 leech-1 added 0/9 | {ends}")), 5, "it never started");
+    let again = format!("{} | 7000 leech-0 dies | 8000 leech-0 added 1/1 | {ends}", done(6_000));
+    assert_eq!(line(complete(), &again), 5, "a start on a full disk completes nothing");
+    let stall = Box::new(Stall::new(vec![LEECH_0], Duration::from_secs(3)));
+    assert_eq!(line(stall, &stuck), 4);
+    let recovery = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(2)));
+    let cut = "0 leech-0 added 0/9 | 1000 fault cut leech-0 | 4000 ended 0";
+    assert_eq!(line(recovery(), &format!("{cut} | 6001 leech-0 verified 1 | {ends}")), 6);
+    assert_eq!(line(recovery(), &format!("{cut} | {ends}")), 3);
+    let late = format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", others(), done(132));
+    assert_eq!(line(Box::new(Makespan::new(2_000_000)), &format!("{late} | {ends}")), 17);
+}
+
+#[test]
+fn makespan_is_held_against_the_bound() {
+    // One piece of 65,536 bytes at 1 MB/s: the bound is 65.536 ms.
+    let rule = || Box::new(Makespan::new(2_000_000));
+    assert_eq!(
+        holds(
+            rule(),
+            &format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", done(131), others())
+        )
+        .measured,
+        "2.00 times the bound of 0.065s"
+    );
+    breaks(
+        rule(),
+        &format!("0 seed-0 added 1/1 | 0 seed-1 added 1/1 | {} | {}", done(132), others()),
+        "2.01 times the bound",
+    );
+    breaks(rule(), &done(131), "somebody lacks something");
+}
+
+/// Everybody but leech-0 has it from the start.
+fn others() -> String {
+    ["leech-1", "leech-2", "leech-3", "liar-0"].map(|who| format!("0 {who} added 1/1")).join(" | ")
+}
