@@ -72,8 +72,9 @@ impl Watcher {
 
 impl Observer for Watcher {
     fn observe(&self, record: &Record) {
-        self.seen().see(record);
+        // First the log: with threads, the run ends, and takes its log along, as soon as the last host is seen to be done.
         self.recorder.observe(record);
+        self.seen().see(record);
     }
 }
 
@@ -140,5 +141,47 @@ impl View for Seen {
 
     fn happened(&self, kind: &str) -> u64 {
         self.recorder.happened(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use sta_core::model::time::Time;
+
+    use super::*;
+    use crate::scenario::load::Scenario;
+    use crate::scenario::plan::World;
+
+    const PAIR: &str = "# Two.\nschema = 1\nname = 'two'\n[[group]]\nname = 'tracker'\n[[group]]\nname = 'seed'\n\
+        [[group]]\nname = 'leech'\n[[content]]\nname = 'c'\nsize = '1 MiB'\n\
+        [clock]\ndeadline = '9s'\n[[expect]]\nthat = 'integrity'\n";
+
+    /// A run over TCP was judged without the last line of its log.
+    #[test]
+    fn nothing_is_seen_that_is_not_in_the_log() {
+        let pair = Scenario::read(Path::new("two.toml"), PAIR.to_owned()).expect("a scenario");
+        let plan = pair.plan(1, World::Tcp, 0).expect("a plan");
+        let torrent = InfoHash([7; 20]);
+        let watcher = Watcher::new(&plan, &[torrent], Recorder::new());
+        let record = Record {
+            at: Time::ZERO,
+            who: plan.hosts[2].id.clone(),
+            event: Event::TorrentComplete { torrent, down: 0, up: 0, wasted: 0 },
+        };
+        std::thread::scope(|scope| {
+            let nobody_sees = watcher.seen();
+            scope.spawn(|| watcher.observe(&record));
+            let is_written = || watcher.recorder().happened("torrent-complete") == 1;
+            let written = (0..60_000).any(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                is_written()
+            });
+            drop(nobody_sees);
+            assert!(written, "it is written down only after it was seen");
+        });
+        assert!(watcher.seen().is_finished(2));
     }
 }
