@@ -153,13 +153,9 @@ mod tests {
         });
         assert!(seen.into_iter().eq(0..40), "in order");
         let mut after = 0;
-        run_all(&all, 3, &stop, drop, |_, ()| {
-            stop.store(true, Ordering::Relaxed);
-            after += 1;
-        });
-        assert!(
-            (1..=8).contains(&after),
-            "{after} jobs ended though it was stopped after the first"
-        );
+        let stopped = |_| stop.store(true, Ordering::Relaxed);
+        run_all(&all, 3, &stop, stopped, |_, ()| after += 1);
+        // Each of the three threads has one under way when it is stopped, if it has begun at all.
+        assert!((1..=3).contains(&after), "{after} jobs ended though the first stopped it");
     }
 }
