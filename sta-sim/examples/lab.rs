@@ -21,6 +21,7 @@ use sta_sim::scenario::dist::Dist;
 use sta_sim::scenario::plan::{
     Behaviour, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, Take, World,
 };
+use sta_sim::scenario::site::Core;
 use sta_sim::scenario::units::Ppm;
 
 /// The one that `sta-sim` uses.
@@ -215,6 +216,7 @@ fn plan(knob: &dyn Fn(&str) -> u64) -> Plan {
         role,
         up: (role == Role::Node).then(|| knob("up")),
         down: (role == Role::Node).then(|| knob("down")),
+        site: None,
         latency: Duration::from_micros(knob("latency-us")),
         jitter: Dist::ZERO,
         loss: Ppm(0),
@@ -242,7 +244,7 @@ fn plan(knob: &dyn Fn(&str) -> u64) -> Plan {
         deadline: Time::FAR_FUTURE,
         healed: Time::ZERO,
         lasts: Time::ZERO,
-        core_latency: Duration::ZERO,
+        core: Core::default(),
         hosts,
         contents: vec![ContentPlan {
             name: "content".into(),

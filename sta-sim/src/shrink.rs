@@ -1,8 +1,8 @@
-//! Makes a failing scenario smaller: takes out events, hosts, contents and expectations as long as it still fails the same way.
+//! Makes a failing scenario smaller: takes out events, hosts, sites, contents and expectations as long as it still fails the same way.
 //!
 //! Knows no world: it is told whether what is left still fails. What it takes out of one list does not scramble the
 //! rest, because every event and host draws from a stream of its own name. The result is minimal in this sense: taking out any
-//! single event, group, content or expectation, or one host of a group, makes the failure go away.
+//! single event, group, site, content or expectation, or one host of a group, makes the failure go away.
 //!
 //! Source: Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", 2002 (the algorithm *ddmin*, reduced to
 //! complements).
@@ -13,10 +13,10 @@ use crate::scenario::schema::File;
 pub fn shrink(file: &File, mut fails: impl FnMut(&File) -> bool) -> File {
     let mut small = file.clone();
     loop {
-        let before = size(&small);
+        let before = (size(&small), small.site.len());
         lists(&mut small, &mut fails);
         counts(&mut small, &mut fails);
-        if size(&small) == before {
+        if (size(&small), small.site.len()) == before {
             return small;
         }
     }
@@ -31,20 +31,37 @@ pub fn size(file: &File) -> [usize; 4] {
 
 /// Shortens each list of the file.
 fn lists(small: &mut File, fails: &mut impl FnMut(&File) -> bool) {
+    // What refers to what was taken out is `mended` before it is tried.
     macro_rules! shorten {
         ($list:ident) => {
+            shorten!($list, |_| {});
+        };
+        ($list:ident, $mend:expr) => {
+            let mend: fn(&mut File) = $mend;
             let items = std::mem::take(&mut small.$list);
             let frame = small.clone();
-            small.$list = minimise(items, |items| {
+            let with = |items: &[_]| {
                 let mut file = frame.clone();
                 file.$list = items.to_vec();
-                fails(&file)
-            });
+                mend(&mut file);
+                file
+            };
+            let least = minimise(items, |items| fails(&with(items)));
+            *small = with(&least);
         };
     }
     shorten!(event);
     shorten!(fault);
-    shorten!(group);
+    shorten!(group, |file| {
+        let groups = &file.group;
+        file.site.retain(|site| groups.iter().any(|group| group.site.as_ref() == Some(&site.name)));
+    });
+    shorten!(site, |file| {
+        for group in &mut file.group {
+            let stays = |name: &String| file.site.iter().any(|site| site.name == *name);
+            group.site = group.site.take().filter(stays);
+        }
+    });
     shorten!(content);
     shorten!(expect);
 }
@@ -118,17 +135,20 @@ mod tests {
         let event = |id: u32| format!("[[event]]\nid = \"e{id}\"\nat = \"{id}s\"\ndo = \"heal\"\n");
         let host = |ix: u32| format!("[[host]]\nname = \"leech[{ix}]\"\nup = \"1 Mbit/s\"\n");
         let text = format!(
-            "schema = 1\nname = \"s\"\ncontent = []\n[clock]\ndeadline = \"9s\"\n[[group]]\nname = \"leech\"\ncount = 40\n{}{}",
+            "schema = 1\nname = \"s\"\ncontent = []\n[clock]\ndeadline = \"9s\"\n[[group]]\nname = \"leech\"\ncount = 40\nsite = \"far\"\n[[group]]\nname = \"gone\"\nsite = \"gone\"\n[[site]]\nname = \"far\"\n[[site]]\nname = \"gone\"\n{}{}",
             (0..20).map(event).collect::<String>(),
             host(2) + &host(30),
         );
         let file: File = toml::from_str(&text).expect("a scenario");
         let fails = |file: &File| {
             let has = |id: &str| file.event.iter().any(|event| event.id.as_deref() == Some(id));
-            has("e3") && has("e17") && file.group.iter().any(|group| group.count >= 5)
+            let known = |name: &String| file.site.iter().any(|site| site.name == *name);
+            let right = file.group.iter().filter_map(|group| group.site.as_ref()).all(known);
+            right && has("e3") && has("e17") && file.group.iter().any(|group| group.count >= 5)
         };
         let small = shrink(&file, fails);
         assert_eq!(size(&small), [2, 5, 0, 0]);
+        assert!(small.site.is_empty() && small.group[0].site.is_none(), "its site does not matter");
         let hosts: Vec<&str> = small.host.iter().map(|host| host.name.as_str()).collect();
         assert_eq!(hosts, ["leech[2]"]);
     }

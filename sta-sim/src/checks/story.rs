@@ -22,6 +22,7 @@ use crate::scenario::plan::{
     Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, SetPlan, Take,
     UnreadablePlan, Verb, Which, World,
 };
+use crate::scenario::site::Core;
 use crate::scenario::units::Ppm;
 
 /// Bytes of a piece, and of a block.
@@ -235,7 +236,7 @@ pub(crate) fn plan(pieces: u32) -> Plan {
         deadline: Time::from_nanos(60_000_000_000),
         healed: Time::from_nanos(10_000_000_000),
         lasts: Time::ZERO,
-        core_latency: Duration::from_millis(1),
+        core: Core::of(Duration::from_millis(1)),
         hosts,
         contents: vec![ContentPlan {
             name: "file".to_owned(),
@@ -262,6 +263,7 @@ fn host(group: &str, index: u32, role: Role) -> HostPlan {
         role,
         up: Some(1_000_000),
         down: Some(1_000_000),
+        site: None,
         latency: Duration::from_millis(5),
         jitter: Dist::ZERO,
         loss: Ppm(0),

@@ -13,7 +13,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::time::Duration;
 
 use sta_core::engine::interface::{ConnId, Input, Output};
 use sta_core::engine::registry;
@@ -34,6 +33,7 @@ use super::net::{ConnIx, HostIx, Net, Side, UNLIMITED_RATE};
 use super::timers::Timers;
 use crate::scenario::network::{Edge, Network, OccurrenceIx};
 use crate::scenario::plan::{ContentIx, HostPlan, Plan, Role};
+use crate::scenario::site::Core;
 
 mod calls;
 mod hosts;
@@ -69,7 +69,7 @@ pub struct Cluster {
     later: BinaryHeap<Reverse<(Time, u64)>>,
     chores: BTreeMap<u64, (HostIx, u32, Chore)>,
     chores_made: u64,
-    core_latency: Duration,
+    core: Core,
     edges: Vec<Edge>,
     /// The faults under way, once there has been one.
     network: Option<Network>,
@@ -151,7 +151,7 @@ impl Cluster {
             later: BinaryHeap::new(),
             chores: BTreeMap::new(),
             chores_made: 0,
-            core_latency: plan.core_latency,
+            core: plan.core.clone(),
             edges: Vec::with_capacity(hosts),
             network: None,
             disk_causes: vec![None; hosts],
@@ -169,6 +169,10 @@ impl Cluster {
             answers: VecDeque::new(),
             leaf_hashes: BTreeMap::new(),
         };
+        for site in &plan.core.sites {
+            let rate = |rate: Option<u64>| rate.unwrap_or(UNLIMITED_RATE);
+            cluster.net.add_site(rate(site.up), rate(site.down));
+        }
         for host in &plan.hosts {
             cluster.add(host, seed);
         }
@@ -192,7 +196,7 @@ impl Cluster {
             loss: plan.loss,
             cause: None,
         });
-        let host = self.net.add_host(UNLIMITED_RATE, UNLIMITED_RATE);
+        let host = self.net.add_host(plan.site, UNLIMITED_RATE, UNLIMITED_RATE);
         self.apply_rates(host);
         self.count_progress(host);
     }

@@ -1,14 +1,14 @@
 //! Who gets how much of the links at this moment: max-min fair rates, exactly, at a cost that follows the change.
 //!
 //! It decides the rate of every flow. It knows no time, no message and no host: a flow crosses two links (the
-//! uplink of one host, the downlink of another) and may have a cap of its own.
+//! uplink of one host, the downlink of another), or up to four (those of their sites between them), and may have a cap of its own.
 //!
 //! # What the rates are
 //!
 //! Max-min fair in whole bytes per second, by progressive filling: every flow gets one unit more at a time; once a
 //! link cannot give one more to each of its growing flows, those stay where they are, all at the same moment for all such
 //! links. The *level* of a link is where its flows stopped ([`UNLIMITED`] if it never ran out), so a flow's rate is
-//! the least of its cap and the levels of its two links (Bertsekas and Gallager, Data Networks, 6.5.2).
+//! the least of its cap and the levels of its links (Bertsekas and Gallager, Data Networks, 6.5.2).
 //!
 //! Exact is this: the rates are a function of the flows, caps and capacities alone, whatever the order in which they came
 //! (`tests.rs` compares with the filling above, done a unit at a time). Rounded is this: a link that ran out leaves fewer
@@ -16,7 +16,7 @@
 //!
 //! # Why it is cheap
 //!
-//! Of a flow, a link need only know its *demand*: the lesser of its cap and the level of its other link. A link's level is the
+//! Of a flow, a link need only know its *demand*: the least of its cap and the levels of its other links. A link's level is the
 //! smallest `L` at which its flows would want more than there is, where a flow wants its demand if that is below
 //! `L`, and `L + 1` otherwise. That test looks at no level of `L` or above. So (1) one assignment of levels alone satisfies
 //! every link: the links of level 0 follow from nothing, those of level 1 from those of level 0, and so on; and (2)
@@ -33,11 +33,11 @@ use smallvec::SmallVec;
 /// The level of a link that has more than its flows can use.
 pub const UNLIMITED: u64 = u64::MAX;
 
-/// One direction of one host's connection to the network.
+/// One direction of the connection of a host, or of a site, to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u32);
 
-/// Something that is being sent, across two links: a small number, chosen by who starts it.
+/// Something that is being sent across links: a small number, chosen by who starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowId(pub u32);
 
@@ -82,14 +82,20 @@ struct Link {
 struct Claim {
     cap: u64,
     flow: FlowId,
+    /// Its other link; [`SEVERAL`] if it has more, which are looked up.
     other: LinkId,
 }
 
-#[derive(Clone, Debug)]
+/// Most links that a flow crosses: those of two hosts, and of their sites.
+const LINKS_MAX: usize = 4;
+/// In place of a link: there are several.
+const SEVERAL: LinkId = LinkId(u32::MAX);
+
+#[derive(Clone, Debug, Default)]
 struct Flow {
-    links: [LinkId; 2],
+    links: SmallVec<[LinkId; LINKS_MAX]>,
     /// Where it stands in the lists of its links.
-    places: [u32; 2],
+    places: [u32; LINKS_MAX],
 }
 
 impl Fair {
@@ -117,37 +123,40 @@ impl Fair {
     #[must_use]
     pub fn used(&self, link: LinkId) -> u64 {
         let level = self.links[link.0 as usize].level;
-        let rate = |claim: &Claim| claim.demand(&self.links).min(level);
+        let rate = |claim: &Claim| self.demand(link, claim).min(level);
         self.claims[link.0 as usize].iter().map(rate).sum()
     }
 
-    /// `flow`, which is not under way, goes across the links `from` and `to`, two different ones, at `cap` bytes per second at
-    /// the most ([`UNLIMITED`] if nothing but the links limits it).
-    pub fn start(&mut self, flow: FlowId, from: LinkId, to: LinkId, cap: u64) {
-        debug_assert_ne!(from, to, "a flow crosses two links");
-        let links = [from, to];
-        let places = links.map(|link| self.claims[link.0 as usize].len() as u32);
-        let state = Flow { links, places };
-        if self.flows.len() <= flow.0 as usize {
-            self.flows.resize(flow.0 as usize + 1, state.clone());
-        }
-        self.flows[flow.0 as usize] = state;
+    /// `flow`, which is not under way, goes across `links`, two different ones at the least and four at the most, at `cap` bytes
+    /// per second at the most ([`UNLIMITED`] if nothing but the links limits it).
+    pub fn start(&mut self, flow: FlowId, links: &[LinkId], cap: u64) {
+        debug_assert!((2..=LINKS_MAX).contains(&links.len()), "a flow crosses two links or more");
         let cap = cap.max(1);
-        for (link, other) in [(from, to), (to, from)] {
-            self.claims[link.0 as usize].push(Claim { cap, flow, other });
+        let mut state = Flow::default();
+        for (ix, &link) in links.iter().enumerate() {
+            let other = if links.len() == 2 { links[1 - ix] } else { SEVERAL };
+            let claims = &mut self.claims[link.0 as usize];
+            state.links.push(link);
+            state.places[ix] = claims.len() as u32;
+            claims.push(Claim { cap, flow, other });
             self.touch(link);
         }
+        if self.flows.len() <= flow.0 as usize {
+            self.flows.resize(flow.0 as usize + 1, Flow::default());
+        }
+        self.flows[flow.0 as usize] = state;
     }
 
     /// `flow` has ended; it may be started again.
     pub fn end(&mut self, flow: FlowId) {
-        let Flow { links, places } = self.flows[flow.0 as usize];
+        let Flow { links, places } = std::mem::take(&mut self.flows[flow.0 as usize]);
         for (link, place) in links.into_iter().zip(places) {
             let claims = &mut self.claims[link.0 as usize];
             claims.swap_remove(place as usize);
             if let Some(&Claim { flow, .. }) = claims.get(place as usize) {
                 let moved = &mut self.flows[flow.0 as usize];
-                moved.places[usize::from(moved.links[0] != link)] = place;
+                let ix = moved.links.iter().position(|other| *other == link);
+                moved.places[ix.expect("it crosses the link")] = place;
             }
             self.touch(link);
         }
@@ -168,7 +177,7 @@ impl Fair {
             let (level, least) = (state.level, std::mem::replace(&mut state.least, UNLIMITED));
             for claim in &self.claims[link.0 as usize] {
                 // A flow that asked for less than all levels the link has had gets what it got.
-                let demand = claim.demand(&self.links);
+                let demand = self.demand(link, claim);
                 if demand >= least {
                     rated(claim.flow, demand.min(level));
                 }
@@ -196,7 +205,7 @@ impl Fair {
         let before = std::mem::replace(&mut state.level, new);
         // First all of them are found and then compared: what a link knows is far apart in memory, and is waited for together so.
         let mut doubtful = std::mem::take(&mut self.doubtful);
-        for &Claim { cap, other, .. } in &self.claims[link.0 as usize] {
+        let mut see = |cap: u64, other: LinkId| {
             let target = self.links[other.0 as usize].target;
             // A demand at or above the level asks for no more than another such demand, and who has more than can be used
             // has so if less is asked for.
@@ -205,16 +214,35 @@ impl Fair {
             if cap > lesser && lesser < target && !as_before {
                 doubtful.push(other);
             }
+        };
+        for &Claim { cap, flow, other } in &self.claims[link.0 as usize] {
+            if other == SEVERAL {
+                let others = self.flows[flow.0 as usize].links.iter();
+                others.filter(|other| **other != link).for_each(|other| see(cap, *other));
+            } else {
+                see(cap, other);
+            }
         }
         doubtful.drain(..).for_each(|other| self.compare(other));
         self.doubtful = doubtful;
     }
 
+    /// What a flow on `link` asks it for: as much as its cap and its other links let it have.
+    fn demand(&self, link: LinkId, claim: &Claim) -> u64 {
+        let level = |other: &LinkId| self.links[other.0 as usize].level;
+        if claim.other != SEVERAL {
+            return claim.cap.min(level(&claim.other));
+        }
+        let others = self.flows[claim.flow.0 as usize].links.iter().filter(|other| **other != link);
+        others.map(level).fold(claim.cap, u64::min)
+    }
+
     /// Finds the level that `link` should have, and whether it is wrong.
     fn compare(&mut self, link: LinkId) {
-        let demand = |claim: &Claim| claim.demand(&self.links);
-        self.demands.clear();
-        self.demands.extend(self.claims[link.0 as usize].iter().map(demand));
+        let mut demands = std::mem::take(&mut self.demands);
+        demands.clear();
+        demands.extend(self.claims[link.0 as usize].iter().map(|claim| self.demand(link, claim)));
+        self.demands = demands;
         let state = &mut self.links[link.0 as usize];
         let target = level_wanted(state.capacity, &self.demands);
         if std::mem::replace(&mut state.target, target) != target
@@ -229,13 +257,6 @@ impl Link {
     /// The lesser of the level it has and the one it should have, if they are not the same.
     fn disagrees_at(&self) -> Option<u64> {
         (self.level != self.target).then_some(self.level.min(self.target))
-    }
-}
-
-impl Claim {
-    /// What the flow asks for: as much as its cap and its other link let it have.
-    fn demand(&self, links: &[Link]) -> u64 {
-        self.cap.min(links[self.other.0 as usize].level)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Hosts and connections between them, as flows: a message has a size and takes its time, and nothing is copied.
 //!
 //! A connection is a queue of messages each way. While something waits in it, a way is one flow from the sender's uplink to the
-//! receiver's downlink, at the max-min fair rate of [`super::fair`]; a message arrives its delay after its last byte has left.
+//! receiver's downlink, and across the links of their sites if those differ, at the max-min fair rate of [`super::fair`]; a message arrives its delay after its last byte has left.
 //! Several messages may be under way at once: delay does not queue.
 //!
 //! A message of at most [`PACKET_BYTES`] that finds nothing before it is one packet. It leaves at once, at the speed of the
-//! slower link, as it would in any fair queue, and takes no part in the sharing; its bytes are added to those of the next
-//! longer message on each of its two links, so that no link carries more than it can.
+//! slowest link, as it would in any fair queue, and takes no part in the sharing; its bytes are added to those of the next
+//! longer message on each of its two hosts' links, so that neither carries more than it can. (They are not added on a site's link,
+//! which carries that much more.)
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -18,12 +19,14 @@
 //! open, and what a closed way means. Invariant: of the events of one moment, arrivals come before departures, and
 //! of two arrivals the one that was sent first.
 
+use smallvec::SmallVec;
 use sta_core::model::time::Time;
 
 use super::fair::{Fair, FlowId, LinkId, UNLIMITED};
 use super::queue::Queue;
 use super::timers::Timers;
 use super::way::{Passage, Progress, Way, Why};
+use crate::scenario::site::{Core, SiteIx};
 
 mod conns;
 mod traffic;
@@ -89,6 +92,8 @@ pub struct Call {
 pub struct Net<M> {
     now: Time,
     hosts: Vec<Host>,
+    /// By site: its uplink and its downlink.
+    sites: Vec<[LinkId; 2]>,
     conns: Vec<Conn>,
     fair: Fair,
     /// By the flow of each way, [`flow_of`]: what is on it,
@@ -107,6 +112,7 @@ pub struct Net<M> {
 struct Host {
     up: LinkId,
     down: LinkId,
+    site: Option<SiteIx>,
     /// Bytes of packets to be charged to longer messages: of the uplink, of the downlink.
     owed: [u64; 2],
     listens: bool,
@@ -132,6 +138,7 @@ impl<M> Default for Net<M> {
         Self {
             now: Time::ZERO,
             hosts: Vec::new(),
+            sites: Vec::new(),
             conns: Vec::new(),
             fair: Fair::default(),
             ways: Vec::new(),
@@ -145,10 +152,16 @@ impl<M> Default for Net<M> {
 }
 
 impl<M> Net<M> {
-    /// A host that sends `up` and receives `down` bytes per second at the most. Nobody listens on it yet.
-    pub fn add_host(&mut self, up: u64, down: u64) -> HostIx {
+    /// A site whose hosts send `up` and receive `down` bytes per second at the most, all together, to and from others.
+    pub fn add_site(&mut self, up: u64, down: u64) -> SiteIx {
+        self.sites.push([self.fair.add_link(up), self.fair.add_link(down)]);
+        self.sites.len() - 1
+    }
+
+    /// A host of `site` that sends `up` and receives `down` bytes per second at the most. Nobody listens on it yet.
+    pub fn add_host(&mut self, site: Option<SiteIx>, up: u64, down: u64) -> HostIx {
         let (up, down) = (self.fair.add_link(up), self.fair.add_link(down));
-        self.hosts.push(Host { up, down, owed: [0; 2], listens: false, conns: Vec::new() });
+        self.hosts.push(Host { up, down, site, owed: [0; 2], listens: false, conns: Vec::new() });
         self.hosts.len() as HostIx - 1
     }
 
@@ -249,6 +262,15 @@ impl<M> Net<M> {
             }
             Planned::Arrive(ix, side) => self.arrival(ix, side.into()),
         }
+    }
+
+    /// The links that are crossed from one host to another.
+    fn links(&self, from: HostIx, to: HostIx) -> SmallVec<[LinkId; 4]> {
+        let (from, to) = (&self.hosts[from as usize], &self.hosts[to as usize]);
+        let [out, into] = Core::crossed(from.site, to.site);
+        let out = out.map(|site| self.sites[site][0]);
+        let into = into.map(|site| self.sites[site][1]);
+        [Some(from.up), out, into, Some(to.down)].into_iter().flatten().collect()
     }
 
     fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {

@@ -16,6 +16,12 @@
 //! fluid = max( what no receiver has / u_sources, join_i + missing_i / down_i, sum missing / sum u )
 //! ```
 //!
+//! and, where hosts share the link of a site, the same of those behind it, and of all others, whose link `g` is the site's uplink:
+//!
+//! ```text
+//! max( what nobody behind it has / g, sum missing behind it / (sum u behind it + g) )
+//! ```
+//!
 //! Who may be gone for good before having everything lacks nothing here, and who may come before its time counts from the
 //! earliest moment: events decide that, and what they do is not known before the run. Nor does a liar lack anything: nobody waits for
 //! it, since nothing is known of what it has.
@@ -30,6 +36,7 @@ use super::plan::{
     Behaviour, BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Start,
     Take, Verb,
 };
+use super::site::SitePlan;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +68,7 @@ pub fn bound(
     hosts: &[HostPlan],
     contents: &[ContentPlan],
     timeline: &[PlannedEvent],
+    sites: &[SitePlan],
 ) -> Option<BoundPlan> {
     let fates = fates(hosts, timeline);
     let takers = hosts.iter().zip(&fates).filter(|(host, _)| !host.takes.is_empty());
@@ -68,7 +76,14 @@ pub fn bound(
     let stays = |host: HostIx| fates[host].stays;
     let source_terms =
         (0..contents.len()).filter_map(|ix| source_term(hosts, contents, ix, &stays));
-    let fluid = fluid(&parts).into_iter().chain(source_terms).max();
+    let shared = sites.iter().enumerate().flat_map(|(site, SitePlan { up, down, .. })| {
+        let terms = |within: bool, rate: Option<u64>| {
+            let behind = move |host: &HostPlan| (host.site == Some(site)) == within;
+            rate.map(|rate| shared_terms(hosts, contents, &fates, &behind, rate))
+        };
+        [terms(true, *down), terms(false, *up)].into_iter().flatten().flatten()
+    });
+    let fluid = fluid(&parts).into_iter().chain(source_terms).chain(shared).max();
     let counted = match contents {
         [content] => counted(content, &parts),
         _ => None,
@@ -86,6 +101,7 @@ pub fn of_one(
     hosts: &[HostPlan],
     contents: &[ContentPlan],
     timeline: &[PlannedEvent],
+    sites: &[SitePlan],
     content: ContentIx,
 ) -> Option<BoundPlan> {
     let mut alone = hosts.to_vec();
@@ -93,7 +109,7 @@ pub fn of_one(
         host.takes.retain(|take| take.content == content);
         host.takes.iter_mut().for_each(|take| take.content = 0);
     }
-    bound(&alone, std::slice::from_ref(&contents[content]), timeline)
+    bound(&alone, std::slice::from_ref(&contents[content]), timeline, sites)
 }
 
 /// Whether anybody is to get anything at all: who lacks something may be gone before having it.
@@ -231,6 +247,42 @@ fn source_term(
         .map(|piece| u64::from(layout.piece_len(piece)))
         .sum();
     up.filter(|_| receivers > 0 && unknown > 0).and_then(|up| nanos(unknown, up))
+}
+
+/// What must come through the one link of `behind`, with its rate: what nobody behind it has, once; and what its own hosts cannot send
+/// each other of all that they lack.
+fn shared_terms(
+    hosts: &[HostPlan],
+    contents: &[ContentPlan],
+    fates: &[Fate],
+    behind: &dyn Fn(&HostPlan) -> bool,
+    rate: u64,
+) -> Vec<u64> {
+    let takes_part = |host: &HostPlan| !host.takes.is_empty() && behind(host);
+    let behind = || hosts.iter().zip(fates).filter(|(host, _)| takes_part(host));
+    let mut once = 0;
+    for (ix, ContentPlan { layout, .. }) in contents.iter().enumerate() {
+        let takes = || {
+            behind().filter_map(move |(host, fate)| {
+                let take = host.takes.iter().find(|take| take.content == ix)?;
+                Some((take, fate))
+            })
+        };
+        let mut known = vec![false; layout.pieces() as usize];
+        takes().flat_map(|(take, _)| pieces(take)).for_each(|piece| known[piece as usize] = true);
+        // Who stays gets what nobody here has, too.
+        if takes().any(|(_, fate)| fate.stays) {
+            let unknown = (0..layout.pieces()).filter(|&piece| !known[piece as usize]);
+            once += unknown.map(|piece| u64::from(layout.piece_len(piece))).sum::<u64>();
+        }
+    }
+    let parts = || behind().map(|(host, fate)| fated(part(host, contents), *fate));
+    let missing: u64 = parts().map(|part| part.missing).sum();
+    let up: Option<u64> = parts().map(|part| part.up).sum();
+    let together =
+        up.filter(|_| missing > 0).and_then(|up| nanos(missing, up.saturating_add(rate)));
+    let once = Some(once).filter(|&once| once > 0).and_then(|once| nanos(once, rate));
+    once.into_iter().chain(together).collect()
 }
 
 /// Where it applies: one source, receivers with nothing, all there from the start, of one rate, and downloads no

@@ -8,6 +8,7 @@ use sta_core::model::time::Time;
 use super::dist::Dist;
 use super::plan::{Behaviour, FaultPlan, HostPlan, Plan, PlannedEvent, Role, Start};
 use super::plan::{UnreadablePlan, Verb, Which};
+use super::site::SitePlan;
 use super::text::{show_behaviour, show_dist};
 use super::units::{show_duration, show_rate, show_size};
 use crate::runlog::verb_name;
@@ -26,6 +27,14 @@ pub fn plan(plan: &Plan) -> String {
     );
     for (key, value) in &plan.cell {
         let _ = writeln!(out, "matrix: {key} = {value}");
+    }
+    if !plan.core.sites.is_empty() {
+        let _ = writeln!(out, "\nSites");
+    }
+    for site in &plan.core.sites {
+        let SitePlan { name, up, down, latency } = site;
+        let (up, down, latency) = (rate(*up), rate(*down), duration(*latency));
+        let _ = writeln!(out, "  {name}: up {up}, down {down}, {latency} to the core");
     }
     let _ = writeln!(out, "\nHosts");
     for (first, last) in runs(&plan.hosts) {
@@ -83,7 +92,7 @@ fn host(plan: &Plan, first: usize, last: usize) -> String {
         true => host.name.clone(),
         false => format!("{} to {}", host.name, plan.hosts[last].name),
     };
-    let rate = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), show_rate);
+    let behind = host.site.map_or("the core", |site| &plan.core.sites[site].name);
     let what = match host.role {
         Role::Tracker => "tracker",
         Role::Node if plan.is_source(first) => "source",
@@ -91,7 +100,7 @@ fn host(plan: &Plan, first: usize, last: usize) -> String {
     };
     let _ = write!(
         text,
-        ": {what}, up {}, down {}, {} to the core",
+        ": {what}, up {}, down {}, {} to {behind}",
         rate(host.up),
         rate(host.down),
         duration(host.latency)
@@ -106,6 +115,10 @@ fn host(plan: &Plan, first: usize, last: usize) -> String {
         let _ = write!(text, ", {}", show_behaviour(host.behaviour));
     }
     text
+}
+
+fn rate(rate: Option<u64>) -> String {
+    rate.map_or_else(|| "unlimited".to_owned(), show_rate)
 }
 
 fn timeline(plan: &Plan, out: &mut String) {

@@ -26,6 +26,7 @@ pub mod reference;
 pub mod resolve;
 pub mod schema;
 pub mod selector;
+pub mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;

@@ -19,6 +19,7 @@ use super::condition::Condition;
 use super::dist::Dist;
 use super::knobs::Knobs;
 use super::selector::Selector;
+use super::site::{Core, SiteIx};
 use super::units::Ppm;
 
 /// Index of a host in [`Plan::hosts`].
@@ -75,8 +76,8 @@ pub struct Plan {
     pub healed: Time,
     /// The run goes on so long at least, unless the deadline is before: as long as the one that its capsule was written by.
     pub lasts: Time,
-    /// One-way delay between the edges of the network, beside the hosts' own.
-    pub core_latency: Duration,
+    /// What lies between the links of hosts.
+    pub core: Core,
     /// Who takes part, trackers first, groups in the order of the file.
     pub hosts: Vec<HostPlan>,
     /// What is distributed.
@@ -97,15 +98,26 @@ impl Plan {
     /// The least time in which everybody can have everything; `None` where nothing bounds it.
     #[must_use]
     pub fn bound(&self) -> Option<BoundPlan> {
-        bound::bound(&self.hosts, &self.contents, &self.timeline)
+        bound::bound(&self.hosts, &self.contents, &self.timeline, &self.core.sites)
     }
 
     /// The least one-way delay between two hosts.
     #[must_use]
     pub fn shortest_delay(&self) -> Duration {
-        let mut least: Vec<Duration> = self.hosts.iter().map(|host| host.latency).collect();
-        least.sort_unstable();
-        least.iter().take(2).sum::<Duration>() + self.core_latency
+        // Of each site the two nearest to its link: no others can be the nearest to each other.
+        let mut near: Vec<&HostPlan> = self.hosts.iter().collect();
+        near.sort_by_key(|host| (host.site, host.latency));
+        let same = |a: &&HostPlan, b: &&HostPlan| a.site == b.site;
+        let near: Vec<&HostPlan> =
+            near.chunk_by(same).flat_map(|site| &site[..site.len().min(2)]).copied().collect();
+        let pairs = near.iter().enumerate();
+        let pairs = pairs.flat_map(|(ix, &a)| near[ix + 1..].iter().map(move |&b| (a, b)));
+        pairs.map(|(a, b)| self.one_way(a, b)).min().unwrap_or_default()
+    }
+
+    /// One-way delay between two hosts.
+    fn one_way(&self, from: &HostPlan, to: &HostPlan) -> Duration {
+        from.latency + self.core.delay(from.site, to.site) + to.latency
     }
 
     /// Whether `host` is a node that has all of what it takes part in from the start.
@@ -151,8 +163,9 @@ pub struct HostPlan {
     pub up: Option<u64>,
     /// Receives at most so many bytes per second; `None` is unlimited.
     pub down: Option<u64>,
-    /// One-way delay between the host and the core. A message from `a` to `b` takes the `latency` of both and
-    /// [`Plan::core_latency`].
+    /// The site that it is of.
+    pub site: Option<SiteIx>,
+    /// One-way delay of its link. A message from `a` to `b` takes the `latency` of both and [`Core::delay`].
     pub latency: Duration,
     /// Added to the delay of each message that the host sends, in nanoseconds.
     pub jitter: Dist,

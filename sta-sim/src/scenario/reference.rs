@@ -134,8 +134,8 @@ fn cell(text: &str) -> String {
 }
 
 /// In which order the tables of a file are told. What is not named comes last.
-const ORDER: [&str; 9] =
-    ["clock", "network", "group", "host", "content", "event", "fault", "expect", "capsule"];
+const ORDER: [&str; 10] =
+    ["clock", "network", "site", "group", "host", "content", "event", "fault", "expect", "capsule"];
 
 /// The tables of a file.
 fn sections(root: &Value) -> Vec<Section> {

@@ -15,6 +15,7 @@ use super::plan::{Check, Plan, World};
 use super::schema::{File, SCHEMA, WorldName};
 use super::selector::Selector;
 use super::selector::parse::Roster;
+use super::site::Core;
 use super::units;
 use crate::runlog::Kind;
 
@@ -22,6 +23,7 @@ mod certain;
 mod contents;
 mod expect;
 mod hosts;
+mod sites;
 mod timeline;
 mod vain;
 mod waits;
@@ -68,6 +70,7 @@ pub fn resolve(file: &File, about: &str, run: &Run) -> Result<Plan, Vec<Mistake>
         file,
         seed: Seed(run.seed),
         roster: Roster::default(),
+        core: Core::default(),
         deadline: Time::ZERO,
         healed: Time::ZERO,
         healed_is_wrong: false,
@@ -82,6 +85,7 @@ struct Resolver<'a> {
     file: &'a File,
     seed: Seed,
     roster: Roster,
+    core: Core,
     deadline: Time,
     healed: Time,
     /// What depends on `healed` is then not looked at: it would be told of the same mistake.
@@ -102,6 +106,7 @@ impl Resolver<'_> {
         let lasted = self.file.capsule.as_ref().and_then(|capsule| capsule.lasted.as_ref());
         let place = Place::top("capsule").key("lasted");
         let lasted = lasted.map_or(0, |text| self.duration(text, &place));
+        self.core = Core { latency: Duration::from_nanos(latency), sites: self.sites() };
         let mut hosts = self.hosts()?;
         let mut contents = self.contents(&mut hosts);
         let timeline = self.timeline();
@@ -109,7 +114,7 @@ impl Resolver<'_> {
         let expectations = self.expectations(&hosts, &contents, &timeline);
         self.cover();
         for ix in 0..contents.len() {
-            contents[ix].bound = bound::of_one(&hosts, &contents, &timeline, ix);
+            contents[ix].bound = bound::of_one(&hosts, &contents, &timeline, &self.core.sites, ix);
         }
         Some(Plan {
             name: self.file.name.clone(),
@@ -120,7 +125,7 @@ impl Resolver<'_> {
             deadline: self.deadline,
             healed: self.healed,
             lasts: Time::from_nanos(lasted),
-            core_latency: Duration::from_nanos(latency),
+            core: std::mem::take(&mut self.core),
             hosts,
             contents,
             timeline,

@@ -37,6 +37,9 @@ pub struct File {
     /// What all hosts share.
     #[serde(default)]
     pub network: NetworkTable,
+    /// Racks, offices, data centres: groups whose hosts share one link to everybody else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub site: Vec<Site>,
     /// Who takes part: groups of equal hosts.
     pub group: Vec<Group>,
     /// Single hosts that differ from their group. Capsules write here what was drawn.
@@ -107,6 +110,26 @@ pub struct NetworkTable {
     pub latency: Option<String>,
 }
 
+/// Hosts behind one link. What they send each other does not cross it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Site {
+    /// What groups and selectors call it: letters, digits, `_` and `-`.
+    pub name: String,
+    /// Bytes that all its hosts together can send to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "rate", "usual" = "unlimited"))]
+    pub up: Option<String>,
+    /// Bytes that all its hosts together can receive from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "rate", "usual" = "unlimited"))]
+    pub down: Option<String>,
+    /// One-way delay of its link: from site to site that of both counts, beside the hosts' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "duration", "usual" = "0s"))]
+    pub latency: Option<String>,
+}
+
 /// What the hosts of a group are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -133,6 +156,10 @@ pub struct Group {
     #[serde(default = "one")]
     #[schemars(extend("usual" = "1"))]
     pub count: u32,
+    /// The site that its hosts are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("usual" = "none: its hosts share no link"))]
+    pub site: Option<String>,
     /// Bytes that a host can send. Where it is a distribution, each host draws its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "rate or distribution", "usual" = "unlimited"))]

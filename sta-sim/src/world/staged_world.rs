@@ -35,7 +35,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`StageError::TooManyHosts`]. A panic in a host is no error here: it is in the log, and the run has ended with it.
 pub fn on_turmoil(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core_latency, tick(plan)))
+    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core.clone(), tick(plan)))
 }
 
 /// Runs `plan` to its end in the tcp world, in real time.
@@ -43,7 +43,7 @@ pub fn on_turmoil(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
 /// # Errors
 /// As [`on_turmoil`], and if the machine lacks ports or threads.
 pub fn over_tcp(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    run(plan, TcpStage::new(Seed(plan.seed).child("stage"), plan.core_latency)?)
+    run(plan, TcpStage::new(Seed(plan.seed).child("stage"), plan.core.clone())?)
 }
 
 fn run<S: Stage>(plan: &Arc<Plan>, stage: S) -> Result<RunLog, StageError> {
@@ -102,7 +102,7 @@ impl<S: Stage> StagedWorld<S> {
         let mut machines = Vec::new();
         for (ix, host) in plan.hosts.iter().enumerate() {
             let machine = Arc::new(Machine::new(host, &shared.contents));
-            let edge = edge_of(&driver, ix, machine.settings().behaviour);
+            let edge = edge_of(&driver, plan, ix, machine.settings().behaviour);
             let (shared, own) = (Arc::clone(&shared), Arc::clone(&machine));
             let software: Software = Arc::new(move |cx| -> Process {
                 Box::pin(process::run(cx, ix, Arc::clone(&own), Arc::clone(&shared)))
@@ -297,7 +297,7 @@ impl<S: Stage> StagedWorld<S> {
         let moved = |(up, down): (u64, u64)| up + down;
         let behaviour = self.machines[host].settings().behaviour;
         self.stage.fabric().with(|fabric| {
-            fabric.set_edge(host, edge_of(&self.driver, host, behaviour));
+            fabric.set_edge(host, edge_of(&self.driver, &self.shared.plan, host, behaviour));
             self.edge_causes[host] = edge.cause.map(|cause| (cause, moved(fabric.moved(host))));
         });
         for other in 0..self.machines.len() {
@@ -396,9 +396,10 @@ impl<S: Stage> StagedWorld<S> {
     }
 }
 
-fn edge_of(driver: &Driver, host: HostIx, behaviour: Behaviour) -> Edge {
+fn edge_of(driver: &Driver, plan: &Plan, host: HostIx, behaviour: Behaviour) -> Edge {
     let edge = driver.network().edge(host);
     Edge {
+        site: plan.hosts[host].site,
         up: up_of(behaviour, edge.up),
         down: edge.down,
         latency: edge.latency,

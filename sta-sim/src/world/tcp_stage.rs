@@ -20,6 +20,7 @@ use super::fabric::{Edge, Fabric, HostId};
 use super::panics::{self, watch};
 use super::shaping::{Shaped, SharedFabric};
 use super::stage::{HostClock, HostCx, Software, Stage, StageError};
+use crate::scenario::site::Core;
 
 /// Most hosts: what one machine runs without measuring itself.
 pub const HOSTS_MAX: usize = 64;
@@ -63,9 +64,9 @@ impl TcpStage {
     ///
     /// # Errors
     /// [`StageError::Machine`] if there are no ports.
-    pub fn new(seed: Seed, core_latency: Duration) -> Result<Self, StageError> {
+    pub fn new(seed: Seed, core: Core) -> Result<Self, StageError> {
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::start());
-        let fabric = Fabric::new(seed.child("fabric"), core_latency);
+        let fabric = Fabric::new(seed.child("fabric"), core);
         Ok(Self {
             fabric: SharedFabric::new(fabric, Arc::clone(&clock)),
             clock,

@@ -22,6 +22,7 @@ use super::panics::{Panic, watch};
 use super::shaping::{Shaped, SharedFabric};
 use super::stage::{HostClock, HostCx, Process, Software, Stage, StageError};
 use super::turmoil_net::{Lanes, TurmoilTransport};
+use crate::scenario::site::Core;
 
 /// The shortest step of the simulation.
 pub const TICK_MIN: Duration = Duration::from_millis(1);
@@ -79,7 +80,7 @@ impl TurmoilStage {
     /// # Panics
     /// If `tick` is not of whole milliseconds from [`TICK_MIN`] to [`TICK_MAX`].
     #[must_use]
-    pub fn new(seed: Seed, core_latency: Duration, tick: Duration) -> Self {
+    pub fn new(seed: Seed, core: Core, tick: Duration) -> Self {
         let whole = tick.subsec_nanos().is_multiple_of(TICK_MIN.subsec_nanos());
         assert!(whole && (TICK_MIN..=TICK_MAX).contains(&tick), "a tick of {tick:?}");
         let sim = turmoil::Builder::new()
@@ -93,7 +94,7 @@ impl TurmoilStage {
             .tcp_capacity(TCP_CAPACITY)
             .build();
         let clock = Arc::new(Simulated::default());
-        let fabric = Fabric::new(seed.child("fabric"), core_latency);
+        let fabric = Fabric::new(seed.child("fabric"), core);
         Self {
             sim: Some(sim),
             fabric: SharedFabric::new(fabric, Arc::clone(&clock) as Arc<dyn Clock>),

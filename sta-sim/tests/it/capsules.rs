@@ -104,15 +104,21 @@ fn scenario() -> impl Strategy<Value = String> {
         "[[fault]]\ndo = 'crash'\non = 'leech'\nevery = 'exp 1s'\nfor = 'exp 1s'\n",
         "[[fault]]\ndo = 'leave'\non = 'leech'\nevery = 'exp 1s'\nfor = '700ms'\n",
     ]);
+    let site = one_of(&[
+        "",
+        "",
+        "[[site]]\nname = 'far'\nup = '6 Mbit/s'\ndown = '4 Mbit/s'\nlatency = '30ms'\n",
+    ]);
     let events = prop::collection::vec(event(), 0..4).prop_map(|events| events.concat());
     let initial =
         one_of(&["", "", "initial = { 'leech[1]' = '100%' }", "initial = { leech = '40%' }"]);
-    (leech, 2..4u32, (size, initial), healed, events, fault).prop_map(
-        |(leech, count, (size, initial), healed, events, fault)| {
+    (leech, 2..4u32, (size, initial), (healed, site), events, fault).prop_map(
+        |(leech, count, (size, initial), (healed, site), events, fault)| {
+            let of = if site.is_empty() { "" } else { "site = 'far'" };
             format!(
                 "schema = 1\nname = 'any'\n[clock]\ndeadline = '40s'\nhealed = '{healed}'\n\
-                 [[group]]\nname = 'tracker'\n[[group]]\nname = 'seed'\nup = '8 Mbit/s'\n\
-                 [[group]]\nname = 'leech'\ncount = {count}\n{leech}\n\
+                 {site}[[group]]\nname = 'tracker'\n[[group]]\nname = 'seed'\nup = '8 Mbit/s'\n\
+                 [[group]]\nname = 'leech'\ncount = {count}\n{of}\n{leech}\n\
                  [[content]]\nname = 'c'\nsize = '{size}'\npiece = '64 KiB'\n{initial}\n\
                  {events}{fault}[[expect]]\nthat = 'waste'\nat-most = '99%'\n"
             )

@@ -15,7 +15,7 @@ const CALL: Call =
 fn hosts(rates: impl IntoIterator<Item = (u64, u64)>) -> Net<u32> {
     let mut net = Net::default();
     for (up, down) in rates {
-        let host = net.add_host(up, down);
+        let host = net.add_host(None, up, down);
         net.listen(host, true);
     }
     net

@@ -15,6 +15,7 @@ use sta_core::model::time::Time;
 use sta_core::testing::transport_suite;
 use sta_net_tcp::TcpTransport;
 use sta_sim::scenario::dist::Dist;
+use sta_sim::scenario::site::Core;
 use sta_sim::scenario::units::Ppm;
 use sta_sim::world::fabric::{Edge, Fabric, WINDOW_BYTES_MAX};
 use sta_sim::world::shaping::{Shaped, SharedFabric};
@@ -24,7 +25,7 @@ use sta_sim::world::turmoil_stage::{TICK_MIN, TurmoilStage};
 
 /// Runs `suite` on one host.
 fn conforms<Fut: Future<Output = ()> + 'static>(edge: Edge, suite: fn(HostCx) -> Fut) {
-    let mut stage = TurmoilStage::new(Seed(1), Duration::ZERO, TICK_MIN);
+    let mut stage = TurmoilStage::new(Seed(1), Core::default(), TICK_MIN);
     let done = Rc::new(Cell::new(false));
     let tell = Rc::clone(&done);
     let host = stage.add("host", edge, move |cx| {
@@ -71,6 +72,7 @@ fn turmoils_transport_conforms() {
 fn the_shaped_transport_conforms() {
     conforms(Edge::default(), all_shaped);
     let slow = Edge {
+        site: None,
         up: Some(10_000_000),
         down: Some(5_000_000),
         latency: Duration::from_millis(20),
@@ -85,7 +87,7 @@ fn the_shaped_transport_conforms() {
 fn shaped_tcp_conforms() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let mut fabric = Fabric::new(Seed(1), Duration::from_millis(1));
+        let mut fabric = Fabric::new(Seed(1), Core::of(Duration::from_millis(1)));
         let edge = Edge { up: Some(200_000_000), down: Some(200_000_000), ..Edge::default() };
         let host = fabric.add_host("here", edge);
         let fabric = SharedFabric::new(fabric, Arc::new(RuntimeClock::start()));
@@ -109,7 +111,7 @@ fn real_tcp_carries_a_window_that_its_kernels_would_not_keep() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let mut fabric = Fabric::new(Seed(1), Duration::from_millis(1));
+        let mut fabric = Fabric::new(Seed(1), Core::of(Duration::from_millis(1)));
         let hosts = ["here", "there"].map(|name| fabric.add_host(name, Edge::default()));
         let fabric = SharedFabric::new(fabric, Arc::new(Still));
         let [here, there] = hosts.map(|host| {

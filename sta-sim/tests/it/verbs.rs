@@ -13,6 +13,7 @@ use sta_core::io::transport::{Batch, Connection, RecvHalf, SendHalf};
 use sta_core::model::address::Address;
 use sta_core::model::rng::Seed;
 use sta_sim::scenario::dist::Dist;
+use sta_sim::scenario::site::Core;
 use sta_sim::world::fabric::{Edge, Fault, HostId};
 use sta_sim::world::stage::{HostCx, Stage as _};
 use sta_sim::world::turmoil_stage::{TICK_MIN, TurmoilStage};
@@ -104,7 +105,7 @@ async fn alice(cx: HostCx, seen: Rc<RefCell<Seen>>, dialled: Rc<RefCell<Dialled>
 impl Play {
     /// Everything that happens until 3 s.
     fn new(fault: impl FnOnce(&mut TurmoilStage)) -> Self {
-        let mut stage = TurmoilStage::new(Seed(3), Duration::ZERO, TICK_MIN);
+        let mut stage = TurmoilStage::new(Seed(3), Core::default(), TICK_MIN);
         let edge = Edge { latency: Duration::from_millis(10), ..Edge::default() };
         let (of_alice, of_bob) = (Rc::<RefCell<Seen>>::default(), Rc::<RefCell<Seen>>::default());
         let dialled = Rc::<RefCell<Dialled>>::default();
@@ -308,7 +309,7 @@ fn a_pause_is_a_process_that_does_not_answer() {
 
 #[test]
 fn more_hosts_than_turmoil_carries_are_refused_with_a_word_about_why() {
-    let mut stage = TurmoilStage::new(Seed(1), Duration::ZERO, TICK_MIN);
+    let mut stage = TurmoilStage::new(Seed(1), Core::default(), TICK_MIN);
     let mut add = |i: u32| stage.add(&format!("host-{i}"), Edge::default(), |_| async {});
     assert!((0..64).all(|i| add(i).is_ok()));
     let refused = add(64).expect_err("one too many").to_string();
@@ -317,7 +318,7 @@ fn more_hosts_than_turmoil_carries_are_refused_with_a_word_about_why() {
 
 #[test]
 fn a_panic_in_a_spawned_task_names_its_host() {
-    let mut stage = TurmoilStage::new(Seed(1), Duration::ZERO, TICK_MIN);
+    let mut stage = TurmoilStage::new(Seed(1), Core::default(), TICK_MIN);
     for name in ["well", "ill"] {
         let host = stage.add(name, Edge::default(), move |_| async move {
             tokio::spawn(async move {

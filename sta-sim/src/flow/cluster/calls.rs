@@ -40,10 +40,19 @@ impl Cluster {
         network.map_or_else(Link::default, |network| network.link(from as usize, to as usize))
     }
 
+    /// What it takes from host to host beside their own links.
+    fn between(&self, from: HostIx, to: HostIx) -> Duration {
+        if self.core.sites.is_empty() {
+            return self.core.latency;
+        }
+        let site = |host: HostIx| self.plans[host as usize].site;
+        self.core.delay(site(from), site(to))
+    }
+
     /// How many nanoseconds anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
     fn way(&self, from: HostIx, to: HostIx) -> (u64, Loss) {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        let one_way = nanos(near.latency) + nanos(far.latency) + nanos(self.core_latency);
+        let one_way = nanos(near.latency) + nanos(self.between(from, to)) + nanos(far.latency);
         (one_way, Loss::between(near.loss, far.loss))
     }
 

@@ -18,7 +18,7 @@ const CALL: Call =
 fn net(hosts: u32) -> Net<&'static str> {
     let mut net = Net::default();
     for host in 0..hosts {
-        net.add_host(RATE, RATE);
+        net.add_host(None, RATE, RATE);
         net.listen(host, true);
     }
     net
@@ -45,6 +45,29 @@ fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
             seen.push(format!("{}.{:03} {what}", micros / 1_000, micros % 1_000));
         }
     }
+}
+
+#[test]
+fn what_leaves_a_site_shares_its_link() {
+    let mut net: Net<&'static str> = Net::default();
+    let site = net.add_site(RATE / 2, RATE);
+    for of in [Some(site), Some(site), None, None] {
+        let host = net.add_host(of, RATE, RATE);
+        net.listen(host, true);
+    }
+    let conns = [(0, 2), (1, 3), (0, 1)].map(|(from, to)| net.dial(from, to, CALL));
+    run(&mut net, DIAL);
+    net.send(conns[0], 0, "out", parcel(10_000));
+    net.send(conns[1], 0, "out too", parcel(10_000));
+    net.send(conns[2], 0, "within", parcel(30_000));
+    // Both share half of the rate, and what stays within has three quarters of its sender's.
+    let seen = run(&mut net, 200 * MS);
+    assert_eq!(seen, ["70.000 0.1 gets out", "70.000 1.1 gets out too", "70.000 2.1 gets within"]);
+    // A packet goes at the rate of the site, too.
+    let from = net.now.as_nanos();
+    net.send(conns[0], 0, "packet", parcel(1_000));
+    let seen = run(&mut net, from + 20 * MS);
+    assert_eq!(seen, ["212.000 0.1 gets packet"]);
 }
 
 fn open(net: &mut Net<&'static str>, from: HostIx, to: HostIx) -> ConnIx {

@@ -3,7 +3,8 @@
 use sta_core::model::time::Time;
 
 use super::conns::State;
-use super::{ConnIx, Happening, Net, PACKET_BYTES, Planned, Postage, Side, flow_of, way_of};
+use super::{ConnIx, Happening, Net, PACKET_BYTES, Planned, Postage, Side, UNLIMITED_RATE};
+use super::{flow_of, way_of};
 use crate::flow::fair::FlowId;
 use crate::flow::way::{Freight, PARTS, Parcel, Passage};
 
@@ -133,8 +134,8 @@ impl<M> Net<M> {
             let [from, to] = if side == 0 { conn.hosts } else { [conn.hosts[1], conn.hosts[0]] };
             self.hosts[from as usize].owed[0] += parcel.bytes;
             self.hosts[to as usize].owed[1] += parcel.bytes;
-            let (up, down) = (self.hosts[from as usize].up, self.hosts[to as usize].down);
-            let rate = self.fair.capacity(up).min(self.fair.capacity(down)).max(1);
+            let rates = self.links(from, to).into_iter().map(|link| self.fair.capacity(link));
+            let rate = rates.min().unwrap_or(UNLIMITED_RATE).max(1);
             let after = (parcel.bytes * PARTS).div_ceil(rate) + parcel.delay;
             let at = Time::from_nanos(self.now.as_nanos().saturating_add(after));
             self.depart(ix, side, parcel.freight, at);
@@ -175,10 +176,9 @@ impl<M> Net<M> {
             return;
         }
         let conn = &self.conns[ix as usize];
-        let up = self.hosts[conn.hosts[side] as usize].up;
-        let down = self.hosts[conn.hosts[1 - side] as usize].down;
+        let links = self.links(conn.hosts[side], conn.hosts[1 - side]);
         let flow = flow_of(ix, side);
-        self.fair.start(flow, up, down, conn.caps[side]);
+        self.fair.start(flow, &links, conn.caps[side]);
         self.progress[flow.0 as usize].change_rate(0, self.now);
         self.settled = false;
     }

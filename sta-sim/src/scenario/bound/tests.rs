@@ -35,6 +35,24 @@ fn equal_rates_are_counted_in_leaves() {
     }
 }
 
+/// One copy must come into a site and, where its hosts lack it, more than they can send each other; and one out of that of the source.
+#[test]
+fn what_a_site_lacks_comes_through_its_link() {
+    let far = |leech: &str, site: &str| {
+        let of = format!("site='far'\ndown='900 KiB/s'\n{leech}");
+        let site = format!("[[site]]\nname='far'\n{site}");
+        bound_with("up='512 KiB/s'", &of, EIGHT, &site).expect("rates").fluid
+    };
+    assert_eq!(far("up='512 KiB/s'", "down='64 KiB/s'"), millis(16_000));
+    // Four lack 4096 KiB, and have 4 * 32 of their own and 128 from elsewhere.
+    assert_eq!(far("up='32 KiB/s'\ncount=4", "down='128 KiB/s'"), millis(16_000));
+    // They send nothing out that others lack.
+    assert_eq!(far("up='512 KiB/s'", "up='1 KiB/s'"), millis(2_000));
+    let at_the_source = "[[site]]\nname='here'\nup='32 KiB/s'";
+    let got = bound_with("up='512 KiB/s'\nsite='here'", "up='512 KiB/s'", EIGHT, at_the_source);
+    assert_eq!(got.map(|bound| bound.fluid), Some(millis(32_000)));
+}
+
 /// A run whose liar was slow took a tenth of the time that no schedule was to take.
 #[test]
 fn a_liar_is_not_waited_for() {

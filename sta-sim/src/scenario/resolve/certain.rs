@@ -42,7 +42,7 @@ impl Resolver<'_> {
                 ("within", (Time::ZERO + *within >= ends).then_some(why))
             }
             Check::Makespan { at_most } => {
-                let bound = bound::bound(hosts, contents, events);
+                let bound = bound::bound(hosts, contents, events, &self.core.sites);
                 ("at-most", bound.and_then(|bound| self.is_beyond(*at_most, bound.best())))
             }
             Check::Fairness { hosts: of, at_least } => {

@@ -45,8 +45,12 @@ impl Resolver<'_> {
         let mut hosts = Vec::new();
         for (ix, role) in order {
             let group = &file.group[ix];
-            self.roster.push(&group.name, group.count);
-            self.group(group, role, &Place::top("group").index(ix), &mut hosts);
+            let place = Place::top("group").index(ix);
+            let site = self.site_of(group, &place.key("site"));
+            self.roster.push(&group.name, group.count, group.site.as_deref());
+            let first = hosts.len();
+            self.group(group, role, &place, &mut hosts);
+            hosts[first..].iter_mut().for_each(|host| host.site = site);
         }
         self.single_hosts(&mut hosts);
         self.topology(&hosts);
@@ -55,17 +59,12 @@ impl Resolver<'_> {
 
     fn group_name(&mut self, group: &Group, place: &Place) {
         let place = place.key("name");
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let name = group.name.as_str();
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic())
-            || !name.chars().all(plain)
-            || name.len() > 40
-        {
-            self.wrong(&place, format!("{name:?} is no name for a group: a letter, then letters, digits, '_' and '-', 40 at most"));
-        } else if RESERVED.contains(&name) {
+        if RESERVED.contains(&name) {
             self.wrong(&place, format!("{name:?} means something else in a selector"));
-        } else if self.file.group.iter().filter(|other| other.name == name).count() > 1 {
-            self.wrong(&place, format!("there are two groups {name:?}"));
+        } else {
+            let names = self.file.group.iter().map(|group| group.name.as_str());
+            self.name("group", name, names, &place);
         }
         if group.count == 0 {
             self.wrong(&place, format!("the group {name:?} has no host; write count = 1 or more"));
@@ -142,6 +141,7 @@ impl Resolver<'_> {
                 role: if role == RoleName::Tracker { Role::Tracker } else { Role::Node },
                 up: up.map(|dist| draw(&dist, "up").max(1)),
                 down: down.map(|dist| draw(&dist, "down").max(1)),
+                site: None,
                 latency: Duration::from_nanos(draw(&latency, "latency")),
                 name: name.clone(),
                 jitter,

@@ -62,7 +62,7 @@ impl Resolver<'_> {
         (hosts, contents, events): (&[HostPlan], &[ContentPlan], &[PlannedEvent]),
         place: &Place,
     ) {
-        let bound = bound::bound(hosts, contents, events);
+        let bound = bound::bound(hosts, contents, events, &self.core.sites);
         // Without a content there is another mistake.
         if !contents.is_empty() && bound.is_none_or(|bound| bound.best().is_zero()) {
             let why = if bound::anybody_receives(hosts, contents, events) {

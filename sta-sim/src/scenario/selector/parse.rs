@@ -3,10 +3,11 @@
 //! ```text
 //! sum  = term (("+" | "-") term)*
 //! term = "(" sum ")" | "*" | "complete" | "incomplete" | "holders(rarest)"
-//!      | "any(" number "," sum ")" | "share(" percentage "," sum ")" | group [ "[" which "]" ]
+//!      | "any(" number "," sum ")" | "share(" percentage "," sum ")" | "site(" site ")" | group [ "[" which "]" ]
 //! which = "*" | number | number ".." number
 //! ```
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Expr, Selector};
@@ -17,10 +18,11 @@ use crate::scenario::units::{self, Ppm};
 /// Deepest nesting of parentheses; nobody writes three.
 const DEPTH_MAX: u32 = 16;
 
-/// Which hosts a group has.
+/// Which hosts a group has, and a site.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     groups: Vec<(String, Range<HostIx>)>,
+    sites: BTreeMap<String, Vec<HostIx>>,
 }
 
 /// Why a text is not a selector.
@@ -31,13 +33,17 @@ pub struct SelectorError {
 }
 
 /// Words that mean something by themselves, so that no group may be called so.
-pub const RESERVED: [&str; 5] = ["any", "share", "complete", "incomplete", "holders"];
+pub const RESERVED: [&str; 6] = ["any", "share", "site", "complete", "incomplete", "holders"];
 
 impl Roster {
-    /// Adds a group of `count` hosts after the hosts known so far.
-    pub fn push(&mut self, name: &str, count: u32) {
+    /// Adds a group of `count` hosts after the hosts known so far, which are of `site`.
+    pub fn push(&mut self, name: &str, count: u32, site: Option<&str>) {
         let first = self.len();
-        self.groups.push((name.to_owned(), first..first + count as usize));
+        let hosts = first..first + count as usize;
+        if let Some(site) = site {
+            self.sites.entry(site.to_owned()).or_default().extend(hosts.clone());
+        }
+        self.groups.push((name.to_owned(), hosts));
     }
 
     /// How many hosts there are.
@@ -53,7 +59,7 @@ impl Roster {
     }
 
     /// The groups' names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.groups.iter().map(|(name, _)| name.as_str())
     }
 }
@@ -161,7 +167,7 @@ impl<'a> Parser<'a> {
         if self.take("*") {
             return Ok(Expr::Hosts((0..self.roster.len()).collect()));
         }
-        let name = self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let name = self.word(is_of_name);
         match name {
             "" => Err(self.refused("a group")),
             "complete" => Ok(Expr::Complete),
@@ -196,6 +202,21 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 Ok(Expr::HoldersOfRarest)
             }
+            "site" => {
+                self.expect("(")?;
+                let site = self.word(is_of_name);
+                let hosts = self.roster.sites.get(site).cloned();
+                if self.roster.sites.is_empty() {
+                    let why = format!(
+                        "there is no site {site:?}; write site = {site:?} in a [[group]], and a [[site]]"
+                    );
+                    return Err(SelectorError { why });
+                }
+                let known = self.roster.sites.keys().map(String::as_str);
+                let hosts = hosts.ok_or_else(|| nothing_called("site", site, known, &[]))?;
+                self.expect(")")?;
+                Ok(Expr::Hosts(hosts))
+            }
             group => self.members(group),
         }
     }
@@ -210,17 +231,7 @@ impl<'a> Parser<'a> {
     fn members(&mut self, group: &str) -> Result<Expr, SelectorError> {
         let found = self.roster.groups.iter().find(|(name, _)| name == group);
         let Some((_, hosts)) = found else {
-            let known = self.roster.names().chain(RESERVED);
-            let hint = nearest(group, known).map_or_else(
-                || {
-                    format!(
-                        "; the groups are {}",
-                        self.roster.names().collect::<Vec<_>>().join(", ")
-                    )
-                },
-                |near| format!("; did you mean {near:?}?"),
-            );
-            return Err(SelectorError { why: format!("there is no group {group:?}{hint}") });
+            return Err(nothing_called("group", group, self.roster.names(), &RESERVED));
         };
         if !self.take("[") {
             return Ok(Expr::Hosts(hosts.clone().collect()));
@@ -256,4 +267,23 @@ impl<'a> Parser<'a> {
         let first = hosts.start;
         Ok(Expr::Hosts((first + from as usize..first + to as usize).collect()))
     }
+}
+
+/// Whether a name of a group or a site may have it.
+pub fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+/// There is no such group or site. `words` could be meant as well.
+fn nothing_called<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    words: &[&'a str],
+) -> SelectorError {
+    let hint = match nearest(name, known.clone().chain(words.iter().copied())) {
+        Some(near) => format!("; did you mean {near:?}?"),
+        None => format!("; the {what}s are {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    SelectorError { why: format!("there is no {what} {name:?}{hint}") }
 }

@@ -53,6 +53,24 @@ fn texts_become_numbers() {
 }
 
 #[test]
+fn hosts_of_a_site_are_known_by_it() {
+    let text = RIGHT
+        .replace("name = \"leech\"\n", "name = \"leech\"\nsite = \"far\"\nlatency = \"3ms\"\n")
+        .replace("on = \"leech[0..2]\"", "on = \"site(far) - leech[0]\"");
+    let site = "[[site]]\nname = \"far\"\nup = \"4 Mbit/s\"\nlatency = \"20ms\"\n";
+    let plan = plan(&format!("{text}{site}"), 3);
+    let sites: Vec<_> = plan.hosts.iter().map(|host| host.site).collect();
+    assert_eq!(sites[..3], [None, None, Some(0)]);
+    assert_eq!(plan.timeline[0].on.fixed(), Some(vec![3, 4, 5, 6, 7]));
+    let far = &plan.core.sites[0];
+    assert_eq!((far.up, far.down), (Some(500_000), None));
+    let millis = Duration::from_millis;
+    assert_eq!(plan.core.delay(None, Some(0)), millis(20));
+    assert_eq!(plan.core.delay(Some(0), Some(0)), millis(0));
+    assert_eq!(plan.shortest_delay(), millis(2), "the tracker and the seed; two leeches take 6 ms");
+}
+
+#[test]
 fn hosts_draw_from_streams_of_their_own() {
     let (all, fewer) = (plan(GROUPS, 1), plan(&GROUPS.replace("count = 40", "count = 10"), 1));
     let drawn = |host: &HostPlan| (host.up, host.latency, host.join, host.takes[0].have.clone());

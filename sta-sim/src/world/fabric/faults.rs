@@ -161,7 +161,7 @@ impl Fabric {
         }
         let (a, b) = (&self.hosts[from].edge, &self.hosts[to].edge);
         let loss = Loss::between(a.loss, b.loss);
-        (a.latency + self.core_latency + b.latency, a.jitter, loss)
+        (a.latency + self.core.delay(a.site, b.site) + b.latency, a.jitter, loss)
     }
 
     /// Takes the ends of the turns that the two links of `host` are serving out of what will happen: each has one at the most.

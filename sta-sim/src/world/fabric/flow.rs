@@ -5,6 +5,8 @@
 //!         up link     latency   down link     reader      the sender knows
 //! ```
 //!
+//! Between two sites what has departed waits at the links of both before it travels.
+//!
 //! Bytes are only counted here; they travel inside the connection that is shaped.
 
 use std::task::Waker;
@@ -14,6 +16,7 @@ use sta_core::model::limits;
 use sta_core::model::time::Time;
 
 use super::HostId;
+use crate::scenario::site::SiteIx;
 
 /// How far the end of a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +47,24 @@ pub(super) enum End {
 pub(super) struct Flow {
     pub(super) from: HostId,
     pub(super) to: HostId,
+    /// The site whose uplink it crosses, and the one whose downlink.
+    pub(super) crossed: [Option<SiteIx>; 2],
     pub(super) written: u64,
     pub(super) departed: u64,
     pub(super) arrived: u64,
     pub(super) delivered: u64,
     pub(super) consumed: u64,
     pub(super) acked: u64,
+    /// Bytes that wait at the links of the two sites.
+    pub(super) at_sites: [u64; 2],
     /// When the last of its bytes arrives: order is kept.
     pub(super) last_arrival: Time,
     /// Losses allow the next turn only then.
     pub(super) paced_until: Time,
     /// Whether it waits for, or has, a turn on the sender's link.
     pub(super) on_up: bool,
+    /// Whether it waits for, or has, a turn on the links of the two sites.
+    pub(super) on_sites: [bool; 2],
     /// Whether it waits for, or has, a turn on the receiver's link.
     pub(super) on_down: bool,
     /// Whether an event will offer it for a turn when `paced_until` has come.
@@ -72,10 +81,13 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(from: HostId, to: HostId) -> Self {
+    pub(super) fn new(from: HostId, to: HostId, crossed: [Option<SiteIx>; 2]) -> Self {
         Self {
             from,
             to,
+            crossed,
+            at_sites: [0; 2],
+            on_sites: [false; 2],
             written: 0,
             departed: 0,
             arrived: 0,
@@ -100,6 +112,11 @@ impl Flow {
     /// Bytes that wait for the sender's link.
     pub(super) fn queued_up(&self) -> u64 {
         self.written - self.departed
+    }
+
+    /// Bytes that do not travel yet.
+    pub(super) fn unsent(&self) -> u64 {
+        self.queued_up() + self.at_sites.iter().sum::<u64>()
     }
 
     /// Bytes that wait for the receiver's link.

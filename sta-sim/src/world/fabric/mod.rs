@@ -3,9 +3,9 @@
 //! A pure machine: it is told the time and asked what may pass; it moves no bytes and knows no sockets. A
 //! connection that is shaped asks it how much may be written and read now, and is woken when that changes.
 //!
-//! Bytes of a connection wait for a turn on the sender's link, travel for a delay of their own (so that messages
-//! sent together do not queue behind one another's latency), and wait for a turn on the receiver's link. Turns go
-//! round: one sender and k receivers get 1/k each, and so do k senders and one receiver. A connection that has its
+//! Bytes of a connection wait for a turn on the sender's link, then on those of the two sites if these differ, travel for a delay
+//! of their own (so that messages sent together do not queue behind one another's latency), and wait for a turn on the receiver's
+//! link. Turns go round: one sender and k receivers get 1/k each, and so do k senders and one receiver. A connection that has its
 //! window in flight takes no turns, so a slow receiver does not hold up the others.
 //!
 //! Invariant: everything happens at exact nanoseconds, in order of (time, sequence); the same calls give the same answers.
@@ -30,6 +30,7 @@ use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
 use crate::scenario::dist::Dist;
+use crate::scenario::site::{Core, SiteIx, SitePlan};
 use crate::scenario::units::Ppm;
 
 pub use flow::{WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
@@ -48,11 +49,13 @@ pub type FlowId = usize;
 /// How a host is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
+    /// The site that it is of. Never another.
+    pub site: Option<SiteIx>,
     /// Bytes a second that it can send; `None` is without limit.
     pub up: Option<u64>,
     /// Bytes a second that it can receive; `None` is without limit.
     pub down: Option<u64>,
-    /// One-way delay to the core.
+    /// One-way delay of its link.
     pub latency: Duration,
     /// Added to the delay of each message that it sends, in nanoseconds.
     pub jitter: Dist,
@@ -63,7 +66,14 @@ pub struct Edge {
 impl Default for Edge {
     /// A perfect one.
     fn default() -> Self {
-        Self { up: None, down: None, latency: Duration::ZERO, jitter: Dist::ZERO, loss: Ppm(0) }
+        Self {
+            site: None,
+            up: None,
+            down: None,
+            latency: Duration::ZERO,
+            jitter: Dist::ZERO,
+            loss: Ppm(0),
+        }
     }
 }
 
@@ -96,6 +106,8 @@ struct Host {
 enum Event {
     /// A turn on the sender's link ends.
     UpDone { host: HostId, flow: FlowId, bytes: u64 },
+    /// A turn ends on the uplink (0) or the downlink (1) of a site.
+    SiteDone { site: SiteIx, hop: usize, flow: FlowId, bytes: u64 },
     /// Bytes arrive at the receiver's link.
     Arrive { flow: FlowId, bytes: u64 },
     /// A turn on the receiver's link ends.
@@ -132,7 +144,9 @@ pub enum Readable {
 #[derive(Debug)]
 pub struct Fabric {
     seed: Seed,
-    core_latency: Duration,
+    core: Core,
+    /// By site: its uplink and its downlink.
+    sites: Vec<[Pipe; 2]>,
     now: Time,
     sequence: u64,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
@@ -147,13 +161,15 @@ pub struct Fabric {
 }
 
 impl Fabric {
-    /// A network without hosts. One-way, each message takes `core_latency` and the latency of both edges; what is
+    /// A network without hosts. One-way, each message takes what `core` says and the latency of both edges; what is
     /// drawn is drawn from `seed`, a stream for each link.
     #[must_use]
-    pub fn new(seed: Seed, core_latency: Duration) -> Self {
+    pub fn new(seed: Seed, core: Core) -> Self {
+        let pipes = |site: &SitePlan| [site.up, site.down].map(Pipe::new);
         Self {
             seed,
-            core_latency,
+            sites: core.sites.iter().map(pipes).collect(),
+            core,
             now: Time::ZERO,
             sequence: 0,
             events: BinaryHeap::new(),
@@ -240,8 +256,10 @@ impl Fabric {
         acceptor: SocketAddr,
     ) -> FlowId {
         let flow = self.flows.len();
-        self.flows.push(Some(Box::new(Flow::new(from, to))));
-        self.flows.push(Some(Box::new(Flow::new(to, from))));
+        for (from, to) in [(from, to), (to, from)] {
+            let crossed = Core::crossed(self.hosts[from].edge.site, self.hosts[to].edge.site);
+            self.flows.push(Some(Box::new(Flow::new(from, to, crossed))));
+        }
         self.unclaimed.insert((dialler, acceptor), flow);
         self.hosts[to].acceptors.drain(..).for_each(Waker::wake);
         flow
@@ -346,7 +364,7 @@ impl Fabric {
         }
         flow.sender = End::Closed;
         flow.fin = Fin::Queued;
-        if flow.queued_up() == 0 {
+        if flow.unsent() == 0 {
             self.send_fin(id);
         }
         self.let_go(id);
@@ -377,6 +395,7 @@ impl Fabric {
     fn handle(&mut self, event: Event) {
         match event {
             Event::UpDone { host, flow, bytes } => self.up_done(host, flow, bytes),
+            Event::SiteDone { site, hop, flow, bytes } => self.site_done(site, hop, flow, bytes),
             Event::Arrive { flow, bytes } => self.arrive(flow, bytes),
             Event::DownDone { host, flow, bytes } => self.down_done(host, flow, bytes),
             Event::FinArrives { flow } => self.fin_arrives(flow),

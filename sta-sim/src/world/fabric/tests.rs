@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
-use super::{Dist, Edge, Fabric, Fault, FlowId, Path, Ppm, Readable};
+use super::{Core, Dist, Edge, Fabric, Fault, FlowId, Path, Ppm, Readable, SitePlan};
 
 const MS: Duration = Duration::from_millis(1);
 const MB: u64 = 1_000_000;
@@ -28,7 +28,11 @@ struct Play {
 
 impl Play {
     fn new(hosts: &[Edge]) -> Self {
-        let mut fabric = Fabric::new(Seed(1), Duration::ZERO);
+        Self::across(Core::default(), hosts)
+    }
+
+    fn across(core: Core, hosts: &[Edge]) -> Self {
+        let mut fabric = Fabric::new(Seed(1), core);
         for (i, spec) in hosts.iter().enumerate() {
             fabric.add_host(&format!("h{i}"), *spec);
         }
@@ -150,6 +154,49 @@ fn a_slow_receiver_leaves_the_rest_to_the_others() {
     assert!(near(play.read(quick), 99 * MB, 0.01), "{}", play.read(quick));
 }
 
+/// A middle with one site, and hosts of it and of none.
+fn with_a_site(up: u64, down: u64) -> (Core, Edge, Edge) {
+    let (name, latency) = ("here".to_owned(), MS * 10);
+    let sites = vec![SitePlan { name, up: Some(up), down: Some(down), latency }];
+    let edge = rates(10 * MB, 10 * MB);
+    (Core { latency: MS, sites }, Edge { site: Some(0), ..edge }, edge)
+}
+
+#[test]
+fn hosts_of_a_site_share_its_link_with_the_others_and_nothing_among_themselves() {
+    let (core, here, there) = with_a_site(6 * MB, 4 * MB);
+    let mut play = Play::across(core, &[here, here, there, there]);
+    let out = [play.send(0, 2, u64::MAX >> 20), play.send(1, 3, u64::MAX >> 20)];
+    let within = play.send(0, 1, u64::MAX >> 20);
+    let into = [play.send(2, 0, u64::MAX >> 20), play.send(3, 0, u64::MAX >> 20)];
+    play.run(Duration::from_secs(10));
+    for (transfers, each) in [(&out[..], 30), (&into[..], 20)] {
+        for &transfer in transfers {
+            let read = play.read(transfer);
+            assert!(near(read, each * MB, 0.03), "{read} for {each} MB");
+        }
+    }
+    assert!(near(play.read(within), 70 * MB, 0.03), "{}", play.read(within));
+}
+
+#[test]
+fn a_stream_ends_behind_what_waits_at_a_site() {
+    let (core, here, there) = with_a_site(MB / 100, MB);
+    let mut play = Play::across(core, &[here, there]);
+    let flow = play.connect(0, 1);
+    play.fabric.wrote(flow, 1_000);
+    play.fabric.close_send(flow);
+    // A tenth of a second at the site, and 11 ms on the way.
+    let read_at = |play: &mut Play, millis: u32| {
+        play.fabric.advance(Time::ZERO + MS * millis);
+        play.fabric.poll_readable(flow, Waker::noop())
+    };
+    assert!(read_at(&mut play, 111).is_pending());
+    assert!(matches!(read_at(&mut play, 112), Poll::Ready(Ok(Readable::Bytes(1_000)))));
+    play.fabric.consumed(flow, 1_000);
+    assert!(matches!(read_at(&mut play, 112), Poll::Ready(Ok(Readable::End))));
+}
+
 #[test]
 fn messages_sent_together_do_not_queue_behind_one_anothers_latency() {
     let far = delayed(Edge::default(), Duration::from_millis(50));
@@ -207,7 +254,7 @@ fn nothing_is_left_of_connections_that_both_sides_closed() {
 #[test]
 fn a_path_says_what_a_dial_would_meet() {
     let half = delayed(Edge::default(), MS * 5);
-    let mut fabric = Fabric::new(Seed(1), Duration::ZERO);
+    let mut fabric = Fabric::new(Seed(1), Core::default());
     let (a, b) = (fabric.add_host("a", half), fabric.add_host("b", half));
     let path = |fabric: &mut Fabric| fabric.path(a, b, Waker::noop());
     assert_eq!(path(&mut fabric), Path::Open(MS * 10, MS * 10));

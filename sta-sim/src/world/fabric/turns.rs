@@ -1,4 +1,4 @@
-//! How bytes come from a sender to a receiver: a turn on one link, a journey, a turn on the other.
+//! How bytes come from a sender to a receiver: a turn on one link, or on those of two sites as well, a journey, a turn on the last.
 //!
 //! Decides who takes a turn and when bytes arrive. What ends a connection is in `endings.rs`.
 
@@ -7,15 +7,14 @@ use std::time::Duration;
 use super::flow::{End, Fin, Flow};
 use super::pipe::TURN_BYTES_MAX;
 use super::{Event, Fabric, FlowId, HostId, Machine, flow};
+use crate::scenario::site::SiteIx;
 
 impl Fabric {
     /// Bytes that one flow may have in flight.
     pub(super) fn flight(&self, flow: &Flow) -> u64 {
         let (up, down) = (&self.hosts[flow.from].up, &self.hosts[flow.to].down);
-        let rate = match (up.rate(), down.rate()) {
-            (Some(up), Some(down)) => Some(up.min(down)),
-            (one, other) => one.or(other),
-        };
+        let sites = (0..).zip(flow.crossed).filter_map(|(hop, site)| self.sites[site?][hop].rate());
+        let rate = sites.chain(up.rate()).chain(down.rate()).min();
         let latency = self.links[flow.from][flow.to].typical_max();
         flow::flight_bytes(rate, latency, up.turn_bytes())
     }
@@ -81,14 +80,62 @@ impl Fabric {
         if let Some(flow) = self.flows[id].as_deref_mut() {
             flow.on_up = false;
             flow.departed += bytes;
-            let finished = flow.fin == Fin::Queued && flow.queued_up() == 0;
-            self.travel(id, bytes, Event::Arrive { flow: id, bytes });
-            if finished {
-                self.send_fin(id);
-            }
+            self.forward(id, bytes, 0);
             self.offer_up(id);
         }
         self.serve_up(host);
+    }
+
+    /// Bytes of a flow have come to the link of its sender's site (`hop` 0), to that of its receiver's (1), or through both.
+    fn forward(&mut self, id: FlowId, bytes: u64, hop: usize) {
+        let Some(flow) = self.flows[id].as_deref_mut() else { return };
+        match flow.crossed.get(hop) {
+            Some(Some(_)) => {
+                flow.at_sites[hop] += bytes;
+                self.offer_site(id, hop);
+            }
+            Some(None) => self.forward(id, bytes, hop + 1),
+            None => {
+                let finished = flow.fin == Fin::Queued && flow.unsent() == 0;
+                self.travel(id, bytes, Event::Arrive { flow: id, bytes });
+                if finished {
+                    self.send_fin(id);
+                }
+            }
+        }
+    }
+
+    fn offer_site(&mut self, id: FlowId, hop: usize) {
+        let Some(flow) = self.flows[id].as_deref_mut() else { return };
+        let Some(site) = flow.crossed[hop] else { return };
+        if !flow.on_sites[hop] && flow.at_sites[hop] > 0 {
+            flow.on_sites[hop] = true;
+            self.sites[site][hop].turns.push_back(id);
+            self.serve_site(site, hop);
+        }
+    }
+
+    fn serve_site(&mut self, site: SiteIx, hop: usize) {
+        while !self.sites[site][hop].busy {
+            let pipe = &mut self.sites[site][hop];
+            let Some(id) = pipe.turns.pop_front() else { return };
+            let Some(flow) = self.flows[id].as_deref() else { continue };
+            let bytes = flow.at_sites[hop].min(pipe.turn_bytes());
+            pipe.busy = true;
+            let done = self.now + pipe.serve(bytes);
+            self.schedule(done, Event::SiteDone { site, hop, flow: id, bytes });
+        }
+    }
+
+    pub(super) fn site_done(&mut self, site: SiteIx, hop: usize, id: FlowId, bytes: u64) {
+        self.sites[site][hop].busy = false;
+        if let Some(flow) = self.flows[id].as_deref_mut() {
+            flow.on_sites[hop] = false;
+            flow.at_sites[hop] -= bytes;
+            self.forward(id, bytes, hop + 1);
+            self.offer_site(id, hop);
+        }
+        self.serve_site(site, hop);
     }
 
     /// Sends something along a flow's link, behind what the flow sent before.
