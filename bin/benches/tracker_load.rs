@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sta_core::model::bitfield::PieceRange;
-use sta_core::model::ids::InfoHash;
+use sta_core::model::ids::{InfoHash, Site};
 use sta_core::wire::frame::{
     FROM_TRACKER_LIMITS, FrameDecoder, PREAMBLE, TRACKER_READ_BYTES, encode,
 };
@@ -71,7 +71,7 @@ impl Client {
         let mut client =
             Self { stream, decoder: FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES) };
         let node = format!("node-{name}").parse().expect("a name");
-        client.say(&[ToTracker::Hello { v: 1, node, port: 7_000 }]).await;
+        client.say(&[ToTracker::Hello { v: 1, node, port: 7_000, site: Site::default() }]).await;
         client
     }
 

@@ -17,7 +17,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sta_core::model::address::Address;
 use sta_core::model::config::{EngineConfig, OutOfRange};
-use sta_core::model::ids::NodeId;
+use sta_core::model::ids::{NodeId, Site};
 use sta_core::model::limits::{
     LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
 };
@@ -46,6 +46,10 @@ pub struct Settings {
     #[schemars(with = "String")]
     #[serde(deserialize_with = "read_listen")]
     pub listen: SocketAddr,
+    /// Where this machine stands: a rack, an office, a data centre; letters, digits, '.', '_' and '-'. A tracker tells a node mostly of
+    /// nodes of the same site, so that little crosses the link that they share. Empty: nowhere in particular.
+    #[schemars(with = "String")]
+    pub site: Site,
     /// Piece size of the torrents made here, a power of two. "auto" aims at 2048 pieces, of 64 KiB to 16 MiB.
     #[schemars(with = "String")]
     pub piece_size: Choice<Size>,
@@ -130,6 +134,7 @@ impl Default for Settings {
         Self {
             node_id: Choice::Auto,
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            site: Site::default(),
             piece_size: Choice::Auto,
             buffer_size: Choice::Auto,
             upload_limit: Rate(None),
@@ -171,6 +176,7 @@ impl Default for EngineSettings {
             tracker_timeout,
             tracker_batch,
             block_bytes: _, // `buffer-size`
+            site: _,        // the same above
         } = EngineConfig::default();
         Self {
             peers_wanted,
@@ -202,6 +208,7 @@ impl Settings {
                 Choice::Auto => 0,
                 Choice::Set(Size(bytes)) => u32::try_from(bytes).unwrap_or(u32::MAX),
             },
+            site: self.site.clone(),
         }
     }
 

@@ -20,6 +20,9 @@ use sta_core::wire::tracker::{FromTracker, ToTracker, TransferEvent};
 /// An engine that asks for more at one moment goes round in circles.
 const ROUNDS_MAX: usize = 10_000;
 
+/// Where nodes say they stand, by their number.
+const SITES: [&str; 3] = ["", "a", "b"];
+
 #[derive(Arbitrary, Debug)]
 struct Story {
     seed: u64,
@@ -135,7 +138,12 @@ fn message(what: &Said) -> ToTracker {
     match *what {
         Said::Hello { node, port, v } => {
             let node = format!("node-{}", node % 16).parse().expect("a name");
-            ToTracker::Hello { v: if v > 250 { v.into() } else { VERSION }, node, port }
+            ToTracker::Hello {
+                v: if v > 250 { v.into() } else { VERSION },
+                node,
+                port,
+                site: SITES[usize::from(node) % SITES.len()].parse().unwrap_or_default(),
+            }
         }
         Said::Join { torrent: number, pieces, ref have, want } => {
             ToTracker::Join { torrent: torrent(number), pieces, have: ranges(have), want }

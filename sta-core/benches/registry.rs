@@ -6,7 +6,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use sta_core::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
 use sta_core::model::bitfield::PieceRange;
-use sta_core::model::ids::InfoHash;
+use sta_core::model::ids::{InfoHash, Site};
 use sta_core::model::limits;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
@@ -39,7 +39,7 @@ fn join(registry: &mut Registry, node: u64) {
     let (remote, local) = (([10, a, b, c], 40_000).into(), ([10, 255, 255, 1], 6_081).into());
     give(registry, Input::Opened { conn, remote, local });
     let id = format!("node-{node}").parse().expect("a name");
-    say(registry, conn, ToTracker::Hello { v: 1, node: id, port: 7_000 });
+    say(registry, conn, ToTracker::Hello { v: 1, node: id, port: 7_000, site: Site::default() });
     let have = if node == 0 { vec![PieceRange(0, PIECES - 1)] } else { vec![] };
     say(registry, conn, ToTracker::Join { torrent: TORRENT, pieces: PIECES, have, want: 10 });
 }

@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Where this node listens for peers
     #[arg(long, value_name = "ADDR:PORT", global = true)]
     pub(super) listen: Option<String>,
+    /// Where this machine stands, a rack or an office: the tracker tells it mostly of nodes of the same site
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(super) site: Option<String>,
     /// Prints results and events as JSON, one a line (docs/EVENTS.md)
     #[arg(long, global = true)]
     pub(super) json: bool,

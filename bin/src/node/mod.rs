@@ -62,7 +62,11 @@ pub fn main() -> ExitCode {
 }
 
 fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let flags = [("node-id", args.node_id.clone()), ("listen", args.listen.clone())];
+    let flags = [
+        ("node-id", args.node_id.clone()),
+        ("listen", args.listen.clone()),
+        ("site", args.site.clone()),
+    ];
     let settings = args.config.load(&flags)?;
     if args.config.print_config {
         output.line(to_toml(&settings).trim_end());

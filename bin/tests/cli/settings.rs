@@ -12,12 +12,18 @@ fn later_ones_win_and_the_result_can_be_read_again() {
         "node-id = \"file\"\n[tracker]\nport = 1\naddress = \"file.example\"\n",
     )
     .expect("written");
-    let mut command = dir.node(&["--print-config", "--set", "tracker.port=3"]);
+    let mut command = dir.node(&["--print-config", "--set", "tracker.port=3", "--site", "rack-7"]);
     command.env("STA_TRACKER_PORT", "2").env("STA_NODE_ID", "environment");
     let shown = Running::start(command).end();
     shown.expect(
         0,
-        &["node-id = \"environment\"", "port = 3", "address = \"file.example\"", "# "],
+        &[
+            "node-id = \"environment\"",
+            "site = \"rack-7\"",
+            "port = 3",
+            "address = \"file.example\"",
+            "# ",
+        ],
         &[],
     );
     fs::write(dir.path("printed.toml"), &shown.out).expect("written");

@@ -17,7 +17,7 @@ use sta_core::io::transport::{Batch, Connection, Transport as _};
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::config::TrackerConfig;
-use sta_core::model::ids::InfoHash;
+use sta_core::model::ids::{InfoHash, Site};
 use sta_core::model::limits;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
@@ -87,7 +87,7 @@ impl Client {
     async fn hello(to: SocketAddr, name: &str) -> Self {
         let mut client = Self::connect(to).await;
         let node = name.parse().expect("a name");
-        client.say(&ToTracker::Hello { v: 1, node, port: 7000 }).await;
+        client.say(&ToTracker::Hello { v: 1, node, port: 7000, site: Site::default() }).await;
         assert_eq!(client.hear().await, FromTracker::Welcome { v: 1, lease: 60 });
         client
     }
@@ -287,7 +287,7 @@ fn a_client_may_speak_byte_by_byte() {
         let mut slow = Client::connect(at).await;
         let node = "slow".parse().expect("a name");
         let messages = [
-            ToTracker::Hello { v: 1, node, port: 7000 },
+            ToTracker::Hello { v: 1, node, port: 7000, site: Site::default() },
             ToTracker::Join { torrent: A, pieces: 9, have: ALL.to_vec(), want: 10 },
             ToTracker::Ping,
         ];

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use crate::model::bitfield::{PieceRange, collect_ranges};
 use crate::model::config::EngineConfig;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
 use crate::model::rng::Rng;
 use crate::model::text::printable;
@@ -112,6 +112,8 @@ pub struct Speaker {
     pub node: NodeId,
     /// Where it listens for peers.
     pub port: u16,
+    /// Where it stands.
+    pub site: Site,
 }
 
 /// The machine for one tracker.
@@ -236,8 +238,8 @@ impl Announcer {
             ping_every: self.timeout / 3,
             refused: None,
         });
-        let Speaker { node, port } = self.speaker.clone();
-        self.send(ToTracker::Hello { v: VERSION, node, port });
+        let Speaker { node, port, site } = self.speaker.clone();
+        self.send(ToTracker::Hello { v: VERSION, node, port, site });
         self.outputs.extend(self.torrents.keys().copied().map(Output::NeedJoin));
     }
 

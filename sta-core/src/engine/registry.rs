@@ -250,7 +250,9 @@ impl Registry {
                 client.due = now + self.config.lease;
             }
             return match message {
-                ToTracker::Hello { node, port, .. } => self.hello(conn, node, port, now),
+                ToTracker::Hello { node, port, site, .. } => {
+                    self.hello(conn, node, port, site, now)
+                }
                 ToTracker::Status { torrent } => {
                     self.answer_status(conn, torrent);
                     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::NodeId;
+use super::ids::{NodeId, Site};
 use super::limits;
 
 /// A node's settings.
@@ -51,6 +51,8 @@ pub struct EngineConfig {
     pub tracker_batch: Duration,
     /// The block size to use; chosen by the rate where it is 0.
     pub block_bytes: u32,
+    /// Where the node stands; empty is nowhere in particular. Trackers tell it mostly of nodes of the same site.
+    pub site: Site,
 }
 
 impl Default for EngineConfig {
@@ -64,6 +66,7 @@ impl Default for EngineConfig {
             tracker_timeout: Duration::from_secs(60),
             tracker_batch: Duration::from_millis(500),
             block_bytes: 0,
+            site: Site::default(),
         }
     }
 }

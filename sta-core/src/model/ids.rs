@@ -76,6 +76,12 @@ pub enum IdError {
         max = limits::NODE_ID_BYTES_MAX
     )]
     NodeId(String),
+    /// As for node ids, but it may be empty.
+    #[error(
+        "a site is called by up to {max} letters, digits, '.', '_' or '-', not {0:?}",
+        max = limits::NODE_ID_BYTES_MAX
+    )]
+    Site(String),
 }
 
 impl FromStr for InfoHash {
@@ -139,12 +145,16 @@ impl FromStr for NodeId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if text.is_empty() || text.len() > limits::NODE_ID_BYTES_MAX || !text.bytes().all(plain) {
+        if !is_name(text) {
             return Err(IdError::NodeId(text.chars().take(80).collect()));
         }
         Ok(Self(text.into()))
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=limits::NODE_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
 impl TryFrom<String> for NodeId {
@@ -158,5 +168,51 @@ impl TryFrom<String> for NodeId {
 impl From<NodeId> for String {
     fn from(id: NodeId) -> Self {
         id.as_str().to_owned()
+    }
+}
+
+/// Where a node stands, as its operator calls it: a rack, an office, a data centre. Its machines share a link to all others. Empty
+/// where nobody has said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Site(Option<Arc<str>>);
+
+impl Site {
+    /// The name as text; empty if it is not known.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Whether nobody has said.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl FromStr for Site {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text {
+            "" => Ok(Self(None)),
+            name if is_name(name) => Ok(Self(Some(name.into()))),
+            _ => Err(IdError::Site(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl TryFrom<String> for Site {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<Site> for String {
+    fn from(site: Site) -> Self {
+        site.as_str().to_owned()
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::address::Address;
 use crate::model::bitfield::PieceRange;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 
 /// From a node to a tracker. Unknown kinds and fields are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub enum ToTracker {
         node: NodeId,
         /// Where it listens for peers; the host is taken from the connection, never from what is claimed.
         port: u16,
+        /// Where it stands: it is told mostly of others there.
+        #[serde(default, skip_serializing_if = "Site::is_empty")]
+        site: Site,
     },
     /// The node takes part in a torrent, from now on. Repeated after a reconnection, with all it has.
     Join {

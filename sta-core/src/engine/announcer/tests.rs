@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::{Announcer, Input, Output, Speaker};
 use crate::model::bitfield::PieceRange;
 use crate::model::config::EngineConfig;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
 use crate::model::rng::Seed;
 use crate::model::time::Time;
@@ -12,6 +12,10 @@ use crate::wire::tracker::{FromTracker, PeerAddress, ToTracker, TransferEvent};
 const A: InfoHash = InfoHash([0xa; 20]);
 const B: InfoHash = InfoHash([0xb; 20]);
 const LEASE: u32 = 30;
+
+fn site() -> Site {
+    "rack-7".parse().expect("a name")
+}
 
 fn node(name: &str) -> NodeId {
     name.parse().expect("a name")
@@ -26,7 +30,7 @@ struct Story(Announcer);
 
 impl Story {
     fn new() -> Self {
-        let speaker = Speaker { node: node("me"), port: 7000 };
+        let speaker = Speaker { node: node("me"), port: 7000, site: site() };
         Self(Announcer::new(speaker, &EngineConfig::default(), Seed(1).stream("announcer")))
     }
 
@@ -90,7 +94,7 @@ fn it_dials_for_the_first_torrent_and_introduces_itself() {
     assert_eq!(story.0.deadline(), None, "nothing to talk about");
     assert_eq!(story.give(0.0, join(A, &[])), [Output::Dial]);
     assert_eq!(story.give(0.1, join(B, &[])), [], "one dial is enough");
-    let hello = ToTracker::Hello { v: 1, node: node("me"), port: 7000 };
+    let hello = ToTracker::Hello { v: 1, node: node("me"), port: 7000, site: site() };
     assert_eq!(
         story.give(0.2, Input::Opened { tracker: "192.0.2.1:6081".parse().expect("an address") }),
         [Output::Send(hello), Output::NeedJoin(A), Output::NeedJoin(B)]

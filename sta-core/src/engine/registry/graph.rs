@@ -10,6 +10,9 @@
 //! * Some time after departures the whole graph is walked. A part that cannot get the content from within is linked to the
 //!   rest: a part without a complete node where there is one elsewhere; where there is none, every part but the largest.
 //!
+//! Nodes that say where they stand have most of their neighbours there, and a few elsewhere: pieces come into a site through those
+//! few, and are passed on within it. This gives way where somebody would be left with next to nobody.
+//!
 //! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,29 +101,14 @@ impl Registry {
     /// another order, a few times; who still lacks one or two is linked with anybody.
     pub(super) fn level(&mut self, torrent: TorrentIx) {
         self.leases.torrent_mut(torrent).level_at = None;
-        let mut lacking = Vec::new();
-        for &entry in &self.leases.torrent(torrent).members {
-            let held = self.leases.entry(entry);
-            if self.leases.is_online(entry) {
-                let lacks = (held.want as usize).saturating_sub(held.degree());
-                lacking.extend(std::iter::repeat_n(entry, lacks));
-            }
-        }
         let mut told: BTreeMap<EntryIx, Vec<EntryIx>> = BTreeMap::new();
-        for _ in 0..THROWS {
-            lacking.shuffle(&mut self.rng);
-            let mut left = Vec::new();
-            for pair in lacking.chunks(2) {
-                match *pair {
-                    [one, other] if self.leases.may_connect(one, other) => {
-                        self.leases.connect(one, other);
-                        told.entry(one).or_default().push(other);
-                    }
-                    _ => left.extend_from_slice(pair),
-                }
-            }
-            lacking = left;
+        let sites: Vec<Vec<EntryIx>> =
+            self.leases.torrent(torrent).by_site.values().cloned().collect();
+        for there in sites.iter().filter(|there| there.len() > 1) {
+            self.pair(there, true, &mut told);
         }
+        let everybody = self.leases.torrent(torrent).members.clone();
+        let mut lacking = self.pair(&everybody, false, &mut told);
         lacking.sort_unstable();
         for alike in lacking.chunk_by(|one, other| one == other) {
             let (entry, lacks) = (alike[0], alike.len());
@@ -136,6 +124,44 @@ impl Registry {
             self.push(entry, &peers);
         }
         self.repair();
+    }
+
+    /// Links some of `members` that have fewer neighbours than they want with each other: `near`, as many as they want of their own site.
+    /// Those that still lack some are left, once for each.
+    fn pair(
+        &mut self,
+        members: &[EntryIx],
+        near: bool,
+        told: &mut BTreeMap<EntryIx, Vec<EntryIx>>,
+    ) -> Vec<EntryIx> {
+        let mut lacking = Vec::new();
+        for &entry in members {
+            let held = self.leases.entry(entry);
+            if self.leases.is_online(entry) {
+                let lacks = (held.want as usize).saturating_sub(held.degree());
+                let lacks = if near { lacks.min(self.leases.wanting(entry, near)) } else { lacks };
+                lacking.extend(std::iter::repeat_n(entry, lacks));
+            }
+        }
+        for _ in 0..THROWS {
+            lacking.shuffle(&mut self.rng);
+            let mut left = Vec::new();
+            for pair in lacking.chunks(2) {
+                match *pair {
+                    [one, other]
+                        if self.leases.may_connect(one, other)
+                            && suits(&self.leases, one, other, &[])
+                            && suits(&self.leases, other, one, &[]) =>
+                    {
+                        self.leases.connect(one, other);
+                        told.entry(one).or_default().push(other);
+                    }
+                    _ => left.extend_from_slice(pair),
+                }
+            }
+            lacking = left;
+        }
+        lacking
     }
 
     /// The torrent's graph is to be walked before long.
@@ -199,6 +225,23 @@ impl Registry {
     }
 }
 
+/// All of `entries` in random order, or about `most` of them if they are more.
+fn some(entries: &[EntryIx], most: usize, rng: &mut Rng) -> Vec<EntryIx> {
+    if entries.len() > most {
+        return (0..most).map(|_| entries[rng.random_range(0..entries.len())]).collect();
+    }
+    let mut all = entries.to_vec();
+    all.shuffle(rng);
+    all
+}
+
+/// Whether `one`, which is about to be linked with `drawn`, still needs a neighbour that is as near to it as `other`.
+fn suits(leases: &Leases, one: EntryIx, other: EntryIx, drawn: &[EntryIx]) -> bool {
+    let near = leases.is_near(one, other);
+    let drawn = drawn.iter().filter(|there| leases.is_near(one, **there) == near);
+    drawn.count() < leases.wanting(one, near)
+}
+
 /// Up to `n` new neighbours for `of` out of those `allowed`. Evenly drawn among those that are online and have room; if
 /// they are few, among all that are online; then those of an earlier connection, and last the crowded, of least degree first.
 /// Of a torrent of more than `looked_at` nodes about so many, drawn evenly, stand for all.
@@ -212,6 +255,8 @@ fn draw(
 ) -> Vec<EntryIx> {
     let asker = leases.entry(of);
     let members = &leases.torrent(asker.torrent).members;
+    // Where the graph has fallen apart it is of no account who is near.
+    let at_any_rate = looked_at == EVERYBODY;
     let mut drawn = Vec::new();
     if n == 0 || members.len() < 2 {
         return drawn;
@@ -219,10 +264,24 @@ fn draw(
     let fits = |other: EntryIx, drawn: &[EntryIx]| {
         !drawn.contains(&other) && leases.may_connect(of, other) && allowed(leases.entry(other))
     };
+    // Whether it has room, and the two are as near to each other as either still needs.
+    let is_best = |other: EntryIx, drawn: &[EntryIx]| {
+        let ready = leases.is_online(other) && !leases.entry(other).is_full();
+        ready
+            && fits(other, drawn)
+            && suits(leases, of, other, drawn)
+            && suits(leases, other, of, &[])
+    };
+    // One of several is to be elsewhere.
+    let near_most = n - usize::from(n > 1 && leases.wanting(of, false) > 0);
+    for other in some(leases.near(of), looked_at, rng) {
+        if drawn.len() < near_most && is_best(other, &drawn) {
+            drawn.push(other);
+        }
+    }
     for _ in 0..THROWS * n {
         let other = members[rng.random_range(0..members.len())];
-        let ready = leases.is_online(other) && !leases.entry(other).is_full();
-        if drawn.len() < n && ready && fits(other, &drawn) {
+        if drawn.len() < n && is_best(other, &drawn) {
             drawn.push(other);
         }
     }
@@ -241,12 +300,18 @@ fn draw(
             .map(|other| {
                 let held = leases.entry(other);
                 let degree = if held.is_crowded() { held.degree() } else { 0 };
-                (degree, !leases.is_online(other), rng.random::<u64>(), other)
+                let has_enough = !suits(leases, other, of, &[]);
+                (has_enough, degree, !leases.is_online(other), rng.random::<u64>(), other)
             })
             .collect();
         left.sort_unstable();
-        let wanted = n - drawn.len();
-        drawn.extend(left.into_iter().take(wanted).map(|(.., other)| other));
+        for (.., other) in left {
+            // Who is too far away is better than nobody.
+            let needed = asker.degree() + drawn.len() < limits::GRAPH_DEGREE_FIRST as usize;
+            if drawn.len() < n && (at_any_rate || needed || suits(leases, of, other, &drawn)) {
+                drawn.push(other);
+            }
+        }
     }
     drawn
 }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::{ConnId, Have};
 use crate::model::bitfield::PieceRange;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
 use crate::model::time::Time;
 use crate::wire::tracker::TransferEvent;
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// Host as observed, port as it said.
     pub(super) addr: SocketAddr,
+    /// Where it stands.
+    pub(super) site: Site,
     pub(super) conn: Option<ConnId>,
     pub(super) lease_end: Time,
     /// When its timer is set to.
@@ -49,6 +51,8 @@ pub(super) struct Node {
 pub(super) struct Torrent {
     pub(super) info_hash: InfoHash,
     pub(super) members: Vec<EntryIx>,
+    /// Those of them whose site is known, by site.
+    pub(super) by_site: BTreeMap<Site, Vec<EntryIx>>,
     pub(super) seeds: u32,
     pub(super) audit_at: Option<Time>,
     pub(super) level_at: Option<Time>,
@@ -141,6 +145,7 @@ impl Leases {
         let node = NodeIx(self.nodes.insert(Node {
             id: id.clone(),
             addr,
+            site: Site::default(),
             conn: None,
             lease_end: Time::ZERO,
             timer_at: Time::FAR_FUTURE,
@@ -166,6 +171,7 @@ impl Leases {
             let fresh = Torrent {
                 info_hash: hash,
                 members: Vec::new(),
+                by_site: BTreeMap::new(),
                 seeds: 0,
                 audit_at: None,
                 level_at: None,
@@ -192,6 +198,7 @@ impl Leases {
             have_dirty: true,
         }) as u32);
         members.members.push(entry);
+        self.settle(entry, true);
         let node = self.node_mut(node);
         node.pieces += u64::from(pieces);
         if let Err(at) = node.entries.binary_search_by(|(other, _)| other.cmp(&hash)) {
@@ -202,6 +209,7 @@ impl Leases {
 
     /// Takes an entry out, and gives it with the neighbours it had. A torrent left empty is the caller's to remove.
     pub(super) fn remove_entry(&mut self, entry: EntryIx) -> (InfoHash, Entry) {
+        self.settle(entry, false);
         let gone = self.entries.remove(entry.0 as usize);
         self.bits_bytes -= gone.have.bytes();
         for neighbour in &gone.neighbours {
@@ -218,6 +226,66 @@ impl Leases {
         node.pieces -= u64::from(gone.pieces);
         node.entries.retain(|(_, other)| *other != entry);
         (hash, gone)
+    }
+
+    /// A node stands at `site` from now on.
+    pub(super) fn stands(&mut self, node: NodeIx, site: Site) {
+        if self.node(node).site == site {
+            return;
+        }
+        let entries: Vec<EntryIx> =
+            self.node(node).entries.iter().map(|(_, entry)| *entry).collect();
+        entries.iter().for_each(|entry| self.settle(*entry, false));
+        self.node_mut(node).site = site;
+        entries.iter().for_each(|entry| self.settle(*entry, true));
+    }
+
+    /// The torrent knows by its site that an entry is there, or not any more.
+    fn settle(&mut self, entry: EntryIx, is_there: bool) {
+        let held = &self.entries[entry.0 as usize];
+        let site = &self.nodes[held.node.0 as usize].site;
+        if site.is_empty() {
+            return;
+        }
+        let by_site = &mut self.torrents[held.torrent.0 as usize].by_site;
+        let there = by_site.entry(site.clone()).or_default();
+        if is_there {
+            there.push(entry);
+        } else {
+            there.retain(|other| *other != entry);
+            if there.is_empty() {
+                by_site.remove(site);
+            }
+        }
+    }
+
+    /// The entries of the same torrent whose nodes stand where this one's does, itself among them; none if that is not known.
+    pub(super) fn near(&self, entry: EntryIx) -> &[EntryIx] {
+        let held = self.entry(entry);
+        let by_site = &self.torrent(held.torrent).by_site;
+        by_site.get(&self.node(held.node).site).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether their nodes are known to stand at one site.
+    pub(super) fn is_near(&self, one: EntryIx, other: EntryIx) -> bool {
+        let site = |entry| &self.node(self.entry(entry).node).site;
+        !site(one).is_empty() && site(one) == site(other)
+    }
+
+    /// How many more neighbours an entry is to have where it stands (`near`), or elsewhere: there only as many as are needed, so that
+    /// little crosses the link of its site. Any number, where nobody else of its site is there.
+    pub(super) fn wanting(&self, entry: EntryIx, near: bool) -> usize {
+        let there = self.near(entry).len();
+        if there < 2 {
+            return usize::MAX;
+        }
+        let held = self.entry(entry);
+        let all = held.want.max(limits::GRAPH_DEGREE) as usize;
+        let elsewhere = self.torrent(held.torrent).members.len() - there;
+        let far = limits::GRAPH_DEGREE_FAR.max(all.saturating_sub(there - 1)).min(elsewhere);
+        let most = if near { all.saturating_sub(far) } else { far };
+        let have = held.neighbours.iter().filter(|other| self.is_near(entry, **other) == near);
+        most.saturating_sub(have.count())
     }
 
     /// Takes a torrent without entries out.

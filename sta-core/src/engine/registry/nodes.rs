@@ -8,7 +8,7 @@ use super::leases::{EntryIx, NodeIx};
 use super::{ConnId, Have, Output, Refused, Registry, Timer};
 use crate::model::bitfield::PieceRange;
 use crate::model::event::Event;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
 use crate::model::time::Time;
 use crate::wire::peer::VERSION;
@@ -20,6 +20,7 @@ impl Registry {
         conn: ConnId,
         id: NodeId,
         port: u16,
+        site: Site,
         now: Time,
     ) -> Result<(), Refused> {
         let Some(client) = self.conns.get(&conn) else { return Ok(()) };
@@ -44,6 +45,7 @@ impl Registry {
                 self.leases.add_node(id, addr)
             }
         };
+        self.leases.stands(node, site);
         self.timers.remove(&(timer_at, Timer::Conn(conn)));
         self.strangers.remove(&conn);
         if let Some(client) = self.conns.get_mut(&conn) {

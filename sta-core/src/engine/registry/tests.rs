@@ -12,10 +12,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Change, ConnId, Have, Input, Lease, Output, Registry, RegistryConfig};
+use super::{Change, ConnId, EntryIx, Have, Input, Lease, Output, Registry, RegistryConfig};
 use crate::model::bitfield::PieceRange;
 use crate::model::event::Event;
-use crate::model::ids::{InfoHash, NodeId};
+use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
 use crate::model::rng::Seed;
 use crate::model::time::Time;
@@ -91,6 +91,20 @@ impl Tracker {
             let all = torrent.members.iter().map(|e| leases.entry(*e));
             let seeds = all.clone().filter(|e| e.have.is_all()).count();
             assert_eq!(torrent.seeds as usize, seeds);
+            let mut by_site: BTreeMap<Site, Vec<EntryIx>> = BTreeMap::new();
+            for &entry in &torrent.members {
+                let site = &leases.node(leases.entry(entry).node).site;
+                if !site.is_empty() {
+                    by_site.entry(site.clone()).or_default().push(entry);
+                }
+            }
+            let sorted = |mut all: Vec<EntryIx>| {
+                all.sort_unstable();
+                all
+            };
+            let known =
+                torrent.by_site.iter().map(|(site, all)| (site.clone(), sorted(all.clone())));
+            assert!(by_site.into_iter().map(|(site, all)| (site, sorted(all))).eq(known));
             for entry in &torrent.members {
                 let held = leases.entry(*entry);
                 assert!(held.degree() <= limits::PEERS_PER_TORRENT_MAX + held.want as usize);
@@ -121,8 +135,13 @@ impl Tracker {
     }
 
     pub(super) fn hello(&mut self, name: &str, remote: &str) -> ConnId {
-        let conn = self.open(remote);
-        self.say(conn, ToTracker::Hello { v: 1, node: node(name), port: 7000 });
+        self.hello_from("", name, remote)
+    }
+
+    /// A node of that name at that address, which says that it stands there.
+    pub(super) fn hello_from(&mut self, site: &str, name: &str, remote: &str) -> ConnId {
+        let (conn, site) = (self.open(remote), site.parse().expect("a name"));
+        self.say(conn, ToTracker::Hello { v: 1, node: node(name), port: 7000, site });
         conn
     }
 
@@ -319,7 +338,7 @@ fn a_broken_rule_costs_the_connection() {
         have: vec![PieceRange::one(0); ranges],
         want: 10,
     };
-    let hello = |port| ToTracker::Hello { v: 1, node: node("other"), port };
+    let hello = |port| ToTracker::Hello { v: 1, node: node("other"), port, site: Site::default() };
     // (whether it has said hello, what it says then, the beginning of the reason or nothing)
     let table = [
         (false, ToTracker::Ping, "say hello first"),
@@ -327,7 +346,7 @@ fn a_broken_rule_costs_the_connection() {
         (false, hello(0), "port 0 is nowhere"),
         (false, ToTracker::Unknown, ""),
         (false, ToTracker::Status { torrent: None }, ""),
-        (false, ToTracker::Hello { v: 9, node: node("later"), port: 1 }, ""),
+        (false, ToTracker::Hello { v: 9, node: node("later"), port: 1, site: Site::default() }, ""),
         (true, hello(1), "hello is said once"),
         (true, join(u32::MAX, 0), "4294967295 pieces are more than"),
         (true, join(5, limits::HAVE_RANGES_MAX + 1), "2001 ranges in one message"),
@@ -372,7 +391,10 @@ fn a_node_on_the_trackers_machine_is_reached_where_the_tracker_was() {
         let mut t = Tracker::new(1);
         t.joined("n", at, ALL);
         let conn = t.open_at(asker, by);
-        t.say(conn, ToTracker::Hello { v: 1, node: node("asker"), port: 7001 });
+        t.say(
+            conn,
+            ToTracker::Hello { v: 1, node: node("asker"), port: 7001, site: Site::default() },
+        );
         t.join(conn, &[]);
         assert_eq!(t.told(conn), [told], "{at} for {asker} by {by}");
     }

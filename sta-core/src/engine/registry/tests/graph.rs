@@ -88,6 +88,89 @@ fn one_by_one_is_as_good_as_all_at_once() {
     assert!(mean < 4.5, "{mean} hops in the mean");
 }
 
+/// A source, and as many nodes in each of `sites`, all joined at once or one by one, and the graph levelled.
+fn racks(seed: u64, sites: &[usize], one_by_one: bool) -> Tracker {
+    let mut t = Tracker::new(seed);
+    let source = t.hello_from("r0", "source", "192.0.2.1:1");
+    t.join(source, ALL);
+    let most = sites.iter().copied().max().unwrap_or_default();
+    for i in 0..most {
+        for rack in (0..sites.len()).filter(|rack| i < sites[*rack]) {
+            let at = format!("10.0.{rack}.{}:1", i + 1);
+            let conn = t.hello_from(&format!("r{rack}"), &format!("n{rack}-{i}"), &at);
+            t.join(conn, &[]);
+            if one_by_one {
+                t.wait(limits::GRAPH_LEVEL_DELAY);
+            }
+        }
+    }
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    t
+}
+
+/// How many neighbours each has of its own site, and of others.
+fn near_and_far(t: &Tracker) -> Vec<(usize, usize)> {
+    let leases = &t.registry.leases;
+    let near = |entry: EntryIx| {
+        let all = leases.entry(entry).neighbours.iter();
+        all.filter(|other| leases.is_near(entry, **other)).count()
+    };
+    entries(t).into_iter().map(|e| (near(e), leases.entry(e).degree() - near(e))).collect()
+}
+
+#[test]
+fn most_neighbours_are_of_the_same_site_and_some_are_not() {
+    for (seed, one_by_one) in [(1, false), (2, false), (3, true)] {
+        let t = racks(seed, &[30; 8], one_by_one);
+        let degrees = near_and_far(&t);
+        assert!(degrees.iter().all(|(near, far)| near + far >= 5), "{degrees:?}");
+        let (near, far) = degrees.iter().fold((0, 0), |(a, b), (near, far)| (a + near, b + far));
+        // An eighth would be near by chance. Who comes one by one meets few of its own at first.
+        if one_by_one {
+            assert!(near > far, "{near} within sites, {far} across: {degrees:?}");
+        } else {
+            assert!(near >= 2 * far, "{near} within sites, {far} across: {degrees:?}");
+            assert!(degrees.iter().all(|(_, far)| (1..=10).contains(far)), "{degrees:?}");
+        }
+        let found = distances(&t, entries(&t)[0], &BTreeSet::new());
+        assert_eq!(found.len(), 241, "in one piece");
+        let farthest = found.values().max().copied().unwrap_or(0);
+        assert!(farthest <= 7, "{farthest} hops from the source");
+    }
+}
+
+/// Who stands alone has nobody near, and all others have enough who are far already.
+#[test]
+fn who_comes_from_a_site_of_its_own_is_not_left_alone() {
+    let mut t = racks(5, &[30, 30], false);
+    for (site, name) in [("alone", "first"), ("", "second"), ("other", "third")] {
+        let conn = t.hello_from(site, name, "10.9.9.9:1");
+        t.join(conn, &[]);
+        t.wait(limits::GRAPH_LEVEL_DELAY);
+        let degree = degrees(&t).last().copied().unwrap_or(0);
+        assert!((3..=10).contains(&degree), "{name} has {degree}");
+    }
+}
+
+#[test]
+fn a_site_that_lost_its_link_to_the_rest_is_linked_again() {
+    let mut t = racks(6, &[20, 20], false);
+    let all = entries(&t);
+    for one in &all {
+        for other in &all {
+            if !t.registry.leases.is_near(*one, *other) {
+                t.registry.leases.disconnect(*one, *other);
+            }
+        }
+    }
+    let whole = |t: &Tracker| distances(t, entries(t)[0], &BTreeSet::new()).len();
+    assert!(whole(&t) < 41);
+    let leaver = t.joined("leaver", "10.8.0.1:1", &[]);
+    t.say(leaver, ToTracker::Leave { torrent: A });
+    t.wait(2 * limits::GRAPH_AUDIT_DELAY);
+    assert_eq!(whole(&t), 41);
+}
+
 #[test]
 fn a_third_may_die_at_once_and_the_rest_is_still_in_one_piece() {
     for seed in 0..5 {

@@ -2,7 +2,7 @@
 
 use super::{ALL, FromTracker, Input, LEASE, PieceRange, ToTracker, Tracker, TransferEvent};
 use super::{node, torrent};
-use crate::model::ids::InfoHash;
+use crate::model::ids::{InfoHash, Site};
 use crate::model::limits;
 
 #[test]
@@ -99,7 +99,10 @@ fn who_has_not_said_hello_makes_room() {
     let why = t.closed.get(&strangers[0]).map_or("", String::as_str);
     assert!(why.starts_with("this tracker has no room"), "the oldest goes: {why}");
     assert!(matches!(t.sent(strangers[0]).last(), Some(FromTracker::Error { .. })), "and is told");
-    t.say(strangers[1], ToTracker::Hello { v: 1, node: node("third"), port: 1 });
+    t.say(
+        strangers[1],
+        ToTracker::Hello { v: 1, node: node("third"), port: 1, site: Site::default() },
+    );
     let fourth = t.hello("fourth", "192.0.2.9:1");
     assert!(t.closed.contains_key(&strangers[2]), "not who has said hello in time");
     assert!(!t.registry.has_room());

@@ -13,6 +13,7 @@ use crate::model::time::Time;
 use crate::wire::tracker::ToTracker;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const SITES: [&str; 3] = ["", "here", "there"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,6 +21,7 @@ enum Step {
     Hello {
         name: usize,
         machine: u8,
+        site: usize,
     },
     Join {
         client: usize,
@@ -55,7 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
     let ranges = || prop::collection::vec((0u32..12, 0u32..12), 0..3);
     let (client, torrent) = (0usize..8, 0u8..3);
     prop_oneof![
-        4 => (0..NAMES.len(), 0u8..2).prop_map(|(name, machine)| Step::Hello { name, machine }),
+        4 => (0..NAMES.len(), 0u8..2, 0..SITES.len())
+            .prop_map(|(name, machine, site)| Step::Hello { name, machine, site }),
         6 => (client.clone(), torrent.clone(), 8u32..11, ranges())
             .prop_map(|(client, torrent, pieces, have)| Step::Join { client, torrent, pieces, have }),
         6 => (client.clone(), torrent.clone(), ranges())
@@ -154,8 +157,9 @@ impl Run {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Hello { name, machine } => {
-                let conn = self.tracker.hello(NAMES[name], &format!("10.0.0.{}:1", machine + 1));
+            Step::Hello { name, machine, site } => {
+                let at = format!("10.0.0.{}:1", machine + 1);
+                let conn = self.tracker.hello_from(SITES[site], NAMES[name], &at);
                 let taken = self.model.hello(name, machine, conn, self.tracker.now);
                 assert_eq!(self.tracker.closed.contains_key(&conn), !taken);
                 self.clients.push((conn, name));
