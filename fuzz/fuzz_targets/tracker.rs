@@ -137,13 +137,9 @@ impl World {
 fn message(what: &Said) -> ToTracker {
     match *what {
         Said::Hello { node, port, v } => {
+            let site = SITES[usize::from(node) % SITES.len()].parse().expect("a name");
             let node = format!("node-{}", node % 16).parse().expect("a name");
-            ToTracker::Hello {
-                v: if v > 250 { v.into() } else { VERSION },
-                node,
-                port,
-                site: SITES[usize::from(node) % SITES.len()].parse().unwrap_or_default(),
-            }
+            ToTracker::Hello { v: if v > 250 { v.into() } else { VERSION }, node, port, site }
         }
         Said::Join { torrent: number, pieces, ref have, want } => {
             ToTracker::Join { torrent: torrent(number), pieces, have: ranges(have), want }
