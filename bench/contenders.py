@@ -83,9 +83,11 @@ class TcpCopy(Contender):
 class Sta(Contender):
     COMPLETE = r": complete,"
 
-    def __init__(self, name, hash_name):
+    def __init__(self, name, hash_name, told=False):
         self.name = name
         self.hash_name = hash_name
+        # Whether nodes are told in which rack they are.
+        self.told = told
         self.tracker = None
 
     @staticmethod
@@ -114,6 +116,8 @@ class Sta(Contender):
 
     def _run(self, command, job, host, *more):
         where = ["--listen", f"{host.address}:7000", "--tracker", self.tracker]
+        if self.told and host.rack:
+            where += ["--site", host.rack]
         return host.run(self.bin("sta-node"), command, job.torrent(self), *where, *more)
 
 
@@ -209,6 +213,7 @@ def contenders():
         TcpCopy(),
         Sta("sta", "BLAKE3"),
         Sta("sta sha1", "SHA-1"),
+        Sta("sta told", "BLAKE3", told=True),
         Libtorrent("libtorrent", wheel),
         Libtorrent("libtorrent debian", "/usr/bin/python3"),
         Aria2(),

@@ -31,7 +31,8 @@ def run(args):
     args.dir.mkdir()
     try:
         with open(args.log, "w", buffering=1) as args.log_file:
-            {"one-hop": one_hop, "swarm": swarm, "sources": sources, "make-verify": make_verify}[args.job](args)
+            known = {"one-hop": one_hop, "swarm": swarm, "racks": racks, "sources": sources, "make-verify": make_verify}
+            known[args.job](args)
     finally:
         shutil.rmtree(args.dir)
 
@@ -208,6 +209,30 @@ def swarm(args):
     }
     links = f"every link {args.mbit:g} Mbit/s both ways, queue of 20 ms"
     table(f"{mib} MiB, pieces of 256 KiB, 1 source, {count} receivers, {links}; bound {bound:.2f} s", rows, columns)
+
+
+def racks(args):
+    mib, count = args.mib or 32, args.racks * args.receivers
+    job = Job(content(args, mib), 256 << 10, args.dir, "default")
+    bound = mib * MIB * 8 / (min(args.mbit, args.uplink) * 1e6) * max(1, count / (1 + count))
+
+    def limit(lab):
+        for host in lab.hosts[: 1 + count]:
+            host.limit(args.mbit, args.mbit)
+        for number in range(args.racks):
+            there = lab.hosts[1 : 1 + count][number :: args.racks]
+            # The source stands in the first, the tracker in none.
+            lab.put_in_rack(f"r{number}", there + lab.hosts[: number == 0], args.uplink)
+
+    rows = rounds(args, ["sta", "sta told"], lambda contender: transfer(args, job, contender, 1, count, limit))
+    columns = {
+        "last s": lambda row: row["last"],
+        "mean s": lambda row: row["mean"],
+        "last / bound": lambda row: row["last"] / bound,
+        "CPU s of all": cpu,
+    }
+    links = f"every link {args.mbit:g} Mbit/s both ways, that of a rack {args.uplink:g}"
+    table(f"{mib} MiB, 1 source, {args.racks} racks of {args.receivers} receivers, {links}; bound {bound:.2f} s", rows, columns)
 
 
 def sources(args):

@@ -23,6 +23,12 @@ def sh(*command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+def limit(namespace, device, rate):
+    """What is sent on a device from now on, in Mbit/s."""
+    sh("tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", "rate", f"{rate}mbit",
+       "burst", str(BURST), "latency", f"{QUEUE_MS}ms")
+
+
 class Process:
     """A program on a host: what it says, when it said so, what it costs."""
 
@@ -104,6 +110,8 @@ class Host:
         self.namespace = f"{lab.prefix}{number}"
         self.port = f"{lab.prefix}p{number}"
         self.address = f"10.77.0.{number + 1}"
+        # What its rack is called, if it is in one.
+        self.rack = None
         sh("ip", "netns", "add", self.namespace)
         # What Linux ships with, whatever this machine was set to: a link's figures are to be comparable elsewhere.
         cubic = ["sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=cubic"]
@@ -127,8 +135,7 @@ class Host:
         ends = [(self.namespace, "eth0", up), (self.lab.switch, self.port, down)]
         for namespace, device, rate in ends:
             if rate:
-                sh("tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", "rate", f"{rate}mbit",
-                   "burst", str(BURST), "latency", f"{QUEUE_MS}ms")
+                limit(namespace, device, rate)
 
     def cut(self):
         """From now on nothing passes its link. Nobody is told."""
@@ -190,6 +197,19 @@ class Lab:
                "peer", "name", "eth0", "netns", host.namespace)
             sh("ip", "-n", self.switch, "link", "set", host.port, "master", "br0", "up")
             host.up()
+
+    def put_in_rack(self, name, hosts, rate):
+        """These hosts share a link to all others, of so many Mbit/s both ways."""
+        bridge, ours, theirs = f"br-{name}", f"up-{name}", f"down-{name}"
+        sh("ip", "-n", self.switch, "link", "add", bridge, "type", "bridge")
+        sh("ip", "-n", self.switch, "link", "add", ours, "type", "veth", "peer", "name", theirs)
+        for device, master in [(ours, bridge), (theirs, "br0"), *((host.port, bridge) for host in hosts)]:
+            sh("ip", "-n", self.switch, "link", "set", device, "master", master, "up")
+        sh("ip", "-n", self.switch, "link", "set", bridge, "up")
+        for device in (ours, theirs):
+            limit(self.switch, device, rate)
+        for host in hosts:
+            host.rack = name
 
     def __exit__(self, *_):
         for process in self.processes:

@@ -170,8 +170,7 @@ impl Cluster {
             leaf_hashes: BTreeMap::new(),
         };
         for site in &plan.core.sites {
-            let rate = |rate: Option<u64>| rate.unwrap_or(UNLIMITED_RATE);
-            cluster.net.add_site(rate(site.up), rate(site.down));
+            cluster.net.add_site(site.up, site.down);
         }
         for host in &plan.hosts {
             cluster.add(host, seed);

@@ -6,8 +6,7 @@
 //!
 //! A message of at most [`PACKET_BYTES`] that finds nothing before it is one packet. It leaves at once, at the speed of the
 //! slowest link, as it would in any fair queue, and takes no part in the sharing; its bytes are added to those of the next
-//! longer message on each of its two hosts' links, so that neither carries more than it can. (They are not added on a site's link,
-//! which carries that much more.)
+//! longer message on each of these links, so that none carries more than it can.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -92,8 +91,8 @@ pub struct Call {
 pub struct Net<M> {
     now: Time,
     hosts: Vec<Host>,
-    /// By site: its uplink and its downlink.
-    sites: Vec<[LinkId; 2]>,
+    /// By site: its uplink and its downlink, where they limit anything.
+    sites: Vec<Site>,
     conns: Vec<Conn>,
     fair: Fair,
     /// By the flow of each way, [`flow_of`]: what is on it,
@@ -106,6 +105,13 @@ pub struct Net<M> {
     /// Ways whose flow has nothing to send, unless something comes at the same moment.
     drained: Vec<(ConnIx, Side)>,
     settled: bool,
+}
+
+#[derive(Debug)]
+struct Site {
+    links: [Option<LinkId>; 2],
+    /// Bytes of packets to be charged to longer messages: of the uplink, of the downlink.
+    owed: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -152,9 +158,11 @@ impl<M> Default for Net<M> {
 }
 
 impl<M> Net<M> {
-    /// A site whose hosts send `up` and receive `down` bytes per second at the most, all together, to and from others.
-    pub fn add_site(&mut self, up: u64, down: u64) -> SiteIx {
-        self.sites.push([self.fair.add_link(up), self.fair.add_link(down)]);
+    /// A site whose hosts send `up` and receive `down` bytes per second at the most, all together, to and from others; `None` is
+    /// without limit.
+    pub fn add_site(&mut self, up: Option<u64>, down: Option<u64>) -> SiteIx {
+        let links = [up, down].map(|rate| rate.map(|rate| self.fair.add_link(rate)));
+        self.sites.push(Site { links, owed: [0; 2] });
         self.sites.len() - 1
     }
 
@@ -264,13 +272,20 @@ impl<M> Net<M> {
         }
     }
 
+    /// The sites whose uplink (0) and whose downlink (1) limit what goes from one host to another.
+    fn crossed(&self, from: HostIx, to: HostIx) -> SmallVec<[(usize, SiteIx); 2]> {
+        let site = |host: HostIx| self.hosts[host as usize].site;
+        let crossed = (0..).zip(Core::crossed(site(from), site(to)));
+        let crossed = crossed.filter_map(|(hop, site)| Some((hop, site?)));
+        crossed.filter(|(hop, site)| self.sites[*site].links[*hop].is_some()).collect()
+    }
+
     /// The links that are crossed from one host to another.
     fn links(&self, from: HostIx, to: HostIx) -> SmallVec<[LinkId; 4]> {
-        let (from, to) = (&self.hosts[from as usize], &self.hosts[to as usize]);
-        let [out, into] = Core::crossed(from.site, to.site);
-        let out = out.map(|site| self.sites[site][0]);
-        let into = into.map(|site| self.sites[site][1]);
-        [Some(from.up), out, into, Some(to.down)].into_iter().flatten().collect()
+        let sites = self.crossed(from, to).into_iter();
+        let sites = sites.filter_map(|(hop, site)| self.sites[site].links[hop]);
+        let (up, down) = (self.hosts[from as usize].up, self.hosts[to as usize].down);
+        sites.chain([up, down]).collect()
     }
 
     fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sta_core::model::config::EngineConfig;
+use sta_core::model::ids::Site;
 
 use super::units;
 
@@ -86,6 +87,9 @@ impl Knobs {
                 return Err(refused("a size such as \"256 KiB\""));
             }
             (Value::Number(_), _) => return Err(refused("a number")),
+            (Value::String(_), Value::String(text)) if text.parse::<Site>().is_err() => {
+                return Err(refused("up to 64 letters, digits, '.', '_' or '-'"));
+            }
             (Value::Bool(_), Value::Bool(_)) | (Value::String(_), Value::String(_)) => {
                 value.clone()
             }

@@ -11,7 +11,8 @@
 //!   rest: a part without a complete node where there is one elsewhere; where there is none, every part but the largest.
 //!
 //! Nodes that say where they stand have most of their neighbours there, and a few elsewhere: pieces come into a site through those
-//! few, and are passed on within it. This gives way where somebody would be left with next to nobody.
+//! few, and are passed on within it. That is how they are drawn; nobody has fewer neighbours for it, and who has no more of them
+//! elsewhere is given one.
 //!
 //! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
 
@@ -78,6 +79,7 @@ impl Registry {
             let held = self.leases.entry(entry);
             if !held.have.is_all() {
                 let missing = held.least_degree().saturating_sub(held.degree());
+                let missing = missing.max(usize::from(self.leases.is_cut_off(entry)));
                 let peers = self.introduce(entry, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
                 self.push(entry, &peers);
             }
@@ -103,12 +105,15 @@ impl Registry {
         self.leases.torrent_mut(torrent).level_at = None;
         let mut told: BTreeMap<EntryIx, Vec<EntryIx>> = BTreeMap::new();
         let sites: Vec<Vec<EntryIx>> =
-            self.leases.torrent(torrent).by_site.values().cloned().collect();
+            self.leases.torrent(torrent).sites.iter().map(|(_, there)| there.clone()).collect();
         for there in sites.iter().filter(|there| there.len() > 1) {
-            self.pair(there, true, &mut told);
+            self.pair(there, Pairs::Near, &mut told);
         }
         let everybody = self.leases.torrent(torrent).members.clone();
-        let mut lacking = self.pair(&everybody, false, &mut told);
+        if !sites.is_empty() {
+            self.pair(&everybody, Pairs::AsNeeded, &mut told);
+        }
+        let mut lacking = self.pair(&everybody, Pairs::Any, &mut told);
         lacking.sort_unstable();
         for alike in lacking.chunk_by(|one, other| one == other) {
             let (entry, lacks) = (alike[0], alike.len());
@@ -126,20 +131,22 @@ impl Registry {
         self.repair();
     }
 
-    /// Links some of `members` that have fewer neighbours than they want with each other: `near`, as many as they want of their own site.
-    /// Those that still lack some are left, once for each.
+    /// Links some of `members` that have fewer neighbours than they want with each other. Those that still lack some are left, once for
+    /// each.
     fn pair(
         &mut self,
         members: &[EntryIx],
-        near: bool,
+        pairs: Pairs,
         told: &mut BTreeMap<EntryIx, Vec<EntryIx>>,
     ) -> Vec<EntryIx> {
         let mut lacking = Vec::new();
         for &entry in members {
             let held = self.leases.entry(entry);
-            if self.leases.is_online(entry) {
-                let lacks = (held.want as usize).saturating_sub(held.degree());
-                let lacks = if near { lacks.min(self.leases.wanting(entry, near)) } else { lacks };
+            let mut lacks = (held.want as usize).saturating_sub(held.degree());
+            if lacks > 0 && self.leases.is_online(entry) {
+                if pairs == Pairs::Near {
+                    lacks = lacks.min(self.leases.wanting(entry, true));
+                }
                 lacking.extend(std::iter::repeat_n(entry, lacks));
             }
         }
@@ -148,11 +155,7 @@ impl Registry {
             let mut left = Vec::new();
             for pair in lacking.chunks(2) {
                 match *pair {
-                    [one, other]
-                        if self.leases.may_connect(one, other)
-                            && suits(&self.leases, one, other, &[])
-                            && suits(&self.leases, other, one, &[]) =>
-                    {
+                    [one, other] if self.may_pair(one, other, pairs) => {
                         self.leases.connect(one, other);
                         told.entry(one).or_default().push(other);
                     }
@@ -162,6 +165,13 @@ impl Registry {
             lacking = left;
         }
         lacking
+    }
+
+    fn may_pair(&self, one: EntryIx, other: EntryIx, pairs: Pairs) -> bool {
+        let near = self.leases.is_near(one, other);
+        let needed = |entry| self.leases.wanting(entry, near) > 0;
+        self.leases.may_connect(one, other)
+            && (pairs == Pairs::Any || (needed(one) && needed(other)))
     }
 
     /// The torrent's graph is to be walked before long.
@@ -225,6 +235,17 @@ impl Registry {
     }
 }
 
+/// Who may be linked with whom when a graph is levelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pairs {
+    /// Those of one site, as far as both should have more neighbours there.
+    Near,
+    /// Those of one site or of two, as far as both should have more such.
+    AsNeeded,
+    /// Everybody.
+    Any,
+}
+
 /// All of `entries` in random order, or about `most` of them if they are more.
 fn some(entries: &[EntryIx], most: usize, rng: &mut Rng) -> Vec<EntryIx> {
     if entries.len() > most {
@@ -233,13 +254,6 @@ fn some(entries: &[EntryIx], most: usize, rng: &mut Rng) -> Vec<EntryIx> {
     let mut all = entries.to_vec();
     all.shuffle(rng);
     all
-}
-
-/// Whether `one`, which is about to be linked with `drawn`, still needs a neighbour that is as near to it as `other`.
-fn suits(leases: &Leases, one: EntryIx, other: EntryIx, drawn: &[EntryIx]) -> bool {
-    let near = leases.is_near(one, other);
-    let drawn = drawn.iter().filter(|there| leases.is_near(one, **there) == near);
-    drawn.count() < leases.wanting(one, near)
 }
 
 /// Up to `n` new neighbours for `of` out of those `allowed`. Evenly drawn among those that are online and have room; if
@@ -255,8 +269,6 @@ fn draw(
 ) -> Vec<EntryIx> {
     let asker = leases.entry(of);
     let members = &leases.torrent(asker.torrent).members;
-    // Where the graph has fallen apart it is of no account who is near.
-    let at_any_rate = looked_at == EVERYBODY;
     let mut drawn = Vec::new();
     if n == 0 || members.len() < 2 {
         return drawn;
@@ -264,25 +276,46 @@ fn draw(
     let fits = |other: EntryIx, drawn: &[EntryIx]| {
         !drawn.contains(&other) && leases.may_connect(of, other) && allowed(leases.entry(other))
     };
-    // Whether it has room, and the two are as near to each other as either still needs.
+    // One of several is to be elsewhere, and the only one if there is nobody else.
+    let wanting = [false, true].map(|near| leases.wanting(of, near));
+    let elsewhere = wanting[0] > 0 && (n > 1 || leases.is_cut_off(of));
+    let near_most = wanting[1].min(n - usize::from(elsewhere));
+    let needs = |near: bool, drawn: &[EntryIx]| {
+        let alike = drawn.iter().filter(|there| leases.is_near(of, **there) == near).count();
+        alike < if near { near_most } else { wanting[0] }
+    };
+    // Whether it has room, and the two are as near to each other as both should have more.
     let is_best = |other: EntryIx, drawn: &[EntryIx]| {
         let ready = leases.is_online(other) && !leases.entry(other).is_full();
-        ready
-            && fits(other, drawn)
-            && suits(leases, of, other, drawn)
-            && suits(leases, other, of, &[])
+        let near = leases.is_near(of, other);
+        ready && fits(other, drawn) && needs(near, drawn) && leases.wanting(other, near) > 0
     };
-    // One of several is to be elsewhere.
-    let near_most = n - usize::from(n > 1 && leases.wanting(of, false) > 0);
-    for other in some(leases.near(of), looked_at, rng) {
-        if drawn.len() < near_most && is_best(other, &drawn) {
-            drawn.push(other);
+    let near = leases.near(of);
+    if near.len() > 1 && near_most > 0 {
+        for other in some(near, looked_at, rng) {
+            if drawn.len() < near_most && is_best(other, &drawn) {
+                drawn.push(other);
+            }
         }
     }
     for _ in 0..THROWS * n {
         let other = members[rng.random_range(0..members.len())];
         if drawn.len() < n && is_best(other, &drawn) {
             drawn.push(other);
+        }
+    }
+    // Whoever is left is better than nobody.
+    let degree = |other: EntryIx| {
+        let held = leases.entry(other);
+        if held.is_crowded() { held.degree() } else { 0 }
+    };
+    if near.len() > 1 && needs(true, &drawn) && drawn.len() < n {
+        let mut left = some(near, looked_at, rng);
+        left.sort_by_key(|other| (degree(*other), !leases.is_online(*other)));
+        for other in left {
+            if drawn.len() < n && needs(true, &drawn) && fits(other, &drawn) {
+                drawn.push(other);
+            }
         }
     }
     if drawn.len() < n {
@@ -298,20 +331,15 @@ fn draw(
         let left = looked_at.iter().copied().filter(|other| fits(*other, &drawn));
         let mut left: Vec<_> = left
             .map(|other| {
-                let held = leases.entry(other);
-                let degree = if held.is_crowded() { held.degree() } else { 0 };
-                let has_enough = !suits(leases, other, of, &[]);
-                (has_enough, degree, !leases.is_online(other), rng.random::<u64>(), other)
+                let near = leases.is_near(of, other);
+                let unneeded = !needs(near, &drawn) || leases.wanting(other, near) == 0;
+                let offline = !leases.is_online(other);
+                (degree(other), unneeded, offline, rng.random::<u64>(), other)
             })
             .collect();
         left.sort_unstable();
-        for (.., other) in left {
-            // Who is too far away is better than nobody.
-            let needed = asker.degree() + drawn.len() < limits::GRAPH_DEGREE_FIRST as usize;
-            if drawn.len() < n && (at_any_rate || needed || suits(leases, of, other, &drawn)) {
-                drawn.push(other);
-            }
-        }
+        let wanted = n - drawn.len();
+        drawn.extend(left.into_iter().take(wanted).map(|(.., other)| other));
     }
     drawn
 }

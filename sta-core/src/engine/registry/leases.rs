@@ -51,8 +51,9 @@ pub(super) struct Node {
 pub(super) struct Torrent {
     pub(super) info_hash: InfoHash,
     pub(super) members: Vec<EntryIx>,
-    /// Those of them whose site is known, by site.
-    pub(super) by_site: BTreeMap<Site, Vec<EntryIx>>,
+    /// Those of them whose site is known, by the site's number.
+    pub(super) sites: Slab<Vec<EntryIx>>,
+    site_numbers: BTreeMap<Site, u32>,
     pub(super) seeds: u32,
     pub(super) audit_at: Option<Time>,
     pub(super) level_at: Option<Time>,
@@ -64,6 +65,8 @@ pub(super) struct Entry {
     pub(super) node: NodeIx,
     /// Its place among the torrent's members.
     pub(super) place: u32,
+    /// Which of the torrent's sites it stands at, if that is known, and its place among those there.
+    pub(super) site: Option<(u32, u32)>,
     pub(super) pieces: u32,
     pub(super) have: Have,
     pub(super) want: u32,
@@ -171,7 +174,8 @@ impl Leases {
             let fresh = Torrent {
                 info_hash: hash,
                 members: Vec::new(),
-                by_site: BTreeMap::new(),
+                sites: Slab::new(),
+                site_numbers: BTreeMap::new(),
                 seeds: 0,
                 audit_at: None,
                 level_at: None,
@@ -185,6 +189,7 @@ impl Leases {
             torrent,
             node,
             place: members.members.len() as u32,
+            site: None,
             pieces,
             have,
             want: 0,
@@ -198,7 +203,7 @@ impl Leases {
             have_dirty: true,
         }) as u32);
         members.members.push(entry);
-        self.settle(entry, true);
+        self.arrive(entry);
         let node = self.node_mut(node);
         node.pieces += u64::from(pieces);
         if let Err(at) = node.entries.binary_search_by(|(other, _)| other.cmp(&hash)) {
@@ -209,7 +214,7 @@ impl Leases {
 
     /// Takes an entry out, and gives it with the neighbours it had. A torrent left empty is the caller's to remove.
     pub(super) fn remove_entry(&mut self, entry: EntryIx) -> (InfoHash, Entry) {
-        self.settle(entry, false);
+        self.depart(entry);
         let gone = self.entries.remove(entry.0 as usize);
         self.bits_bytes -= gone.have.bytes();
         for neighbour in &gone.neighbours {
@@ -228,51 +233,70 @@ impl Leases {
         (hash, gone)
     }
 
-    /// A node stands at `site` from now on.
-    pub(super) fn stands(&mut self, node: NodeIx, site: Site) {
+    /// A node stands at `site` from now on. Where it stood elsewhere it loses its neighbours, who are given: it needs others.
+    pub(super) fn stands(&mut self, node: NodeIx, site: Site) -> Vec<EntryIx> {
+        let mut lost = Vec::new();
         if self.node(node).site == site {
-            return;
+            return lost;
         }
-        let entries: Vec<EntryIx> =
-            self.node(node).entries.iter().map(|(_, entry)| *entry).collect();
-        entries.iter().for_each(|entry| self.settle(*entry, false));
+        let entries: Vec<EntryIx> = self.node(node).entries.iter().map(|it| it.1).collect();
+        entries.iter().for_each(|entry| self.depart(*entry));
         self.node_mut(node).site = site;
-        entries.iter().for_each(|entry| self.settle(*entry, true));
+        for entry in entries {
+            self.arrive(entry);
+            for neighbour in self.entry(entry).neighbours.clone() {
+                self.disconnect(entry, neighbour);
+                lost.push(neighbour);
+            }
+        }
+        lost
     }
 
-    /// The torrent knows by its site that an entry is there, or not any more.
-    fn settle(&mut self, entry: EntryIx, is_there: bool) {
-        let held = &self.entries[entry.0 as usize];
+    /// Notes an entry among those of its site.
+    fn arrive(&mut self, entry: EntryIx) {
+        let held = &mut self.entries[entry.0 as usize];
         let site = &self.nodes[held.node.0 as usize].site;
         if site.is_empty() {
             return;
         }
-        let by_site = &mut self.torrents[held.torrent.0 as usize].by_site;
-        let there = by_site.entry(site.clone()).or_default();
-        if is_there {
-            there.push(entry);
-        } else {
-            there.retain(|other| *other != entry);
-            if there.is_empty() {
-                by_site.remove(site);
-            }
+        let Torrent { sites, site_numbers, .. } = &mut self.torrents[held.torrent.0 as usize];
+        let number =
+            *site_numbers.entry(site.clone()).or_insert_with(|| sites.insert(Vec::new()) as u32);
+        let there = &mut sites[number as usize];
+        held.site = Some((number, there.len() as u32));
+        there.push(entry);
+    }
+
+    /// Takes an entry out of those of its site.
+    fn depart(&mut self, entry: EntryIx) {
+        let held = &mut self.entries[entry.0 as usize];
+        let Some((number, place)) = held.site.take() else { return };
+        let site = &self.nodes[held.node.0 as usize].site;
+        let torrent = &mut self.torrents[held.torrent.0 as usize];
+        let there = &mut torrent.sites[number as usize];
+        there.swap_remove(place as usize);
+        if let Some(moved) = there.get(place as usize) {
+            self.entries[moved.0 as usize].site = Some((number, place));
+        } else if there.is_empty() {
+            torrent.sites.remove(number as usize);
+            torrent.site_numbers.remove(site);
         }
     }
 
-    /// The entries of the same torrent whose nodes stand where this one's does, itself among them; none if that is not known.
+    /// The entries of the same torrent that stand where this one does, itself among them; none if that is not known.
     pub(super) fn near(&self, entry: EntryIx) -> &[EntryIx] {
         let held = self.entry(entry);
-        let by_site = &self.torrent(held.torrent).by_site;
-        by_site.get(&self.node(held.node).site).map_or(&[], Vec::as_slice)
+        let torrent = self.torrent(held.torrent);
+        held.site.map_or(&[], |(number, _)| torrent.sites[number as usize].as_slice())
     }
 
-    /// Whether their nodes are known to stand at one site.
+    /// Whether two entries of a torrent are known to stand at one site.
     pub(super) fn is_near(&self, one: EntryIx, other: EntryIx) -> bool {
-        let site = |entry| &self.node(self.entry(entry).node).site;
-        !site(one).is_empty() && site(one) == site(other)
+        let site = |entry: EntryIx| self.entry(entry).site.map(|(number, _)| number);
+        site(one).is_some() && site(one) == site(other)
     }
 
-    /// How many more neighbours an entry is to have where it stands (`near`), or elsewhere: there only as many as are needed, so that
+    /// How many more neighbours an entry should have where it stands (`near`), or elsewhere: there only as many as are needed, so that
     /// little crosses the link of its site. Any number, where nobody else of its site is there.
     pub(super) fn wanting(&self, entry: EntryIx, near: bool) -> usize {
         let there = self.near(entry).len();
@@ -284,8 +308,20 @@ impl Leases {
         let elsewhere = self.torrent(held.torrent).members.len() - there;
         let far = limits::GRAPH_DEGREE_FAR.max(all.saturating_sub(there - 1)).min(elsewhere);
         let most = if near { all.saturating_sub(far) } else { far };
-        let have = held.neighbours.iter().filter(|other| self.is_near(entry, **other) == near);
-        most.saturating_sub(have.count())
+        most.saturating_sub(self.neighbours(entry, near))
+    }
+
+    /// How many neighbours an entry has where it stands, or elsewhere.
+    fn neighbours(&self, entry: EntryIx, near: bool) -> usize {
+        let all = self.entry(entry).neighbours.iter();
+        all.filter(|other| self.is_near(entry, **other) == near).count()
+    }
+
+    /// Whether an entry has others of its site around it, and nobody elsewhere, where there are some: whatever comes in comes through others.
+    pub(super) fn is_cut_off(&self, entry: EntryIx) -> bool {
+        let there = self.near(entry).len();
+        let elsewhere = self.torrent(self.entry(entry).torrent).members.len() - there;
+        there > 1 && elsewhere > 0 && self.neighbours(entry, false) == 0
     }
 
     /// Takes a torrent without entries out.

@@ -45,7 +45,8 @@ impl Registry {
                 self.leases.add_node(id, addr)
             }
         };
-        self.leases.stands(node, site);
+        let alone = self.leases.stands(node, site);
+        self.weak.extend(alone);
         self.timers.remove(&(timer_at, Timer::Conn(conn)));
         self.strangers.remove(&conn);
         if let Some(client) = self.conns.get_mut(&conn) {

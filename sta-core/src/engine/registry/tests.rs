@@ -91,20 +91,16 @@ impl Tracker {
             let all = torrent.members.iter().map(|e| leases.entry(*e));
             let seeds = all.clone().filter(|e| e.have.is_all()).count();
             assert_eq!(torrent.seeds as usize, seeds);
-            let mut by_site: BTreeMap<Site, Vec<EntryIx>> = BTreeMap::new();
-            for &entry in &torrent.members {
-                let site = &leases.node(leases.entry(entry).node).site;
-                if !site.is_empty() {
-                    by_site.entry(site.clone()).or_default().push(entry);
+            let site = |entry: EntryIx| &leases.node(leases.entry(entry).node).site;
+            for (number, there) in &torrent.sites {
+                assert!(!there.is_empty(), "a site without anybody is kept");
+                for (place, entry) in there.iter().enumerate() {
+                    assert_eq!(leases.entry(*entry).site, Some((number as u32, place as u32)));
+                    assert_eq!(site(*entry), site(there[0]));
                 }
             }
-            let sorted = |mut all: Vec<EntryIx>| {
-                all.sort_unstable();
-                all
-            };
-            let known =
-                torrent.by_site.iter().map(|(site, all)| (site.clone(), sorted(all.clone())));
-            assert!(by_site.into_iter().map(|(site, all)| (site, sorted(all))).eq(known));
+            let known = torrent.members.iter().filter(|entry| !site(**entry).is_empty()).count();
+            assert_eq!(torrent.sites.iter().map(|(_, there)| there.len()).sum::<usize>(), known);
             for entry in &torrent.members {
                 let held = leases.entry(*entry);
                 assert!(held.degree() <= limits::PEERS_PER_TORRENT_MAX + held.want as usize);

@@ -52,7 +52,8 @@ impl Cluster {
     /// How many nanoseconds anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
     fn way(&self, from: HostIx, to: HostIx) -> (u64, Loss) {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        let one_way = nanos(near.latency) + nanos(self.between(from, to)) + nanos(far.latency);
+        let parts = [near.latency, self.between(from, to), far.latency];
+        let one_way = parts.into_iter().map(nanos).fold(0, u64::saturating_add);
         (one_way, Loss::between(near.loss, far.loss))
     }
 
@@ -321,7 +322,8 @@ fn unreadable(conn: ConnId, id: u64) -> Input {
 }
 
 const fn nanos(duration: Duration) -> u64 {
-    duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
+    let whole = duration.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(duration.subsec_nanos() as u64)
 }
 
 pub(super) const fn passage(link: Link) -> Passage {

@@ -50,7 +50,7 @@ fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
 #[test]
 fn what_leaves_a_site_shares_its_link() {
     let mut net: Net<&'static str> = Net::default();
-    let site = net.add_site(RATE / 2, RATE);
+    let site = net.add_site(Some(RATE / 2), None);
     for of in [Some(site), Some(site), None, None] {
         let host = net.add_host(of, RATE, RATE);
         net.listen(host, true);

@@ -134,6 +134,9 @@ impl<M> Net<M> {
             let [from, to] = if side == 0 { conn.hosts } else { [conn.hosts[1], conn.hosts[0]] };
             self.hosts[from as usize].owed[0] += parcel.bytes;
             self.hosts[to as usize].owed[1] += parcel.bytes;
+            for (hop, site) in self.crossed(from, to) {
+                self.sites[site].owed[hop] += parcel.bytes;
+            }
             let rates = self.links(from, to).into_iter().map(|link| self.fair.capacity(link));
             let rate = rates.min().unwrap_or(UNLIMITED_RATE).max(1);
             let after = (parcel.bytes * PARTS).div_ceil(rate) + parcel.delay;
@@ -159,13 +162,18 @@ impl<M> Net<M> {
 
     /// The first message in the queue of a way begins, with the packets that its links owe.
     pub(super) fn begin(&mut self, ix: ConnIx, side: Side) {
-        let conn = &mut self.conns[ix as usize];
-        let up = std::mem::take(&mut self.hosts[conn.hosts[side] as usize].owed[0]);
-        let down = std::mem::take(&mut self.hosts[conn.hosts[1 - side] as usize].owed[1]);
+        let hosts = self.conns[ix as usize].hosts;
+        let (from, to) = (hosts[side], hosts[1 - side]);
+        let up = std::mem::take(&mut self.hosts[from as usize].owed[0]);
+        let down = std::mem::take(&mut self.hosts[to as usize].owed[1]);
+        let mut owed = up.max(down);
+        for (hop, site) in self.crossed(from, to) {
+            owed = owed.max(std::mem::take(&mut self.sites[site].owed[hop]));
+        }
         let flow = flow_of(ix, side);
         let way = &mut self.ways[flow.0 as usize];
         let progress = &mut self.progress[flow.0 as usize];
-        way.begin(up.max(down), progress, self.now);
+        way.begin(owed, progress, self.now);
         if way.flows {
             self.leaving.set(flow.0, progress.next_at());
         }

@@ -114,6 +114,7 @@ impl Resolver<'_> {
         let behaviour = self.behaviour(group.behaviour.as_ref(), &place.key("behaviour"));
         let engine =
             self.knobs(&group.engine, &place.key("engine")).apply(&EngineConfig::default());
+        self.told(&engine, &place.key("engine").key("site"));
         if role == RoleName::Tracker {
             let written = [
                 ("disk", group.disk.is_some()),

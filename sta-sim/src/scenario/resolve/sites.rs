@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sta_core::model::config::EngineConfig;
+
 use super::Resolver;
 use crate::scenario::mistake::Place;
 use crate::scenario::nearest::nearest;
@@ -54,6 +56,18 @@ impl Resolver<'_> {
             self.wrong(place, format!("there is no site {name:?}; {hint}"));
         }
         found
+    }
+
+    /// A node is told where it stands: that should be a site of the file, if there are any.
+    pub(super) fn told(&mut self, engine: &EngineConfig, place: &Place) {
+        let told = engine.site.as_str();
+        let names = || self.core.sites.iter().map(|site| site.name.as_str());
+        if !told.is_empty()
+            && names().all(|name| name != told)
+            && let Some(near) = nearest(told, names())
+        {
+            self.wrong(place, format!("there is no site {told:?}; did you mean {near:?}?"));
+        }
     }
 
     /// Whether `name` can be one, of a `what`, and is the only one of `names`.

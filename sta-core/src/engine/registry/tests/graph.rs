@@ -152,6 +152,76 @@ fn who_comes_from_a_site_of_its_own_is_not_left_alone() {
     }
 }
 
+/// Who could reach nobody of those it was told of asked in vain: it had all the neighbours that it should have.
+#[test]
+fn who_asks_is_told_of_others_however_many_it_has() {
+    let mut t = racks(7, &[30; 4], false);
+    let conn = t.hello_from("r1", "late", "10.7.0.1:1");
+    t.join(conn, &[]);
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    let mut known: BTreeSet<String> = t.told(conn).into_iter().collect();
+    for _ in 0..4 {
+        t.now += limits::WANT_INTERVAL_MIN;
+        t.say(conn, ToTracker::Want { torrent: A, n: 5 });
+        let told = t.told(conn);
+        assert_eq!(told.len(), 5);
+        for other in told {
+            assert!(known.insert(other.clone()), "{other} is known");
+        }
+    }
+}
+
+/// One elsewhere is a neighbour of few, and all others looked for it in vain at every levelling.
+#[test]
+fn a_site_with_next_to_nobody_elsewhere_has_all_its_neighbours_within() {
+    let mut t = Tracker::new(8);
+    t.joined("source", "192.0.2.1:1", ALL);
+    for i in 0..200 {
+        let conn = t.hello_from("here", &format!("n{i}"), &format!("10.0.0.{i}:1"));
+        t.join(conn, &[]);
+    }
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    let degrees = degrees(&t);
+    assert!(degrees.iter().all(|d| (10..=16).contains(d)), "{degrees:?}");
+    assert_eq!(distances(&t, entries(&t)[0], &BTreeSet::new()).len(), 201, "in one piece");
+}
+
+#[test]
+fn who_has_nobody_elsewhere_any_more_is_told_of_somebody() {
+    let mut t = racks(9, &[30; 3], false);
+    let one = entries(&t)[1];
+    let far = |t: &Tracker| -> Vec<EntryIx> {
+        let leases = &t.registry.leases;
+        let all = leases.entry(one).neighbours.iter().copied();
+        all.filter(|other| !leases.is_near(one, *other)).collect()
+    };
+    let before = far(&t);
+    assert!(!before.is_empty());
+    for entry in before {
+        let now = t.now;
+        t.registry.end(entry, false, now);
+    }
+    t.give(Input::Tick);
+    assert!(!far(&t).is_empty(), "others are there");
+}
+
+#[test]
+fn who_has_moved_finds_neighbours_where_it_is() {
+    let mut t = racks(10, &[30; 2], false);
+    let near = |t: &Tracker, entry| {
+        let leases = &t.registry.leases;
+        leases.entry(entry).neighbours.iter().filter(|other| leases.is_near(entry, **other)).count()
+    };
+    let moved = entries(&t)[5];
+    let name = t.registry.leases.node(t.registry.leases.entry(moved).node).id.to_string();
+    let addr = t.registry.leases.node(t.registry.leases.entry(moved).node).addr.to_string();
+    let to = if name.starts_with("n0") { "r1" } else { "r0" };
+    let conn = t.hello_from(to, &name, &addr);
+    t.join(conn, &[]);
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    assert!(near(&t, moved) >= 3, "{} near", near(&t, moved));
+}
+
 #[test]
 fn a_site_that_lost_its_link_to_the_rest_is_linked_again() {
     let mut t = racks(6, &[20, 20], false);
