@@ -42,7 +42,7 @@ impl Registry {
         let torrent = held.torrent;
         let aim = held.first_degree();
         let missing = aim.saturating_sub(held.degree());
-        self.introduce(entry, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
+        self.introduce(entry, missing, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
         self.level_later(torrent, now);
         if self.leases.entry(entry).want > 0 {
             let all = self.leases.entry(entry).neighbours.to_vec();
@@ -59,7 +59,10 @@ impl Registry {
         }
         held.more_from = now + limits::WANT_INTERVAL_MIN;
         let given = held.neighbours.clone();
-        let mut peers = self.introduce(entry, n, limits::GRAPH_LOOKED_AT_MAX, |_| true);
+        // Who asks for few has most of those it wants and is behind, perhaps because the link of its site is full.
+        let has_most = n < self.leases.entry(entry).least_degree();
+        let apart = if has_most && self.leases.near(entry).len() > 1 { 0 } else { n };
+        let mut peers = self.introduce(entry, n, apart, limits::GRAPH_LOOKED_AT_MAX, |_| true);
         let again = given.into_iter().filter(|e| self.leases.is_online(*e)).take(n - peers.len());
         peers.extend(again);
         self.push(entry, &peers);
@@ -80,7 +83,8 @@ impl Registry {
             if !held.have.is_all() {
                 let missing = held.least_degree().saturating_sub(held.degree());
                 let missing = missing.max(usize::from(self.leases.is_cut_off(entry)));
-                let peers = self.introduce(entry, missing, limits::GRAPH_LOOKED_AT_MAX, |_| true);
+                let looked_at = limits::GRAPH_LOOKED_AT_MAX;
+                let peers = self.introduce(entry, missing, missing, looked_at, |_| true);
                 self.push(entry, &peers);
             }
         }
@@ -110,17 +114,20 @@ impl Registry {
             self.pair(there, Pairs::Near, &mut told);
         }
         let everybody = self.leases.torrent(torrent).members.clone();
-        if !sites.is_empty() {
-            self.pair(&everybody, Pairs::AsNeeded, &mut told);
+        let mut lacking = self.pair(&everybody, Pairs::AsNeeded, &mut told);
+        for there in sites.iter().filter(|there| there.len() > 1) {
+            self.pair(there, Pairs::Any, &mut told);
         }
-        let mut lacking = self.pair(&everybody, Pairs::Any, &mut told);
+        // One more elsewhere would cost the links of two sites more than it is worth.
+        lacking.retain(|entry| self.leases.near(*entry).len() < 2);
         lacking.sort_unstable();
         for alike in lacking.chunk_by(|one, other| one == other) {
             let (entry, lacks) = (alike[0], alike.len());
             // Who lacks more has come alone: later newcomers are to find room.
             if lacks <= limits::GRAPH_DEGREE_SLACK {
                 let looked_at = limits::GRAPH_LOOKED_AT_MAX;
-                let found = self.introduce(entry, lacks, looked_at, |other| !other.is_crowded());
+                let found =
+                    self.introduce(entry, lacks, lacks, looked_at, |other| !other.is_crowded());
                 told.entry(entry).or_default().extend(found);
             }
             self.weak.push(entry);
@@ -191,7 +198,7 @@ impl Registry {
         let lonely: Vec<EntryIx> = parts.lonely().collect();
         for entry in lonely {
             let n = self.leases.entry(entry).least_degree();
-            let peers = self.introduce(entry, n, EVERYBODY, |other| parts.is_good(other.place));
+            let peers = self.introduce(entry, n, n, EVERYBODY, |other| parts.is_good(other.place));
             self.push(entry, &peers);
             if !peers.is_empty() {
                 self.audit_later(torrent, now);
@@ -199,15 +206,17 @@ impl Registry {
         }
     }
 
-    /// Draws `n` new neighbours for `entry` among those `allowed`, of whom about `looked_at` are looked at, and notes them.
+    /// Draws `n` new neighbours for `entry` among those `allowed`, of whom about `looked_at` are looked at, and notes them. Beyond
+    /// those that it should have elsewhere it gets `apart` of them at the most, and rather fewer than `n`.
     fn introduce(
         &mut self,
         entry: EntryIx,
         n: usize,
+        apart: usize,
         looked_at: usize,
         allowed: impl Fn(&Entry) -> bool,
     ) -> Vec<EntryIx> {
-        let drawn = draw(&self.leases, &mut self.rng, entry, n, looked_at, allowed);
+        let drawn = draw(&self.leases, &mut self.rng, entry, (n, apart), looked_at, allowed);
         for other in &drawn {
             self.leases.connect(entry, *other);
         }
@@ -263,7 +272,7 @@ fn draw(
     leases: &Leases,
     rng: &mut Rng,
     of: EntryIx,
-    n: usize,
+    (n, apart_most): (usize, usize),
     looked_at: usize,
     allowed: impl Fn(&Entry) -> bool,
 ) -> Vec<EntryIx> {
@@ -328,18 +337,26 @@ fn draw(
         } else {
             members
         };
+        let at_a_site = near.len() > 1;
         let left = looked_at.iter().copied().filter(|other| fits(*other, &drawn));
         let mut left: Vec<_> = left
             .map(|other| {
                 let near = leases.is_near(of, other);
                 let unneeded = !needs(near, &drawn) || leases.wanting(other, near) == 0;
                 let offline = !leases.is_online(other);
-                (degree(other), unneeded, offline, rng.random::<u64>(), other)
+                let apart = at_a_site && !near;
+                (degree(other), unneeded, apart, offline, rng.random::<u64>(), other)
             })
             .collect();
         left.sort_unstable();
-        let wanted = n - drawn.len();
-        drawn.extend(left.into_iter().take(wanted).map(|(.., other)| other));
+        let mut left_apart = apart_most;
+        for (_, unneeded, apart, .., other) in left {
+            let too_far = unneeded && apart;
+            if drawn.len() < n && (!too_far || left_apart > 0) {
+                left_apart -= usize::from(too_far);
+                drawn.push(other);
+            }
+        }
     }
     drawn
 }
@@ -435,7 +452,7 @@ mod tests {
             [(limits::GRAPH_LOOKED_AT_MAX, 600, 1_024), (EVERYBODY, 1_450, 1_500)]
         {
             let seen = Cell::new(0);
-            let drawn = draw(leases, &mut rng, of, 5, looked_at, |_| {
+            let drawn = draw(leases, &mut rng, of, (5, 5), looked_at, |_| {
                 seen.set(seen.get() + 1);
                 true
             });

@@ -135,7 +135,7 @@ fn most_neighbours_are_of_the_same_site_and_some_are_not() {
         let found = distances(&t, entries(&t)[0], &BTreeSet::new());
         assert_eq!(found.len(), 241, "in one piece");
         let farthest = found.values().max().copied().unwrap_or(0);
-        assert!(farthest <= 7, "{farthest} hops from the source");
+        assert!(farthest <= 10, "{farthest} hops from the source");
     }
 }
 
@@ -182,7 +182,7 @@ fn a_site_with_next_to_nobody_elsewhere_has_all_its_neighbours_within() {
     }
     t.wait(limits::GRAPH_LEVEL_DELAY);
     let degrees = degrees(&t);
-    assert!(degrees.iter().all(|d| (10..=16).contains(d)), "{degrees:?}");
+    assert!(degrees.iter().all(|d| (9..=16).contains(d)), "{degrees:?}");
     assert_eq!(distances(&t, entries(&t)[0], &BTreeSet::new()).len(), 201, "in one piece");
 }
 
