@@ -118,13 +118,13 @@ impl Registry {
         for there in sites.iter().filter(|there| there.len() > 1) {
             self.pair(there, Pairs::Any, &mut told);
         }
-        // One more elsewhere would cost the links of two sites more than it is worth.
-        lacking.retain(|entry| self.leases.near(*entry).len() < 2);
         lacking.sort_unstable();
         for alike in lacking.chunk_by(|one, other| one == other) {
             let (entry, lacks) = (alike[0], alike.len());
-            // Who lacks more has come alone: later newcomers are to find room.
-            if lacks <= limits::GRAPH_DEGREE_SLACK {
+            // Who lacks more has come alone: later newcomers are to find room. And one more elsewhere than is needed would cost the links
+            // of two sites more than it is worth.
+            let is_at_a_site = self.leases.near(entry).len() > 1;
+            if lacks <= limits::GRAPH_DEGREE_SLACK && !is_at_a_site {
                 let looked_at = limits::GRAPH_LOOKED_AT_MAX;
                 let found =
                     self.introduce(entry, lacks, lacks, looked_at, |other| !other.is_crowded());

@@ -206,6 +206,16 @@ fn who_has_nobody_elsewhere_any_more_is_told_of_somebody() {
 }
 
 #[test]
+fn who_comes_late_to_a_site_has_enough_neighbours() {
+    let mut t = racks(11, &[30; 3], false);
+    let conn = t.hello_from("r2", "late", "10.7.0.1:1");
+    t.join(conn, &[]);
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    let (near, far) = near_and_far(&t).last().copied().unwrap_or_default();
+    assert!(near >= 3 && far >= 1 && near + far >= 5, "{near} near, {far} far");
+}
+
+#[test]
 fn who_has_moved_finds_neighbours_where_it_is() {
     let mut t = racks(10, &[30; 2], false);
     let near = |t: &Tracker, entry| {
