@@ -162,7 +162,7 @@ pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Neighbours of a node in a torrent, as a tracker aims at: uber/kraken's default, under which a random graph of thousands
 /// stays in one piece when a third of them dies at once.
 pub const GRAPH_DEGREE: u32 = 10;
-/// Neighbours at other sites that a node has at the least, where its site has enough for the rest: what comes into a site is passed on
+/// Neighbours at other sites that a node is to have where its site has enough for the rest: what comes into a site is passed on
 /// within it. Biased neighbour selection (Bindal and others 2006) has one at the least; with three a part of the graph is seldom lost.
 pub const GRAPH_DEGREE_FAR: usize = 3;
 /// Neighbours that a newcomer is given at once. A random graph of so many links a node is in one piece (Fenner and Frieze

@@ -11,8 +11,8 @@
 //!   rest: a part without a complete node where there is one elsewhere; where there is none, every part but the largest.
 //!
 //! Nodes that say where they stand have most of their neighbours there, and a few elsewhere: pieces come into a site through those
-//! few, and are passed on within it. That is how they are drawn; nobody has fewer neighbours for it, and who has no more of them
-//! elsewhere is given one.
+//! few, and are passed on within it. That is how they are drawn, as far as there are such; who has nobody elsewhere is given somebody, if one
+//! is found that has room.
 //!
 //! Two complete nodes are never neighbours. A node's wish for others is granted with nodes it has not been given.
 
@@ -34,6 +34,8 @@ use crate::wire::tracker::{FromTracker, PeerAddress};
 const THROWS: usize = 4;
 /// For [`Registry::introduce`]: nobody of the torrent is left out. Not for what follows from a single message.
 const EVERYBODY: usize = usize::MAX;
+/// For who has enough neighbours, and nobody elsewhere: it is looked for anew whenever the node loses a neighbour or the graph is levelled.
+const A_FEW: usize = 64;
 
 impl Registry {
     /// The node has said that it takes part: tells it of the neighbours it has and of new ones.
@@ -61,7 +63,10 @@ impl Registry {
         let given = held.neighbours.clone();
         // Who asks for few has most of those it wants and is behind, perhaps because the link of its site is full.
         let has_most = n < self.leases.entry(entry).least_degree();
-        let apart = if has_most && self.leases.near(entry).len() > 1 { 0 } else { n };
+        let apart = match has_most && self.leases.near(entry).len() > 1 {
+            true => usize::from(self.leases.is_cut_off(entry)),
+            false => n,
+        };
         let mut peers = self.introduce(entry, n, apart, limits::GRAPH_LOOKED_AT_MAX, |_| true);
         let again = given.into_iter().filter(|e| self.leases.is_online(*e)).take(n - peers.len());
         peers.extend(again);
@@ -82,9 +87,14 @@ impl Registry {
             let held = self.leases.entry(entry);
             if !held.have.is_all() {
                 let missing = held.least_degree().saturating_sub(held.degree());
-                let missing = missing.max(usize::from(self.leases.is_cut_off(entry)));
                 let looked_at = limits::GRAPH_LOOKED_AT_MAX;
-                let peers = self.introduce(entry, missing, missing, looked_at, |_| true);
+                let mut peers = self.introduce(entry, missing, missing, looked_at, |_| true);
+                if self.leases.is_cut_off(entry) {
+                    let site = |entry: &Entry| entry.site.map(|(number, _)| number);
+                    let own = site(self.leases.entry(entry));
+                    let elsewhere = |other: &Entry| site(other) != own && !other.is_crowded();
+                    peers.extend(self.introduce(entry, 1, 1, A_FEW, elsewhere));
+                }
                 self.push(entry, &peers);
             }
         }
@@ -104,7 +114,8 @@ impl Registry {
     ///
     /// Each is written down once for every neighbour it lacks, the list is shuffled, and who stand side by side are
     /// linked (the configuration model of random regular graphs, Bollobás 1980). Pairs that cannot be are tried again in
-    /// another order, a few times; who still lacks one or two is linked with anybody.
+    /// another order, a few times; who still lacks one or two, and is at no site, is linked with anybody. At a site that is done first within
+    /// it, then with whom both need, then within it again.
     pub(super) fn level(&mut self, torrent: TorrentIx) {
         self.leases.torrent_mut(torrent).level_at = None;
         let mut told: BTreeMap<EntryIx, Vec<EntryIx>> = BTreeMap::new();
@@ -351,7 +362,7 @@ fn draw(
         left.sort_unstable();
         let mut left_apart = apart_most;
         for (_, unneeded, apart, .., other) in left {
-            let too_far = unneeded && apart;
+            let too_far = apart && (unneeded || !needs(false, &drawn));
             if drawn.len() < n && (!too_far || left_apart > 0) {
                 left_apart -= usize::from(too_far);
                 drawn.push(other);

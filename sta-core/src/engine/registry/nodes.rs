@@ -46,6 +46,12 @@ impl Registry {
             }
         };
         let alone = self.leases.stands(node, site);
+        if !alone.is_empty() {
+            // It may have held two parts together.
+            for (_, entry) in self.leases.node(node).entries.clone() {
+                self.audit_later(self.leases.entry(entry).torrent, now);
+            }
+        }
         self.weak.extend(alone);
         self.timers.remove(&(timer_at, Timer::Conn(conn)));
         self.strangers.remove(&conn);

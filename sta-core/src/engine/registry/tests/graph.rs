@@ -205,6 +205,41 @@ fn who_has_nobody_elsewhere_any_more_is_told_of_somebody() {
     assert!(!far(&t).is_empty(), "others are there");
 }
 
+/// The others have as many neighbours as they want, when it comes.
+#[test]
+fn a_site_that_comes_late_is_not_cut_off() {
+    let mut t = racks(12, &[30; 2], false);
+    for i in 0..30 {
+        let conn = t.hello_from("late", &format!("late-{i}"), &format!("10.9.0.{i}:1"));
+        t.join(conn, &[]);
+    }
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    let late = &near_and_far(&t)[61..];
+    assert!(late.iter().all(|(near, far)| *far > 0 && near + far >= 5), "{late:?}");
+}
+
+/// All but one are at one site, and that one cannot be everybody's neighbour: departures must not make all others neighbours.
+#[test]
+fn a_site_with_next_to_nobody_elsewhere_does_not_thicken() {
+    let mut t = Tracker::new(13);
+    t.joined("source", "192.0.2.1:1", ALL);
+    let conns: Vec<ConnId> = (0..120)
+        .map(|i| {
+            let conn = t.hello_from("here", &format!("n{i}"), &format!("10.0.0.{i}:1"));
+            t.join(conn, &[]);
+            conn
+        })
+        .collect();
+    t.wait(limits::GRAPH_LEVEL_DELAY);
+    for conn in &conns[..60] {
+        t.say(*conn, ToTracker::Leave { torrent: A });
+    }
+    let degrees = degrees(&t);
+    assert!(degrees.iter().all(|d| (5..=16).contains(d)), "{degrees:?}");
+    let sum: usize = degrees.iter().sum();
+    assert!(sum <= 61 * 10, "{sum}: {degrees:?}");
+}
+
 #[test]
 fn who_comes_late_to_a_site_has_enough_neighbours() {
     let mut t = racks(11, &[30; 3], false);
