@@ -9,6 +9,7 @@
 //! | here | the hosts, whose turn is next, and what the outputs of a process become |
 //! | `hosts` | what is done to a host from outside: starts, deaths, faults |
 //! | `calls` | connections: who is dialled, what travels, who learns that it ended |
+//! | `route` | what becomes of messages between two hosts |
 //! | `record` | what is kept of what happened: events, counts, progress, and which faults have touched something |
 
 use std::cmp::Reverse;
@@ -38,9 +39,11 @@ use crate::scenario::site::Core;
 mod calls;
 mod hosts;
 mod record;
+mod route;
 
 pub use crate::runlog::Detail;
 pub use record::Tally;
+use route::Route;
 
 /// Things that may happen at one moment. More than every message of a large swarm at once, so only machines that
 /// answer each other for ever get there.
@@ -62,8 +65,8 @@ pub struct Cluster {
     machines: Vec<Machine>,
     plans: Vec<HostPlan>,
     contents: Vec<Content>,
-    /// What each end of a connection is to its process.
-    labels: Vec<[Label; 2]>,
+    /// By connection.
+    ends: Vec<[End; 2]>,
     wakes: Timers,
     /// What a disk does later, and for which life of which host.
     later: BinaryHeap<Reverse<(Time, u64)>>,
@@ -97,6 +100,14 @@ pub struct Cluster {
     answers: VecDeque<Input>,
     /// By their number: what stands for hashes of leaves.
     leaf_hashes: BTreeMap<u16, LeafHashes>,
+}
+
+/// One end of a connection.
+struct End {
+    /// What it is to the process.
+    label: Label,
+    /// What becomes of messages that are sent from it.
+    route: Route,
 }
 
 #[derive(Clone, Debug)]
@@ -146,7 +157,7 @@ impl Cluster {
             machines: Vec::with_capacity(hosts),
             plans: plan.hosts.clone(),
             contents,
-            labels: Vec::new(),
+            ends: Vec::new(),
             wakes: Timers::default(),
             later: BinaryHeap::new(),
             chores: BTreeMap::new(),
@@ -423,7 +434,7 @@ impl Cluster {
                 self.post(conn.0 as ConnIx, 1, Letter::FromTracker(Box::new(message)));
             }
             registry::Output::Close { conn, .. } => {
-                self.labels[conn.0 as usize][1] = Label::None;
+                self.ends[conn.0 as usize][1].label = Label::None;
                 self.net.close(conn.0 as ConnIx, 1);
             }
             registry::Output::Persist(changes) => {

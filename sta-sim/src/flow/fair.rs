@@ -82,20 +82,29 @@ struct Link {
 struct Claim {
     cap: u64,
     flow: FlowId,
-    /// Its other link; [`SEVERAL`] if it has more, which are looked up.
+    /// Its other link; [`NO_LINK`] if it has several, which are looked up.
     other: LinkId,
 }
 
 /// Most links that a flow crosses: those of two hosts, and of their sites.
 const LINKS_MAX: usize = 4;
-/// In place of a link: there are several.
-const SEVERAL: LinkId = LinkId(u32::MAX);
+/// In place of a link: there is none, or not one alone.
+const NO_LINK: LinkId = LinkId(u32::MAX);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Flow {
-    links: SmallVec<[LinkId; LINKS_MAX]>,
+    /// From the first to the first that is [`NO_LINK`].
+    links: [LinkId; LINKS_MAX],
     /// Where it stands in the lists of its links.
     places: [u32; LINKS_MAX],
+}
+
+impl Flow {
+    const NONE: Self = Self { links: [NO_LINK; LINKS_MAX], places: [0; LINKS_MAX] };
+
+    fn links(self) -> impl Iterator<Item = LinkId> {
+        self.links.into_iter().take_while(|link| *link != NO_LINK)
+    }
 }
 
 impl Fair {
@@ -123,40 +132,43 @@ impl Fair {
     #[must_use]
     pub fn used(&self, link: LinkId) -> u64 {
         let level = self.links[link.0 as usize].level;
-        let rate = |claim: &Claim| self.demand(link, claim).min(level);
+        let rate = |claim: &Claim| claim.demand(link, &self.links, &self.flows).min(level);
         self.claims[link.0 as usize].iter().map(rate).sum()
     }
 
     /// `flow`, which is not under way, goes across `links`, two different ones at the least and four at the most, at `cap` bytes
     /// per second at the most ([`UNLIMITED`] if nothing but the links limits it).
-    pub fn start(&mut self, flow: FlowId, links: &[LinkId], cap: u64) {
-        debug_assert!((2..=LINKS_MAX).contains(&links.len()), "a flow crosses two links or more");
+    pub fn start(&mut self, flow: FlowId, links: impl Iterator<Item = LinkId>, cap: u64) {
         let cap = cap.max(1);
-        let mut state = Flow::default();
-        for (ix, &link) in links.iter().enumerate() {
-            let other = if links.len() == 2 { links[1 - ix] } else { SEVERAL };
+        let mut state = Flow::NONE;
+        state.links.iter_mut().zip(links).for_each(|(place, link)| *place = link);
+        let [first, second, third, _] = state.links;
+        debug_assert_ne!(second, NO_LINK, "a flow crosses two links or more");
+        let others = if third == NO_LINK { [second, first] } else { [NO_LINK; 2] };
+        let others = others.into_iter().chain(std::iter::repeat(NO_LINK));
+        for ((link, other), place) in state.links().zip(others).zip(&mut state.places) {
             let claims = &mut self.claims[link.0 as usize];
-            state.links.push(link);
-            state.places[ix] = claims.len() as u32;
+            *place = claims.len() as u32;
             claims.push(Claim { cap, flow, other });
             self.touch(link);
         }
         if self.flows.len() <= flow.0 as usize {
-            self.flows.resize(flow.0 as usize + 1, Flow::default());
+            self.flows.resize(flow.0 as usize + 1, Flow::NONE);
         }
         self.flows[flow.0 as usize] = state;
     }
 
     /// `flow` has ended; it may be started again.
     pub fn end(&mut self, flow: FlowId) {
-        let Flow { links, places } = std::mem::take(&mut self.flows[flow.0 as usize]);
-        for (link, place) in links.into_iter().zip(places) {
+        let ended = self.flows[flow.0 as usize];
+        for (link, place) in ended.links().zip(ended.places) {
             let claims = &mut self.claims[link.0 as usize];
             claims.swap_remove(place as usize);
             if let Some(&Claim { flow, .. }) = claims.get(place as usize) {
-                let moved = &mut self.flows[flow.0 as usize];
-                let ix = moved.links.iter().position(|other| *other == link);
-                moved.places[ix.expect("it crosses the link")] = place;
+                let Flow { links, places } = &mut self.flows[flow.0 as usize];
+                let mut crossed = links.iter().zip(places);
+                let moved = crossed.find(|(crossed, _)| **crossed == link);
+                *moved.expect("it crosses the link").1 = place;
             }
             self.touch(link);
         }
@@ -177,7 +189,7 @@ impl Fair {
             let (level, least) = (state.level, std::mem::replace(&mut state.least, UNLIMITED));
             for claim in &self.claims[link.0 as usize] {
                 // A flow that asked for less than all levels the link has had gets what it got.
-                let demand = self.demand(link, claim);
+                let demand = claim.demand(link, &self.links, &self.flows);
                 if demand >= least {
                     rated(claim.flow, demand.min(level));
                 }
@@ -216,9 +228,9 @@ impl Fair {
             }
         };
         for &Claim { cap, flow, other } in &self.claims[link.0 as usize] {
-            if other == SEVERAL {
-                let others = self.flows[flow.0 as usize].links.iter();
-                others.filter(|other| **other != link).for_each(|other| see(cap, *other));
+            if other == NO_LINK {
+                let others = self.flows[flow.0 as usize].links();
+                others.filter(|other| *other != link).for_each(|other| see(cap, other));
             } else {
                 see(cap, other);
             }
@@ -227,22 +239,11 @@ impl Fair {
         self.doubtful = doubtful;
     }
 
-    /// What a flow on `link` asks it for: as much as its cap and its other links let it have.
-    fn demand(&self, link: LinkId, claim: &Claim) -> u64 {
-        let level = |other: &LinkId| self.links[other.0 as usize].level;
-        if claim.other != SEVERAL {
-            return claim.cap.min(level(&claim.other));
-        }
-        let others = self.flows[claim.flow.0 as usize].links.iter().filter(|other| **other != link);
-        others.map(level).fold(claim.cap, u64::min)
-    }
-
     /// Finds the level that `link` should have, and whether it is wrong.
     fn compare(&mut self, link: LinkId) {
-        let mut demands = std::mem::take(&mut self.demands);
-        demands.clear();
-        demands.extend(self.claims[link.0 as usize].iter().map(|claim| self.demand(link, claim)));
-        self.demands = demands;
+        let demand = |claim: &Claim| claim.demand(link, &self.links, &self.flows);
+        self.demands.clear();
+        self.demands.extend(self.claims[link.0 as usize].iter().map(demand));
         let state = &mut self.links[link.0 as usize];
         let target = level_wanted(state.capacity, &self.demands);
         if std::mem::replace(&mut state.target, target) != target
@@ -257,6 +258,18 @@ impl Link {
     /// The lesser of the level it has and the one it should have, if they are not the same.
     fn disagrees_at(&self) -> Option<u64> {
         (self.level != self.target).then_some(self.level.min(self.target))
+    }
+}
+
+impl Claim {
+    /// What the flow asks the link `on` for: as much as its cap and its other links let it have.
+    fn demand(&self, on: LinkId, links: &[Link], flows: &[Flow]) -> u64 {
+        let level = |other: LinkId| links[other.0 as usize].level;
+        if self.other != NO_LINK {
+            return self.cap.min(level(self.other));
+        }
+        let others = flows[self.flow.0 as usize].links().filter(|other| *other != on);
+        others.map(level).fold(self.cap, u64::min)
     }
 }
 

@@ -18,7 +18,6 @@
 //! open, and what a closed way means. Invariant: of the events of one moment, arrivals come before departures, and
 //! of two arrivals the one that was sent first.
 
-use smallvec::SmallVec;
 use sta_core::model::time::Time;
 
 use super::fair::{Fair, FlowId, LinkId, UNLIMITED};
@@ -272,20 +271,15 @@ impl<M> Net<M> {
         }
     }
 
-    /// The sites whose uplink (0) and whose downlink (1) limit what goes from one host to another.
-    fn crossed(&self, from: HostIx, to: HostIx) -> SmallVec<[(usize, SiteIx); 2]> {
+    /// What limits what goes from one host to another beside their own links: a site's uplink, and another's downlink.
+    fn crossed(&self, from: HostIx, to: HostIx) -> [Option<(SiteIx, LinkId)>; 2] {
+        if self.sites.is_empty() {
+            return [None; 2];
+        }
         let site = |host: HostIx| self.hosts[host as usize].site;
-        let crossed = (0..).zip(Core::crossed(site(from), site(to)));
-        let crossed = crossed.filter_map(|(hop, site)| Some((hop, site?)));
-        crossed.filter(|(hop, site)| self.sites[*site].links[*hop].is_some()).collect()
-    }
-
-    /// The links that are crossed from one host to another.
-    fn links(&self, from: HostIx, to: HostIx) -> SmallVec<[LinkId; 4]> {
-        let sites = self.crossed(from, to).into_iter();
-        let sites = sites.filter_map(|(hop, site)| self.sites[site].links[hop]);
-        let (up, down) = (self.hosts[from as usize].up, self.hosts[to as usize].down);
-        sites.chain([up, down]).collect()
+        let [near, far] = Core::crossed(site(from), site(to));
+        let link = |site: Option<SiteIx>, hop: usize| Some((site?, self.sites[site?].links[hop]?));
+        [link(near, 0), link(far, 1)]
     }
 
     fn way(&mut self, conn: ConnIx, side: Side) -> &mut Way<M> {

@@ -15,16 +15,16 @@ use sta_core::model::metainfo::BLAKE3_BYTES;
 use sta_core::model::status::StoreError;
 use sta_core::wire::peer::PeerMessage;
 
-use super::{Chore, Cluster, Label};
+use super::route::Route;
+use super::{Chore, Cluster, End, Label};
 use crate::flow::disk::Request;
 use crate::flow::letter::Letter;
 use crate::flow::machine::{Process, Told, address, host_at};
-use crate::flow::net::{Call, ConnIx, Happening, HostIx, NO_CAP, Postage, Side};
+use crate::flow::net::{Call, ConnIx, Happening, HostIx, Postage, Side};
 use crate::flow::way::{Passage, Why};
 use crate::scenario::dist::below_million;
 use crate::scenario::network::Link;
 use crate::scenario::plan::Behaviour;
-use crate::world::loss::Loss;
 use crate::world::sim_store::UNREADABLE;
 
 /// A node is told at once what cannot be read, and takes that for the oldest block that it has handed to the connection: there is no
@@ -49,32 +49,10 @@ impl Cluster {
         self.core.delay(site(from), site(to))
     }
 
-    /// How many nanoseconds anything takes from `from` to `to` if nothing is amiss, and what is lost on the way.
-    fn way(&self, from: HostIx, to: HostIx) -> (u64, Loss) {
+    /// What becomes of messages from `from` to `to` as things are.
+    pub(super) fn route(&self, from: HostIx, to: HostIx) -> Route {
         let (near, far) = (&self.edges[from as usize], &self.edges[to as usize]);
-        let parts = [near.latency, self.between(from, to), far.latency];
-        let one_way = parts.into_iter().map(nanos).fold(0, u64::saturating_add);
-        (one_way, Loss::between(near.loss, far.loss))
-    }
-
-    /// Bytes per second that one way between two hosts carries at the most, whatever their links do.
-    pub(super) fn cap(&self, from: HostIx, to: HostIx) -> u64 {
-        let (one_way, loss) = self.way(from, to);
-        loss.rate(Duration::from_nanos(one_way)).unwrap_or(NO_CAP)
-    }
-
-    /// How long a message of so many bytes, sent now from `from`, is on its way to `to`, once it has left.
-    pub(super) fn delay(&mut self, from: HostIx, to: HostIx, bytes: u64) -> u64 {
-        let (one_way, loss) = self.way(from, to);
-        let near = &self.edges[from as usize];
-        let clog = self.network.as_ref().and_then(|it| it.link(from as usize, to as usize).clog);
-        let rng = &mut self.machines[from as usize].rng;
-        let jitter = near.jitter.constant().unwrap_or_else(|| near.jitter.draw(rng));
-        let resent = match loss {
-            Loss::NONE => 0,
-            loss => nanos(loss.delay(bytes, Duration::from_nanos(one_way), rng)),
-        };
-        one_way + resent + jitter + clog.map_or(0, |clog| clog.draw(rng))
+        Route::new(near, self.between(from, to), far, self.link(from, to))
     }
 
     pub(super) fn happened(&mut self, happening: Happening<Letter>) {
@@ -83,7 +61,7 @@ impl Cluster {
             Happening::Accepted(conn) => self.accepted(conn),
             Happening::Arrived(conn, side, letter) => self.arrived(conn, side, letter),
             Happening::Taken(conn, side) => {
-                if let Label::Peer(id) = self.labels[conn as usize][side] {
+                if let Label::Peer(id) = self.ends[conn as usize][side].label {
                     let host = self.net.ends(conn)[side];
                     self.tell(host, Told::Node(Input::Sent { conn: id }));
                 }
@@ -95,7 +73,7 @@ impl Cluster {
     pub(super) fn opened(&mut self, conn: ConnIx) {
         let [from, to] = self.net.ends(conn);
         let remote = address(to);
-        let input = match &self.labels[conn as usize][0] {
+        let input = match &self.ends[conn as usize][0].label {
             Label::Peer(id) => Input::Dialled { conn: *id, remote },
             Label::Tracker(tracker) => {
                 Input::TrackerOpened { tracker: (**tracker).clone(), remote }
@@ -108,7 +86,7 @@ impl Cluster {
     pub(super) fn accepted(&mut self, conn: ConnIx) {
         let [from, to] = self.net.ends(conn);
         let (remote, local) = (address(from), address(to));
-        let label = &mut self.labels[conn as usize][1];
+        let label = &mut self.ends[conn as usize][1].label;
         let told = match &mut self.machines[to as usize].process {
             Some(Process::Node(_)) => {
                 let id = ConnId::accepted(conn);
@@ -127,7 +105,7 @@ impl Cluster {
 
     pub(super) fn arrived(&mut self, conn: ConnIx, side: Side, letter: Letter) {
         let host = self.net.ends(conn)[side];
-        let told = match (&self.labels[conn as usize][side], letter) {
+        let told = match (&self.ends[conn as usize][side].label, letter) {
             (&Label::Peer(conn), Letter::Block { id, block, wrong, leaves }) => {
                 if leaves > 0 {
                     let message =
@@ -172,7 +150,7 @@ impl Cluster {
     /// The end `side` learns that its connection is no more.
     pub(super) fn end_told(&mut self, conn: ConnIx, side: Side, why: Why) {
         let host = self.net.ends(conn)[side];
-        let label = std::mem::replace(&mut self.labels[conn as usize][side], Label::None);
+        let label = std::mem::replace(&mut self.ends[conn as usize][side].label, Label::None);
         let process = self.machines[host as usize].process.as_mut();
         let why = why.to_string();
         let told = match (label, process) {
@@ -202,11 +180,12 @@ impl Cluster {
         if there.refused {
             self.touched(there.cause);
         }
+        let routes = [self.route(host, to), self.route(to, host)];
         let call = Call {
-            delay: self.delay(host, to, 1),
+            delay: routes[0].delay(1, &mut self.machines[host as usize].rng),
             refused: there.refused,
             passages: [passage(there), passage(back)],
-            caps: [self.cap(host, to), self.cap(to, host)],
+            caps: routes.each_ref().map(Route::cap),
         };
         let conn = self.net.dial(host, to, call);
         if let Some(Process::Node(process)) = &mut self.machines[host as usize].process {
@@ -218,7 +197,8 @@ impl Cluster {
                 Label::None | Label::Client => {}
             }
         }
-        self.labels.push([label, Label::None]);
+        let [there, back] = routes;
+        self.ends.push([End { label, route: there }, End { label: Label::None, route: back }]);
     }
 
     /// Nobody has the address that was dialled.
@@ -253,7 +233,7 @@ impl Cluster {
     }
 
     pub(super) fn hang_up(&mut self, host: HostIx, conn: ConnIx, side: Side) {
-        let label = std::mem::replace(&mut self.labels[conn as usize][side], Label::None);
+        let label = std::mem::replace(&mut self.ends[conn as usize][side].label, Label::None);
         if let Label::Tracker(tracker) = label
             && let Some(Process::Node(process)) = &mut self.machines[host as usize].process
         {
@@ -297,18 +277,13 @@ impl Cluster {
     }
 
     pub(super) fn post(&mut self, conn: ConnIx, side: Side, letter: Letter) {
-        let ends = self.net.ends(conn);
-        let (from, to) = (ends[side], ends[1 - side]);
-        if let Some(network) = &self.network {
-            let link = network.link(from as usize, to as usize);
-            if !link.passes() || link.clog.is_some() {
-                self.touched(link.cause);
-            }
-        }
-        self.touched(self.edges[from as usize].cause);
-        self.touched(self.edges[to as usize].cause);
+        let host = self.net.ends(conn)[side];
+        let route = &self.ends[conn as usize][side].route;
         let bytes = letter.bytes();
-        let delay = self.delay(from, to, bytes);
+        let delay = route.delay(bytes, &mut self.machines[host as usize].rng);
+        for cause in route.causes() {
+            self.touched(Some(cause));
+        }
         let tell = matches!(letter, Letter::Block { .. });
         let postage = Postage { bytes, delay, tell };
         self.net.send(conn, side, letter, postage);
@@ -319,11 +294,6 @@ impl Cluster {
 fn unreadable(conn: ConnId, id: u64) -> Input {
     let why = StoreError { path: "disk".to_owned(), reason: UNREADABLE.to_owned(), passing: false };
     Input::Unreadable { conn, id, why }
-}
-
-const fn nanos(duration: Duration) -> u64 {
-    let whole = duration.as_secs().saturating_mul(1_000_000_000);
-    whole.saturating_add(duration.subsec_nanos() as u64)
 }
 
 pub(super) const fn passage(link: Link) -> Passage {

@@ -133,7 +133,9 @@ impl Cluster {
                     self.touched(link.cause);
                 }
                 self.net.set_passage(conn, side, passage(link));
-                self.net.set_cap(conn, side, self.cap(ends[side], ends[1 - side]));
+                let route = self.route(ends[side], ends[1 - side]);
+                self.net.set_cap(conn, side, route.cap());
+                self.ends[conn as usize][side].route = route;
             }
         }
     }

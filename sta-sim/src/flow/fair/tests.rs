@@ -92,7 +92,7 @@ impl Rig {
         let flow = FlowId(self.started);
         self.started += 1;
         let path = self.links.path(&spec).into_iter().map(|link| LinkId(link as u32));
-        self.fair.start(flow, &path.collect::<Vec<_>>(), spec.2);
+        self.fair.start(flow, path, spec.2);
         flow
     }
 

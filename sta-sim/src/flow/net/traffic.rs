@@ -3,8 +3,7 @@
 use sta_core::model::time::Time;
 
 use super::conns::State;
-use super::{ConnIx, Happening, Net, PACKET_BYTES, Planned, Postage, Side, UNLIMITED_RATE};
-use super::{flow_of, way_of};
+use super::{ConnIx, Happening, Net, PACKET_BYTES, Planned, Postage, Side, flow_of, way_of};
 use crate::flow::fair::FlowId;
 use crate::flow::way::{Freight, PARTS, Parcel, Passage};
 
@@ -134,12 +133,15 @@ impl<M> Net<M> {
             let [from, to] = if side == 0 { conn.hosts } else { [conn.hosts[1], conn.hosts[0]] };
             self.hosts[from as usize].owed[0] += parcel.bytes;
             self.hosts[to as usize].owed[1] += parcel.bytes;
-            for (hop, site) in self.crossed(from, to) {
-                self.sites[site].owed[hop] += parcel.bytes;
+            let (up, down) = (self.hosts[from as usize].up, self.hosts[to as usize].down);
+            let mut rate = self.fair.capacity(up).min(self.fair.capacity(down));
+            for (hop, crossed) in self.crossed(from, to).into_iter().enumerate() {
+                if let Some((site, link)) = crossed {
+                    self.sites[site].owed[hop] += parcel.bytes;
+                    rate = rate.min(self.fair.capacity(link));
+                }
             }
-            let rates = self.links(from, to).into_iter().map(|link| self.fair.capacity(link));
-            let rate = rates.min().unwrap_or(UNLIMITED_RATE).max(1);
-            let after = (parcel.bytes * PARTS).div_ceil(rate) + parcel.delay;
+            let after = (parcel.bytes * PARTS).div_ceil(rate.max(1)) + parcel.delay;
             let at = Time::from_nanos(self.now.as_nanos().saturating_add(after));
             self.depart(ix, side, parcel.freight, at);
             return;
@@ -167,8 +169,10 @@ impl<M> Net<M> {
         let up = std::mem::take(&mut self.hosts[from as usize].owed[0]);
         let down = std::mem::take(&mut self.hosts[to as usize].owed[1]);
         let mut owed = up.max(down);
-        for (hop, site) in self.crossed(from, to) {
-            owed = owed.max(std::mem::take(&mut self.sites[site].owed[hop]));
+        for (hop, crossed) in self.crossed(from, to).into_iter().enumerate() {
+            if let Some((site, _)) = crossed {
+                owed = owed.max(std::mem::take(&mut self.sites[site].owed[hop]));
+            }
         }
         let flow = flow_of(ix, side);
         let way = &mut self.ways[flow.0 as usize];
@@ -184,9 +188,11 @@ impl<M> Net<M> {
             return;
         }
         let conn = &self.conns[ix as usize];
-        let links = self.links(conn.hosts[side], conn.hosts[1 - side]);
+        let (from, to) = (conn.hosts[side], conn.hosts[1 - side]);
+        let ends = [self.hosts[from as usize].up, self.hosts[to as usize].down];
+        let sites = self.crossed(from, to).into_iter().flatten().map(|(_, link)| link);
         let flow = flow_of(ix, side);
-        self.fair.start(flow, &links, conn.caps[side]);
+        self.fair.start(flow, ends.into_iter().chain(sites), conn.caps[side]);
         self.progress[flow.0 as usize].change_rate(0, self.now);
         self.settled = false;
     }
