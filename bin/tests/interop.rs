@@ -102,7 +102,7 @@ fn skipped(why: &str) {
 
 /// The paths and lengths of the real files, sorted.
 fn listed(torrent: &Metainfo) -> Vec<(&str, usize)> {
-    let files = torrent.files().as_slice().iter().filter(|file| !file.padding);
+    let files = torrent.files().as_slice().iter().filter(|file| !file.is_padding());
     let mut files: Vec<_> = files.map(|file| (file.path.as_str(), file.len as usize)).collect();
     files.sort_unstable();
     files

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use indicatif::ProgressBar;
 use sta_core::io::hash::PieceHasher;
 use sta_core::model::address::Address;
-use sta_core::model::files::Files;
+use sta_core::model::files::{FileKind, Files};
 use sta_core::model::layout::Layout;
 use sta_core::model::metainfo::{About, Builder, Metainfo};
 use tempfile::TempDir;
@@ -161,7 +161,8 @@ fn compute(dir: &Path, tracker: Address, bar: &ProgressBar) -> io::Result<Made> 
         bar.inc(piece.len() as u64);
     }
     let builder = Builder {
-        files: Files::single(FILE_NAME.to_owned(), FILE_BYTES).expect("the name is ours"),
+        files: Files::single(FILE_NAME.to_owned(), FILE_BYTES, FileKind::Plain)
+            .expect("the name is ours"),
         piece_bytes,
         sha1: Bytes::from(sha1),
         blake3: Some(Bytes::from(blake3)),

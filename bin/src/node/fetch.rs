@@ -60,7 +60,7 @@ fn judge(link: &Link, bytes: Vec<u8>) -> Result<Metainfo, Failure> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use sta_core::model::files::Files;
+    use sta_core::model::files::{FileKind, Files};
     use sta_core::model::ids::InfoHash;
     use sta_core::model::metainfo::{About, Builder, Metainfo};
 
@@ -68,7 +68,7 @@ mod tests {
 
     fn torrent(sha1: u8, blake3: u8) -> Metainfo {
         let builder = Builder {
-            files: Files::single("a".to_owned(), 1).expect("a name"),
+            files: Files::single("a".to_owned(), 1, FileKind::Plain).expect("a name"),
             piece_bytes: 65_536,
             sha1: Bytes::from(vec![sha1; 20]),
             blake3: Some(Bytes::from(vec![blake3; 32])),

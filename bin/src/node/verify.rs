@@ -77,7 +77,7 @@ fn print(torrent: &Metainfo, verified: &Verified, bad: &[BadFile<'_>], ctx: &Con
         format!("{wrong} of {} pieces are missing or wrong", good.len())
     } else {
         // A file may be too long, or be empty and missing: no piece knows of it.
-        let files = torrent.files().as_slice().iter().filter(|file| !file.padding).count();
+        let files = torrent.files().as_slice().iter().filter(|file| !file.is_padding()).count();
         let are = if bad.len() == 1 { "is" } else { "are" };
         format!("every piece is right, but {} of {files} files {are} not", bad.len())
     };

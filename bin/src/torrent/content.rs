@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         let span = self.files.spans(offset, len).next();
         let FileSpan { file, offset, len } = span.expect("bytes of the content are in a file");
         let wanted = len.min(PART_BYTES as u64) as usize;
-        if self.files.as_slice()[file].padding {
+        if self.files.as_slice()[file].is_padding() {
             self.part[..wanted].fill(0);
             return Ok(&self.part[..wanted]);
         }
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     pub fn is_hole(&mut self, offset: u64, len: u64) -> Result<bool, ReadError> {
         let files = self.files;
         for FileSpan { file, offset, len } in files.spans(offset, len) {
-            if files.as_slice()[file].padding {
+            if files.as_slice()[file].is_padding() {
                 continue;
             }
             let open = self.open(file).map_err(|source| ReadError { file, source })?;

@@ -5,6 +5,7 @@ use std::fmt;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 use sta_core::model::address::Address;
+use sta_core::model::files::{File, FileKind};
 use sta_core::model::ids::InfoHash;
 use sta_core::model::metainfo::Metainfo;
 
@@ -53,6 +54,8 @@ pub struct FileView {
     pub path: String,
     /// Bytes.
     pub bytes: u64,
+    /// Whether it is to be executed.
+    pub executable: bool,
 }
 
 impl TorrentView {
@@ -60,7 +63,7 @@ impl TorrentView {
     #[must_use]
     pub fn new(torrent: &Metainfo) -> Self {
         let (files, layout, about) = (torrent.files(), torrent.layout(), torrent.about());
-        let real = files.as_slice().iter().filter(|file| !file.padding);
+        let real = files.as_slice().iter().filter(|file| !file.is_padding());
         Self {
             name: torrent.name().to_owned(),
             info_hash: torrent.info_hash(),
@@ -75,9 +78,16 @@ impl TorrentView {
             created_by: about.created_by.clone(),
             creation_date: about.creation_date,
             folder: files.is_folder(),
-            files: real.map(|f| FileView { path: f.path.clone(), bytes: f.len }).collect(),
+            files: real.map(FileView::new).collect(),
             cautions: files.cautions(CAUTIONS_MAX).iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+impl FileView {
+    fn new(file: &File) -> Self {
+        let executable = file.kind == FileKind::Executable;
+        Self { path: file.path.clone(), bytes: file.len, executable }
     }
 }
 
@@ -117,7 +127,9 @@ impl fmt::Display for TorrentView {
         }
         row("files", &HumanCount(self.files.len() as u64))?;
         for file in &self.files {
-            writeln!(f, "{:>12}  {}", HumanBytes(file.bytes).to_string(), Plain(&file.path))?;
+            let mark = if file.executable { " (executable)" } else { "" };
+            let bytes = HumanBytes(file.bytes).to_string();
+            writeln!(f, "{bytes:>12}  {}{mark}", Plain(&file.path))?;
         }
         self.cautions.iter().try_for_each(|caution| writeln!(f, "caution: {caution}"))
     }

@@ -248,7 +248,7 @@ fn holes_are_pieces_of_zeros() {
 
 #[test]
 fn a_plain_torrent_and_padding_are_verified_by_sha1() {
-    use sta_core::model::files::{Files, NewFile};
+    use sta_core::model::files::{FileKind, Files, NewFile};
     let dir = TempDir::new().expect("a folder");
     let (one, two) = (content(1, 100), content(2, 50));
     put(&dir.path().join("padded/one"), &one);
@@ -259,9 +259,9 @@ fn a_plain_torrent_and_padding_are_verified_by_sha1() {
     let flat = made(&dir.path().join("flat"));
     let sha1 = |piece| flat.hashes().sha1(piece).expect("there are two").as_slice();
     let file =
-        |path: &str, len, padding| Ok::<_, FilesError>(NewFile { path: path.into(), len, padding });
-    let listed =
-        [file("one", 100, false), file(".pad/1", padding as u64, true), file("two", 50, false)];
+        |path: &str, len, kind| Ok::<_, FilesError>(NewFile { path: path.into(), len, kind });
+    let pad = file(".pad/1", padding as u64, FileKind::Padding);
+    let listed = [file("one", 100, FileKind::Plain), pad, file("two", 50, FileKind::Plain)];
     let torrent = Builder {
         files: Files::folder("padded".into(), listed).expect("safe"),
         piece_bytes: PIECE as u32,

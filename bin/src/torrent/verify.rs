@@ -312,11 +312,14 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
     };
     let state = |(index, file): (usize, &File)| {
         let path = root.path(torrent, index);
-        if torrent.files().is_folder() && !file.padding && (below_link(&path) || is_link(&path)) {
+        if torrent.files().is_folder()
+            && !file.is_padding()
+            && (below_link(&path) || is_link(&path))
+        {
             return Ok(FileState::Link);
         }
         Ok(match At::look(path)? {
-            _ if file.padding => FileState::Padding,
+            _ if file.is_padding() => FileState::Padding,
             At::File(len) if root.part && (len == 0 || len == file.len) => FileState::Part,
             At::File(len) if len == file.len => FileState::Whole,
             At::File(len) if len < file.len => FileState::Short(len),

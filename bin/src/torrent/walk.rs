@@ -1,10 +1,11 @@
 //! Finds the files of a folder. What a torrent cannot carry is an error, never passed over; but for empty folders, which are told.
 
 use std::fs::{self, FileType, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sta_core::model::files::{Files, FilesError, NewFile};
+use sta_core::model::files::{FileKind, Files, FilesError, NewFile};
 use sta_core::model::limits;
 
 use super::make::MakeError;
@@ -19,6 +20,14 @@ pub(super) struct Found {
     pub root: PathBuf,
     /// Folders in which nothing lies, sorted.
     pub empty_folders: Vec<PathBuf>,
+}
+
+/// A file, as it was found.
+struct FoundFile {
+    /// From inside the torrent's folder, with `/` between components.
+    path: String,
+    kind: FileKind,
+    stamp: Stamp,
 }
 
 /// What tells that a file was written to.
@@ -52,7 +61,7 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
     let name = name_of(path)?;
     let files = |error| MakeError::Files { path: path.to_owned(), source: error };
     if metadata.is_file() {
-        let single = Files::single(name, metadata.len()).map_err(files)?;
+        let single = Files::single(name, metadata.len(), kind_of(&metadata)).map_err(files)?;
         return Ok(Found {
             files: single,
             stamps: vec![Stamp::of(&metadata)],
@@ -79,10 +88,11 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
     if found.is_empty() {
         return Err(MakeError::Empty(path.to_owned()));
     }
-    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let stamps = found.iter().map(|(_, stamp)| *stamp).collect();
-    let new = |(path, stamp): (String, Stamp)| NewFile { path, len: stamp.len, padding: false };
-    let folder = Files::folder(name, found.into_iter().map(|file| Ok(new(file))));
+    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let stamps = found.iter().map(|file| file.stamp).collect();
+    let new =
+        |FoundFile { path, kind, stamp }: FoundFile| Ok(NewFile { path, len: stamp.len, kind });
+    let folder = Files::folder(name, found.into_iter().map(new));
     empty_folders.sort_unstable();
     Ok(Found { files: folder.map_err(files)?, stamps, root: path.to_owned(), empty_folders })
 }
@@ -91,7 +101,7 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
 fn list(
     folder: &Path,
     inside: &str,
-    found: &mut Vec<(String, Stamp)>,
+    found: &mut Vec<FoundFile>,
     folders: &mut Vec<(PathBuf, String)>,
 ) -> Result<(), MakeError> {
     let unreadable = |path: &Path, source| MakeError::Read { path: path.to_owned(), source };
@@ -101,18 +111,24 @@ fn list(
         let name = entry.file_name().into_string().map_err(|_| MakeError::NotUtf8(path.clone()))?;
         let inside = if inside.is_empty() { name } else { format!("{inside}/{name}") };
         let metadata = entry.metadata().map_err(|source| unreadable(&path, source))?;
-        let kind: FileType = metadata.file_type();
-        if kind.is_symlink() {
+        let of: FileType = metadata.file_type();
+        if of.is_symlink() {
             return Err(MakeError::Link(path));
-        } else if kind.is_dir() {
+        } else if of.is_dir() {
             folders.push((path, inside));
-        } else if kind.is_file() {
-            found.push((inside, Stamp::of(&metadata)));
+        } else if of.is_file() {
+            let (kind, stamp) = (kind_of(&metadata), Stamp::of(&metadata));
+            found.push(FoundFile { path: inside, kind, stamp });
         } else {
             return Err(MakeError::Special(path));
         }
     }
     Ok(())
+}
+
+/// What a file is for: to be executed, if its owner may.
+fn kind_of(metadata: &Metadata) -> FileKind {
+    if metadata.mode() & 0o100 == 0 { FileKind::Plain } else { FileKind::Executable }
 }
 
 /// The name of a torrent of `path`: its last component, or that of the folder that `.` or `..` stands for.

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
 
 use bytes::Bytes;
-use sta_core::model::files::Files;
+use sta_core::model::files::{FileKind, Files};
 use sta_core::model::metainfo::{About, Builder};
 use sta_core::wire::frame::{PREAMBLE, encode};
 use sta_core::wire::tracker::FromTracker;
@@ -134,7 +134,8 @@ fn a_place_that_cannot_take_it_is_named() {
     let piece_bytes = 16 << 20;
     let pieces = 1 << 19;
     let huge = Builder {
-        files: Files::single("huge".to_owned(), pieces * u64::from(piece_bytes)).expect("a name"),
+        files: Files::single("huge".to_owned(), pieces * u64::from(piece_bytes), FileKind::Plain)
+            .expect("a name"),
         piece_bytes,
         sha1: Bytes::from(vec![0; pieces as usize * 20]),
         blake3: None,

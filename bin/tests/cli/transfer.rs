@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
 use crate::util::{Dir, Signal, names, tracker_of};
 
@@ -76,11 +76,18 @@ fn a_folder_arrives_with_empty_files_and_foreign_names() {
     for index in 0..300 {
         dir.write(&format!("a b/many/{index}"), index);
     }
+    let tool = dir.path("a b/x y/z");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("ours");
     let (_share, link) = dir.share("a b");
     dir.run(&["download", &link, "-o", "out"]).expect(0, &["a b: complete"], &[]);
     for (name, bytes) in files.iter().zip(bytes) {
         assert!(dir.read(&format!("out/{name}")) == bytes, "{name}");
     }
+    let may_execute = |name: &str| {
+        let found = fs::metadata(dir.path(&format!("out/{name}"))).expect("there");
+        found.permissions().mode() & 0o100 != 0
+    };
+    assert_eq!(files.map(may_execute), [false, false, true, false]);
     assert_eq!(names(&dir.path("out/a b/many")).len(), 300);
     assert_eq!(names(&dir.path("out")), ["a b"], "nothing else is left");
     dir.run(&["download", &link, "-o", "out"]).expect(0, &["a b: complete already"], &[]);

@@ -215,7 +215,7 @@ impl FileStore {
     fn look_at_what_is_there(&mut self) -> Result<(), StoreError> {
         let (mut seen, mut linked) = (BTreeSet::new(), Ok(()));
         for index in 0..self.torrent.files().as_slice().len() {
-            if self.torrent.files().as_slice()[index].padding {
+            if self.torrent.files().as_slice()[index].is_padding() {
                 continue;
             }
             let wrong = |error: io::Error| store_error(&self.path(index), &error);
@@ -257,7 +257,8 @@ impl FileStore {
     #[must_use]
     pub fn set_aside(&self) -> u64 {
         let files = self.torrent.files().as_slice().iter().enumerate();
-        let on_disk = files.filter(|(_, file)| !file.padding).map(|(index, _)| self.path(index));
+        let on_disk =
+            files.filter(|(_, file)| !file.is_padding()).map(|(index, _)| self.path(index));
         // stat(2) counts in blocks of 512 bytes, whatever the file system's are.
         on_disk
             .filter_map(|path| path.symlink_metadata().ok())
@@ -276,7 +277,7 @@ impl FileStore {
     }
 
     fn is_padding(&self, span: FileSpan) -> bool {
-        self.torrent.files().as_slice()[span.file].padding
+        self.torrent.files().as_slice()[span.file].is_padding()
     }
 
     /// File `index`, open; made if it is not there and `create`.

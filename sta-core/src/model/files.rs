@@ -45,8 +45,27 @@ pub struct File {
     pub offset: u64,
     /// Bytes; 0 is legal.
     pub len: u64,
-    /// Zeros that only move the next file to the start of a piece (BEP 47): never on disk, paths may repeat.
-    pub padding: bool,
+    /// What it is for.
+    pub kind: FileKind,
+}
+
+/// What a file of a torrent is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// To be read.
+    Plain,
+    /// To be executed, too (BEP 47, `x`).
+    Executable,
+    /// Zeros that only move the next file to the start of a piece (BEP 47, `p`): never on disk, paths may repeat.
+    Padding,
+}
+
+impl File {
+    /// Whether it is never on disk.
+    #[must_use]
+    pub fn is_padding(&self) -> bool {
+        self.kind == FileKind::Padding
+    }
 }
 
 /// A part of a file.
@@ -67,8 +86,8 @@ pub struct NewFile {
     pub path: String,
     /// Bytes.
     pub len: u64,
-    /// See [`File::padding`].
-    pub padding: bool,
+    /// What it is for.
+    pub kind: FileKind,
 }
 
 /// Why a component of a path is refused.
@@ -152,8 +171,8 @@ impl Files {
     ///
     /// # Errors
     /// If the name is not safe or the length cannot be counted.
-    pub fn single(name: String, len: u64) -> Result<Self, FilesError> {
-        let file = NewFile { path: name.clone(), len, padding: false };
+    pub fn single(name: String, len: u64, kind: FileKind) -> Result<Self, FilesError> {
+        let file = NewFile { path: name.clone(), len, kind };
         Self::new(name, false, std::iter::once(Ok(file)))
     }
 
@@ -177,12 +196,12 @@ impl Files {
         check_name(&name).map_err(|why| refused(&name, why))?;
         let (mut files, mut total) = (Vec::new(), 0_u64);
         for file in listed {
-            let NewFile { path, len, padding } = file?;
+            let NewFile { path, len, kind } = file?;
             if files.len() == limits::FILES_MAX {
                 return Err(FilesError::TooManyFiles.into());
             }
             check_path(&path)?;
-            files.push(File { path, offset: total, len, padding });
+            files.push(File { path, offset: total, len, kind });
             let sum = total.checked_add(len).filter(|&sum| i64::try_from(sum).is_ok());
             total = sum.ok_or(FilesError::Overflow)?;
         }
@@ -250,7 +269,7 @@ impl Files {
     /// What a user on another system should be told, at most `most` of it.
     #[must_use]
     pub fn cautions(&self, most: usize) -> Vec<Caution> {
-        let real = || self.files.iter().filter(|file| !file.padding).map(|file| &file.path);
+        let real = || self.files.iter().filter(|file| !file.is_padding()).map(|file| &file.path);
         let names = std::iter::once(&self.name).filter(|_| self.folder).chain(real());
         let odd = names.filter(|path| path.split('/').any(troubles_windows));
         let mut folded: Vec<_> = real().map(|path| (path.to_lowercase(), path)).collect();
@@ -340,7 +359,7 @@ fn refused(path: &str, why: NameFlaw) -> FilesError {
 /// Looks for files that exclude each other. Sorted by component, a file is followed by its duplicates and by what lies "in" it.
 fn check_together(files: &[File]) -> Result<(), FilesError> {
     let mut paths: Vec<&str> =
-        files.iter().filter(|f| !f.padding).map(|f| f.path.as_str()).collect();
+        files.iter().filter(|f| !f.is_padding()).map(|f| f.path.as_str()).collect();
     paths.sort_unstable_by(|a, b| by_component(a, b));
     for pair in paths.windows(2) {
         if pair[0] == pair[1] {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use sta_core::io::aligned::AlignedBytes;
 use sta_core::io::hash::PieceHasher;
-use sta_core::model::files::{Files, FilesError, NewFile};
+use sta_core::model::files::{FileKind, Files, FilesError, NewFile};
 use sta_core::model::metainfo::{About, Builder};
 
 /// Bytes of a piece.
@@ -79,11 +79,11 @@ impl Content {
     pub(crate) fn shape(&self, files: bool) -> Files {
         let total = self.mib << 20;
         if !files {
-            return Files::single("one".to_owned(), total).expect("a good name");
+            return Files::single("one".to_owned(), total, FileKind::Plain).expect("a good name");
         }
         let listed = (0..total / SMALL_FILE).map(|n| {
             let path = format!("{:02}/{n}", n % 100);
-            Ok::<_, FilesError>(NewFile { path, len: SMALL_FILE, padding: false })
+            Ok::<_, FilesError>(NewFile { path, len: SMALL_FILE, kind: FileKind::Plain })
         });
         Files::folder("many".to_owned(), listed).expect("good names")
     }

@@ -12,7 +12,7 @@ use sta_core::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use sta_core::model::address::Address;
 use sta_core::model::bitfield::Bitfield;
 use sta_core::model::config::{EngineConfig, NodeConfig, TrackerConfig};
-use sta_core::model::files::Files;
+use sta_core::model::files::{FileKind, Files};
 use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::limits;
@@ -45,7 +45,8 @@ fn torrent(content: &[u8]) -> Arc<Metainfo> {
         sha1.extend(hash.sha1);
         blake3.extend(hash.blake3);
     }
-    let files = Files::single("file.bin".to_owned(), content.len() as u64).expect("a plain name");
+    let files = Files::single("file.bin".to_owned(), content.len() as u64, FileKind::Plain)
+        .expect("a plain name");
     let builder = Builder {
         files,
         piece_bytes: PIECE,

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::error::store_error;
 use super::{Base, Download, FileStore, SyncPolicy, open};
 use crate::io::store::StoreError;
-use crate::model::files::PART_SUFFIX;
+use crate::model::files::{FileKind, PART_SUFFIX};
 
 /// As [`crate::io::store::PieceStore::finish`]. What is read only is finished.
 pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
@@ -23,6 +23,7 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
     if store.is_part() {
         make_empty_files(store)?;
         check_all_is_there(store, download, &part)?;
+        make_executable(store)?;
         if download.sync == SyncPolicy::Complete {
             sync_content(store, download)?;
         }
@@ -58,7 +59,7 @@ fn check_all_is_there(
         return Err(store_error(&root, &open::lost("it was moved away or replaced")));
     }
     let files = store.torrent.files().as_slice().iter().enumerate();
-    let mut files = files.filter(|(_, listed)| !listed.padding);
+    let mut files = files.filter(|(_, listed)| !listed.is_padding());
     files.try_for_each(|(index, listed)| {
         check_is_there(store, index, listed.len).map_err(|e| store_error(&store.path(index), &e))
     })
@@ -102,11 +103,31 @@ fn unsynced(failure: StoreError) -> StoreError {
 /// No piece has a byte of an empty file, so nothing has made it yet.
 fn make_empty_files(store: &FileStore) -> Result<(), StoreError> {
     let files = store.torrent.files().as_slice();
-    let empty = (0..).zip(files).filter(|(_, file)| file.len == 0 && !file.padding);
+    let empty = (0..).zip(files).filter(|(_, file)| file.len == 0 && !file.is_padding());
     for (index, _) in empty {
         store.handle(index, true)?;
     }
     Ok(())
+}
+
+/// Who may read an executable file may execute it, too. A file system that knows no such thing is no reason not to finish.
+fn make_executable(store: &FileStore) -> Result<(), StoreError> {
+    let files = (0..).zip(store.torrent.files().as_slice());
+    for (index, _) in files.filter(|(_, file)| file.kind == FileKind::Executable) {
+        let file = store.handle(index, true)?;
+        let mode = rustix::fs::fstat(&*file).map(|found| Mode::from_raw_mode(found.st_mode));
+        match mode.and_then(|mode| rustix::fs::fchmod(&*file, executable(mode))) {
+            Err(Errno::PERM) => {}
+            Err(error) if is_unsupported(error) => {}
+            done => done.map_err(|error| store_error(&store.path(index), &error.into()))?,
+        }
+    }
+    Ok(())
+}
+
+fn executable(mode: Mode) -> Mode {
+    let may = |read: Mode, execute: Mode| if mode.contains(read) { execute } else { Mode::empty() };
+    mode | may(Mode::RUSR, Mode::XUSR) | may(Mode::RGRP, Mode::XGRP) | may(Mode::ROTH, Mode::XOTH)
 }
 
 fn sync_content(store: &FileStore, download: &Download) -> Result<(), StoreError> {
@@ -134,7 +155,7 @@ fn sync_folder(store: &FileStore, root: &OwnedFd) -> Result<(), StoreError> {
 #[cfg(not(target_os = "linux"))]
 fn sync_folder(store: &FileStore, _: &OwnedFd) -> Result<(), StoreError> {
     let files = store.torrent.files().as_slice().iter().enumerate();
-    files.filter(|(_, file)| !file.padding).try_for_each(|(index, _)| sync_file(store, index))
+    files.filter(|(_, file)| !file.is_padding()).try_for_each(|(index, _)| sync_file(store, index))
 }
 
 /// Makes the names in a folder durable, where the file system has a way to: those of virtual machines' shared folders have none.

@@ -1,6 +1,6 @@
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use super::handles::Handles;
 use super::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore};
-use crate::model::files::{Files, FilesError, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, NewFile};
 use crate::model::limits;
 use crate::model::metainfo::{About, Builder, Metainfo};
 
@@ -24,14 +24,19 @@ fn content(len: u64) -> Vec<u8> {
     (0..len).map(|i| (i.wrapping_mul(0x9E37_79B1) >> 9) as u8 | 1).collect()
 }
 
-/// A torrent called `name`: of one file if `files` is one without a path. A path that begins with `.pad/` is padding.
+/// A torrent called `name`: of one file if `files` is one without a path. A path that begins with `.pad/` is padding, and what lies
+/// in a folder `bin` is executable.
 fn torrent(name: &str, files: &[(&str, u64)]) -> Arc<Metainfo> {
     let files = match files {
-        [("", len)] => Files::single(name.to_owned(), *len).expect("a good name"),
+        [("", len)] => Files::single(name.to_owned(), *len, FileKind::Plain).expect("a good name"),
         _ => {
             let listed = files.iter().map(|(path, len)| {
-                let padding = path.starts_with(".pad/");
-                Ok::<_, FilesError>(NewFile { path: (*path).to_owned(), len: *len, padding })
+                let kind = match path.split('/').next() {
+                    Some(".pad") => FileKind::Padding,
+                    Some("bin") => FileKind::Executable,
+                    _ => FileKind::Plain,
+                };
+                Ok::<_, FilesError>(NewFile { path: (*path).to_owned(), len: *len, kind })
             });
             Files::folder(name.to_owned(), listed).expect("good names")
         }
@@ -53,7 +58,7 @@ fn torrent(name: &str, files: &[(&str, u64)]) -> Arc<Metainfo> {
 
 fn bytes_of(files: &Files) -> Vec<u8> {
     let mut bytes = content(files.total());
-    for file in files.as_slice().iter().filter(|file| file.padding) {
+    for file in files.as_slice().iter().filter(|file| file.is_padding()) {
         bytes[file.offset as usize..(file.offset + file.len) as usize].fill(0);
     }
     bytes
@@ -154,7 +159,7 @@ fn a_download_is_a_part_until_it_is_finished() {
 
         for (index, file) in torrent.files().as_slice().iter().enumerate() {
             let path = out.join(torrent.files().disk_path(index));
-            if file.padding {
+            if file.is_padding() {
                 assert!(!path.exists(), "{path:?} only pads");
                 continue;
             }
@@ -163,6 +168,22 @@ fn a_download_is_a_part_until_it_is_finished() {
         }
         holds(&seed(&torrent, &out).expect("it is complete"), &bytes);
     }
+}
+
+#[test]
+fn who_may_read_what_is_to_be_executed_may_execute_it() {
+    let dir = TempDir::new().expect("a folder");
+    let torrent = torrent("t", &[("bin/none", 0), ("bin/tool", 10), ("text", 10)]);
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    store.write(0, &bytes_of(torrent.files())).expect("there is space");
+    let mode_of = |path: PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    fs::set_permissions(dir.path().join("t.part/bin/tool"), fs::Permissions::from_mode(0o640))
+        .expect("its owner may");
+    store.finish().expect("nothing is in the way");
+    assert_eq!(mode_of(dir.path().join("t/bin/tool")), 0o750);
+    let text = mode_of(dir.path().join("t/text"));
+    assert_eq!((text & 0o111, mode_of(dir.path().join("t/bin/none")) & !0o111), (0, text));
+    assert_eq!(mode_of(dir.path().join("t/bin/none")) & 0o100, 0o100);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
-use super::{Caution, FileSpan, Files, FilesError, NameFlaw, NewFile, check_component};
+use super::{Caution, FileKind, FileSpan, Files, FilesError, NameFlaw, NewFile, check_component};
 use crate::model::limits;
 
 fn folder(files: &[(&str, u64)]) -> Result<Files, FilesError> {
-    let new = |&(path, len): &(&str, u64)| NewFile { path: path.to_owned(), len, padding: false };
+    let new =
+        |&(path, len): &(&str, u64)| NewFile { path: path.to_owned(), len, kind: FileKind::Plain };
     Files::folder("root".into(), files.iter().map(|file| Ok(new(file))))
 }
 
@@ -43,7 +44,8 @@ fn components_that_could_lead_elsewhere_are_refused() {
     ];
     for (name, why) in table {
         assert_eq!(check_component(name), Err(why), "{name:?}");
-        let single = Files::single(name.into(), 1).expect_err("refused as a file's name");
+        let single =
+            Files::single(name.into(), 1, FileKind::Plain).expect_err("refused as a file's name");
         assert!(matches!(single, FilesError::Name { .. }), "{name:?}: {single}");
     }
     let fine = [
@@ -79,8 +81,8 @@ fn a_torrents_name_leaves_room_for_that_of_incomplete_content() {
     ];
     for (name, flaw) in table {
         let error = flaw.map(|why| FilesError::Name { path: name.clone(), why });
-        assert_eq!(Files::single(name.clone(), 1).err(), error, "{name}");
-        let listed = [Ok(NewFile { path: "a.part".into(), len: 1, padding: false })];
+        assert_eq!(Files::single(name.clone(), 1, FileKind::Plain).err(), error, "{name}");
+        let listed = [Ok(NewFile { path: "a.part".into(), len: 1, kind: FileKind::Plain })];
         assert_eq!(Files::folder(name.clone(), listed).err(), error, "{name}");
     }
 }
@@ -113,7 +115,8 @@ fn depth_number_and_size_are_bounded() {
     assert_eq!(named(&[]), Err(FilesError::NoFiles));
     assert_eq!(folder(&[("a", i64::MAX as u64), ("b", 1)]), Err(FilesError::Overflow));
     assert_eq!(folder(&[("a", u64::MAX)]), Err(FilesError::Overflow));
-    let endless = (0_u64..).map(|n| Ok(NewFile { path: n.to_string(), len: 0, padding: false }));
+    let endless =
+        (0_u64..).map(|n| Ok(NewFile { path: n.to_string(), len: 0, kind: FileKind::Plain }));
     assert_eq!(Files::folder("root".into(), endless), Err(FilesError::TooManyFiles));
 }
 
@@ -130,9 +133,10 @@ fn what_is_trouble_only_elsewhere_is_a_caution() {
 #[test]
 fn padding_may_repeat_and_takes_part_in_offsets() {
     let file =
-        |path: &str, len, padding| Ok::<_, FilesError>(NewFile { path: path.into(), len, padding });
-    let pad = || file(".pad/6", 6, true);
-    let listed = [file("a", 10, false), pad(), file("b", 10, false), pad(), file("c", 0, false)];
+        |path: &str, len, kind| Ok::<_, FilesError>(NewFile { path: path.into(), len, kind });
+    let pad = || file(".pad/6", 6, FileKind::Padding);
+    let plain = |path, len| file(path, len, FileKind::Plain);
+    let listed = [plain("a", 10), pad(), plain("b", 10), pad(), plain("c", 0)];
     let files = Files::folder("root".into(), listed).expect("pads may repeat");
     let offsets: Vec<_> = files.as_slice().iter().map(|file| file.offset).collect();
     assert_eq!((offsets, files.total()), (vec![0, 10, 16, 26, 32], 32));
@@ -141,7 +145,10 @@ fn padding_may_repeat_and_takes_part_in_offsets() {
 #[test]
 fn paths_on_disk_start_with_the_name() {
     assert_eq!(named(&["a", "b/c"]).expect("safe").disk_path(1), std::path::Path::new("root/b/c"));
-    assert_eq!(Files::single("f".into(), 0).expect("safe").disk_path(0), std::path::Path::new("f"));
+    assert_eq!(
+        Files::single("f".into(), 0, FileKind::Plain).expect("safe").disk_path(0),
+        std::path::Path::new("f")
+    );
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{About, Metainfo, MetainfoError, PieceHashes, STA_VERSION};
 use crate::model::address::Address;
 use crate::model::bencode::{DictWriter, Writer};
-use crate::model::files::Files;
+use crate::model::files::{File, FileKind, Files};
 use crate::model::layout::Layout;
 
 /// What a torrent is made from.
@@ -69,13 +69,14 @@ impl Builder {
 
     fn write_info(&self, info: &mut DictWriter<'_>) {
         // Files count their bytes in 63 bits, so nothing is cut off.
-        if self.files.is_folder() {
+        if let ([single], false) = (self.files.as_slice(), self.files.is_folder()) {
+            write_attr(single, info);
+            info.key("length").int(single.len as i64);
+        } else {
             info.key("files").list(|files| {
                 for file in self.files.as_slice() {
                     files.dict(|entry| {
-                        if file.padding {
-                            entry.key("attr").bytes("p");
-                        }
+                        write_attr(file, entry);
                         entry.key("length").int(file.len as i64);
                         entry
                             .key("path")
@@ -83,8 +84,6 @@ impl Builder {
                     });
                 }
             });
-        } else {
-            info.key("length").int(self.files.total() as i64);
         }
         info.key("name").bytes(self.files.name());
         info.key("piece length").int(self.piece_bytes.into());
@@ -92,5 +91,14 @@ impl Builder {
         if self.about.private {
             info.key("private").int(1);
         }
+    }
+}
+
+/// What a file is for, as the first key of its dictionary (BEP 47).
+fn write_attr(file: &File, entry: &mut DictWriter<'_>) {
+    match file.kind {
+        FileKind::Plain => {}
+        FileKind::Executable => entry.key("attr").bytes("x"),
+        FileKind::Padding => entry.key("attr").bytes("p"),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{About, Metainfo, MetainfoError, PieceHashes, STA_VERSION, info_hash};
 use crate::model::address::{Address, TRACKER_SCHEME};
 use crate::model::bencode::{self, Dict, List, Value};
-use crate::model::files::{Files, FilesError, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, NewFile};
 use crate::model::layout::{Layout, LayoutError};
 use crate::model::limits;
 
@@ -24,6 +24,7 @@ struct Top<'a> {
 /// The keys of `info`, as found.
 #[derive(Default)]
 struct Info<'a> {
+    attr: Option<Value<'a>>,
     files: Option<Value<'a>>,
     file_tree: Option<Value<'a>>,
     length: Option<Value<'a>>,
@@ -128,6 +129,7 @@ impl<'a> Info<'a> {
         let mut info = Self::default();
         for (key, value) in dict.iter() {
             let slot = match key {
+                b"attr" => &mut info.attr,
                 b"files" => &mut info.files,
                 b"file tree" => &mut info.file_tree,
                 b"length" => &mut info.length,
@@ -146,7 +148,10 @@ impl<'a> Info<'a> {
         let name = self.name.ok_or(MetainfoError::Missing("info/name"))?;
         let name = text(name, "info/name")?.to_owned();
         match (self.length, self.files) {
-            (Some(length), None) => Ok(Files::single(name, count(length, "info/length")?)?),
+            (Some(length), None) => {
+                let kind = kind_of(self.attr, "info/attr", &name)?;
+                Ok(Files::single(name, count(length, "info/length")?, kind)?)
+            }
             (None, Some(files)) => {
                 Files::folder(name, list(files, "info/files")?.iter().map(read_file))
             }
@@ -176,13 +181,28 @@ fn read_file(value: Value<'_>) -> Result<NewFile, MetainfoError> {
     }
     let components = components.ok_or(MetainfoError::Missing("info/files/path"))?;
     let path = join(list(components, "info/files/path")?)?;
-    let attr = attr.map(|v| bytes(v, "info/files/attr")).transpose()?.unwrap_or_default();
-    if attr.contains(&b'l') {
-        return Err(MetainfoError::Link(path));
-    }
+    let kind = kind_of(attr, "info/files/attr", &path)?;
     let length = length.ok_or(MetainfoError::Missing("info/files/length"))?;
     let len = count(length, "info/files/length")?;
-    Ok(NewFile { path, len, padding: attr.contains(&b'p') })
+    Ok(NewFile { path, len, kind })
+}
+
+/// What the file at `path` is for, by its attributes (BEP 47). Those that are not known are passed over.
+fn kind_of(
+    attr: Option<Value<'_>>,
+    key: &'static str,
+    path: &str,
+) -> Result<FileKind, MetainfoError> {
+    let attr = attr.map(|value| bytes(value, key)).transpose()?.unwrap_or_default();
+    if attr.contains(&b'l') {
+        Err(MetainfoError::Link(path.to_owned()))
+    } else if attr.contains(&b'p') {
+        Ok(FileKind::Padding)
+    } else if attr.contains(&b'x') {
+        Ok(FileKind::Executable)
+    } else {
+        Ok(FileKind::Plain)
+    }
 }
 
 /// Joins components by `/`. One that has a separator inside would be taken for two: refused here, before it is joined.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::{About, Builder, Metainfo, MetainfoError};
 use crate::model::address::Address;
 use crate::model::bencode::{BencodeError, Flaw};
-use crate::model::files::{Files, FilesError, NameFlaw, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, NameFlaw, NewFile};
 use crate::model::layout::LayoutError;
 use crate::model::limits;
 
@@ -143,6 +143,12 @@ fn each_kind_of_broken_torrent_has_its_own_error() {
         ("a file twice", with_files(&same), Files(FilesError::Duplicate("a".into()))),
         ("a file as folder", with_files(nested), Files(FilesError::FileIsFolder("a".into()))),
         ("a link", with_files(link), Link("a".into())),
+        ("a single link", with_info(&[("attr", "1:l")]), Link("n".into())),
+        (
+            "attributes of another kind",
+            with_info(&[("attr", "i1e")]),
+            kind("info/attr", "a string"),
+        ),
         ("a comment of another kind", with_top("7:commenti1e", ""), kind("comment", "a string")),
         ("a tier as text", with_top("13:announce-listl1:ae", ""), kind("announce-list", "a list")),
         ("sta without version", sta("6:blake30:"), Missing("sta/version")),
@@ -240,20 +246,35 @@ fn empty_content_has_no_pieces() {
     assert_eq!(Metainfo::parse(folder).expect("legal").files().as_slice().len(), 1);
 }
 
+#[test]
+fn attributes_say_what_files_are_for() {
+    let kinds = |torrent: &str| {
+        let torrent = Metainfo::parse(torrent.to_owned()).expect("legal");
+        torrent.files().as_slice().iter().map(|file| file.kind).collect::<Vec<_>>()
+    };
+    let (plain, executable) = (FileKind::Plain, FileKind::Executable);
+    assert_eq!(kinds(&with_info(&[("attr", "2:hx")])), [executable]);
+    assert_eq!(kinds(&with_info(&[("attr", "1:h")])), [plain]);
+    let file = |attr: &str, name| format!("d4:attr{}6:lengthi0e4:pathl1:{name}ee", s(attr));
+    let files = ["x", "", "px", "?x"].iter().zip("abcd".chars()).map(|(attr, n)| file(attr, n));
+    let files = with_files(&files.collect::<String>()).replace(&s(&"h".repeat(20)), "0:");
+    assert_eq!(kinds(&files), [executable, plain, FileKind::Padding, executable]);
+}
+
 /// Anything that can be built.
 fn builder() -> impl Strategy<Value = Builder> {
-    let file = (0u64..200_000, any::<bool>());
+    let kinds = [FileKind::Plain, FileKind::Executable, FileKind::Padding];
+    let file = (0u64..200_000, prop::sample::select(kinds.to_vec()));
     (prop::collection::vec(file, 1..6), any::<[bool; 5]>(), 14u32..18, 0u16..4).prop_map(
         |(files, [folder, blake3, private, comment, date], power, trackers)| {
-            let listed = files.iter().enumerate().map(|(n, &(len, padding))| {
-                Ok::<_, FilesError>(NewFile {
-                    path: format!("d{}/файл {n}", n % 2), len, padding
-                })
+            let listed = files.iter().enumerate().map(|(n, &(len, kind))| {
+                Ok::<_, FilesError>(NewFile { path: format!("d{}/файл {n}", n % 2), len, kind })
             });
             let files = if folder {
                 Files::folder("a folder".into(), listed)
             } else {
-                Files::single("a file".into(), files[0].0)
+                let (len, kind) = files[0];
+                Files::single("a file".into(), len, kind)
             };
             let files = files.expect("safe");
             let pieces = files.total().div_ceil(1 << power) as usize;

@@ -12,7 +12,7 @@ use super::{Disk, DiskDone};
 use crate::io::file_store::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError, Wait};
-use crate::model::files::{Files, FilesError, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, NewFile};
 use crate::model::ids::InfoHash;
 use crate::model::layout::{Block, Layout};
 use crate::model::leaves::LeafHashes;
@@ -295,9 +295,9 @@ async fn a_failed_write_is_reported_and_can_be_repeated() {
 #[tokio::test(start_paused = true)]
 async fn padding_is_zeros_whatever_comes() {
     const LEN: u32 = 16 << 10;
-    let files = [("a", 10, false), (".pad/1", u64::from(LEN) - 10, true)];
-    let new = |(path, len, padding): (&str, u64, bool)| {
-        Ok::<_, FilesError>(NewFile { path: path.to_owned(), len, padding })
+    let files = [("a", 10, FileKind::Plain), (".pad/1", u64::from(LEN) - 10, FileKind::Padding)];
+    let new = |(path, len, kind): (&str, u64, FileKind)| {
+        Ok::<_, FilesError>(NewFile { path: path.to_owned(), len, kind })
     };
     let mut hasher = PieceHasher::default();
     hasher.update(&[&[1; 10][..], &vec![0; LEN as usize - 10]].concat());

@@ -11,7 +11,7 @@ use crate::io::observer::Nobody;
 use crate::io::store::{Body, PieceStore, PieceVerifier, StoreError};
 use crate::model::bitfield::Bitfield;
 use crate::model::config::{EngineConfig, NodeConfig};
-use crate::model::files::Files;
+use crate::model::files::{FileKind, Files};
 use crate::model::layout::Layout;
 use crate::model::leaves::LeafHashes;
 use crate::model::metainfo::{About, Builder, Metainfo};
@@ -26,7 +26,8 @@ fn torrent() -> Arc<Metainfo> {
     let mut hasher = PieceHasher::default();
     hasher.update(CONTENT);
     let hash = hasher.finish();
-    let files = Files::single("file".to_owned(), CONTENT.len() as u64).expect("a plain name");
+    let files = Files::single("file".to_owned(), CONTENT.len() as u64, FileKind::Plain)
+        .expect("a plain name");
     let builder = Builder {
         files,
         piece_bytes: 16 << 10,
