@@ -366,6 +366,7 @@ impl Swarm {
         self.want_more(now);
         self.fit_slots(now);
         self.finish_if_due(now);
+        self.offer_again_if_due(now);
         self.fill_all(now);
         self.serve(None, now);
     }

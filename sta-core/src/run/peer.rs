@@ -184,7 +184,7 @@ async fn body(store: &dyn PieceStore, block: Block) -> Result<Body, StoreError> 
         };
         if !is_right(store, block.piece).await? {
             let reason = "it has changed since it was verified, and is not served where it is wrong \
-                          now; mend it and start again, or make a new torrent of what is there";
+                          now; mend it, which is seen after a while, or make a new torrent of what is there";
             return Err(StoreError { path: doubt.path, reason: reason.to_owned(), passing: false });
         }
         store.trust(block.piece, &doubt);

@@ -43,7 +43,7 @@ fn what_is_being_written_when_a_disk_is_fast_again_goes_on_fast() {
 const UNREADABLE_AT_THE_SOURCE: &str = r#"
 schema = 1
 name = "unreadable at the source"
-clock = { deadline = "30s" }
+clock = { deadline = "DEADLINE" }
 group = [
     { name = "tracker" },
     { name = "seed", up = "16 Mbit/s" },
@@ -52,7 +52,7 @@ group = [
 content = [{ name = "image.bin", size = "1 MiB", piece = "16 KiB" }]
 event = [
     { id = "bad", at = "10ms", FOR do = "disk-unreadable", on = "seed", with = { pieces = "20..40" } },
-    { at = "20s", do = "restart", on = "seed" },
+    RESTART
 ]
 expect = [{ that = "complete" }]
 "#;
@@ -60,8 +60,10 @@ expect = [{ that = "complete" }]
 /// Every other piece arrives: what is missing is what cannot be read, and nothing else is taken for it.
 #[test]
 fn what_the_only_source_cannot_read_is_missing_and_the_reason_is_told() {
-    let run = |lasts: &str, world| {
-        let text = UNREADABLE_AT_THE_SOURCE.replace("FOR", lasts);
+    let run = |lasts: &str, deadline: &str, restarts: bool, world| {
+        let restart = "{ at = '20s', do = 'restart', on = 'seed' },";
+        let text = UNREADABLE_AT_THE_SOURCE.replace("FOR", lasts).replace("DEADLINE", deadline);
+        let text = text.replace("RESTART", if restarts { restart } else { "" });
         let scenario = Scenario::read(Path::new("bad.toml"), text);
         let scenario = Arc::new(scenario.unwrap_or_else(|error| panic!("{error}")));
         let job = Job { scenario, seed: 1, world, cell: 0 };
@@ -70,7 +72,7 @@ fn what_the_only_source_cannot_read_is_missing_and_the_reason_is_told() {
         (done.outcome, done.log.entries.iter().filter(failed).count())
     };
     for world in [World::Turmoil, World::Flow] {
-        let (outcome, failed) = run("", world);
+        let (outcome, failed) = run("", "30s", true, world);
         assert_eq!(failed, 20, "{world:?}: each of them, and no other");
         assert_eq!(outcome.verdict, Verdict::NotLive, "{world:?}: {:#?}", outcome.failures());
         assert_eq!(outcome.idle_faults().count(), 0, "{world:?}");
@@ -82,7 +84,11 @@ fn what_the_only_source_cannot_read_is_missing_and_the_reason_is_told() {
             assert!(finding.what.ends_with(reason), "{world:?}: {}", finding.what);
         }
         // Once it can be read, a process that starts finds it.
-        let (outcome, _) = run("for = '15s',", world);
+        let (outcome, _) = run("for = '15s',", "30s", true, world);
         assert_eq!(outcome.verdict, Verdict::Passed, "{world:?}: {:#?}", outcome.failures());
+        // So does one that runs, half a minute after it could not.
+        let (outcome, failed) = run("for = '15s',", "40s", false, world);
+        assert_eq!(outcome.verdict, Verdict::Passed, "{world:?}: {:#?}", outcome.failures());
+        assert_eq!(failed, 20, "{world:?}: nobody asked for them meanwhile");
     }
 }

@@ -20,6 +20,11 @@ use crate::wire::tracker::TransferEvent;
 /// How long a full disk, or whatever else may pass, is given before it is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
+/// Who serves offers what it could not read again after this time, which doubles every time: a read may fail for a moment, and people mend
+/// disks and files while a source runs.
+const OFFER_AGAIN_MIN: Duration = Duration::from_secs(30);
+const OFFER_AGAIN_MAX: Duration = Duration::from_mins(10);
+
 /// What the store has not done, and what it is doing.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -27,6 +32,8 @@ pub(super) struct Storage {
     pub unreadable: BTreeSet<u32>,
     /// Those of them that are fetched once more.
     refetched: BTreeSet<u32>,
+    /// When what it could not read is offered again, and how much later the next time.
+    offer_again: (Time, Duration),
     /// Until then nobody is told again that it cannot read for the moment.
     quiet_until: Time,
     /// What failed last, if that stands.
@@ -42,6 +49,7 @@ impl Storage {
         Self {
             unreadable: BTreeSet::new(),
             refetched: BTreeSet::new(),
+            offer_again: (now, OFFER_AGAIN_MIN),
             quiet_until: now,
             failed: None,
             paused_until: now,
@@ -89,7 +97,7 @@ impl Swarm {
     }
 
     /// The store cannot read a block that was to be sent as the answer to request `id`. If that will not pass, its piece is not
-    /// served any more. While the download is not over it is fetched again, once: what is written anew may be read.
+    /// served for a while. While the download is not over it is fetched again, once: what is written anew may be read.
     pub fn unreadable(&mut self, conn: ConnId, id: u64, why: &StoreError, now: Time) {
         let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
         let Some(Block { piece, .. }) = unsent else { return };
@@ -102,6 +110,12 @@ impl Swarm {
                 self.event(Event::StoreFailed { torrent, why: why.to_string(), retry: true });
             }
         } else if self.storage.unreadable.insert(piece) {
+            let (at, wait) = self.storage.offer_again;
+            if at <= now {
+                // What has been readable for long is taken to be mended.
+                let wait = if now.since(at) > OFFER_AGAIN_MAX { OFFER_AGAIN_MIN } else { wait };
+                self.storage.offer_again = (now + wait, (2 * wait).min(OFFER_AGAIN_MAX));
+            }
             let lost = self.phase == Phase::Fetching && self.have.contains(piece);
             let again = lost && self.storage.refetched.insert(piece);
             self.event(Event::StoreFailed { torrent, why: why.to_string(), retry: again });
@@ -114,6 +128,15 @@ impl Swarm {
             }
         }
         self.serve(Some(conn), now);
+    }
+
+    /// Offers again what could not be read some time ago. If it still cannot, whoever asks first finds out.
+    pub(super) fn offer_again_if_due(&mut self, now: Time) {
+        if self.phase == Phase::Serving && now >= self.storage.offer_again.0 {
+            while let Some(piece) = self.storage.unreadable.pop_first() {
+                self.tell_all(piece, now);
+            }
+        }
     }
 
     /// The pieces that are here and can be read, as ranges.
@@ -240,6 +263,15 @@ impl Swarm {
         // What failed for good is not mended by what was stored before.
         self.storage.failed.take_if(|failure| failure.passing);
         self.event(Event::PieceVerified { torrent, piece });
+        self.tell_all(piece, now);
+        self.event(Event::PieceAnnounced { torrent, piece });
+        self.news.push_back(News::Got(piece));
+        self.finish_if_complete(now);
+        self.serve_waiting(piece, &wishers, now);
+    }
+
+    /// Tells every peer that `piece` is here.
+    fn tell_all(&mut self, piece: u32, now: Time) {
         let complete = self.have.is_full();
         for (conn, session) in self.sessions.iter_mut() {
             if let Some(p) = session.tell(piece, complete) {
@@ -247,10 +279,6 @@ impl Swarm {
                 self.outputs.push_back(Output::Send { conn, message: PeerMessage::Have { p } });
             }
         }
-        self.event(Event::PieceAnnounced { torrent, piece });
-        self.news.push_back(News::Got(piece));
-        self.finish_if_complete(now);
-        self.serve_waiting(piece, &wishers, now);
     }
 
     /// All of `piece` is to be fetched again. Says who had sent it.

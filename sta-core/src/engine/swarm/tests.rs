@@ -485,6 +485,35 @@ fn what_cannot_be_read_is_fetched_once_more_and_nothing_is_complete_without_it()
 }
 
 #[test]
+fn a_source_offers_again_what_it_could_not_read() {
+    let mut me = Script::new("111");
+    let (peer, _) = me.meet(1, "peer", 1);
+    me.tell(Input::Finished { torrent: TORRENT, result: Ok(()) });
+    let block = Block { piece: 1, offset: 0, len: PIECE };
+    let have = PeerMessage::Have { p: smallvec![PieceRange::one(1)] };
+    let offers = |outputs: &[Output]| {
+        outputs.iter().any(|it| matches!(it, Output::Send { message, .. } if *message == have))
+    };
+    let mut id = 0;
+    let mut asks = |me: &mut Script| {
+        id += 1;
+        let outputs = me.say(peer, PeerMessage::Get { id, block: block.into() });
+        outputs.iter().any(|output| matches!(output, Output::SendBlock { .. })).then_some(id)
+    };
+    for wait in [30, 60, 120] {
+        let id = asks(&mut me).expect("it is here");
+        me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(false) });
+        assert_eq!(asks(&mut me), None, "it cannot be read");
+        for second in 1..=wait {
+            me.now += Duration::from_secs(1);
+            me.say(peer, PeerMessage::Ping);
+            assert_eq!(offers(&me.tell(Input::Tick)), second == wait, "{second} of {wait}");
+        }
+    }
+    assert!(asks(&mut me).is_some(), "it may have been mended");
+}
+
+#[test]
 fn a_source_that_has_nothing_better_to_send_sends_what_others_claim_to_have() {
     let mut me = Script::new("1111");
     let (liar, _) = me.meet(1, "liar", 1);
