@@ -1,6 +1,7 @@
 //! What is distributed, and who starts with how much of it.
 
 use sta_core::model::bitfield::{Bitfield, PieceRange};
+use sta_core::model::files::{FileKind, Files, FilesError, NewFile};
 use sta_core::model::layout::Layout;
 use sta_core::model::limits;
 
@@ -28,9 +29,8 @@ impl Resolver<'_> {
                     format!("there are two contents {:?}", content.name),
                 );
             }
-            if !is_path(&content.name) || content.name.contains('/') {
-                self.wrong(&place.key("name"), format!("{:?} is no name for a file", content.name));
-            }
+            let named = Files::single(content.name.clone(), 0, FileKind::Plain);
+            self.check(named, &place.key("name"));
             let Some(plan) = self.content(content, &place) else { continue };
             self.takes(plans.len(), content, plan.layout, &place, hosts);
             plans.push(plan);
@@ -77,26 +77,20 @@ impl Resolver<'_> {
             self.wrong(place, format!("{count} files are more than {}", limits::FILES_MAX));
             return None;
         }
-        let mut files = Vec::new();
+        let (mut files, mut all_named) = (Vec::new(), true);
         for (ix, table) in tables.iter().enumerate() {
             let place = place.index(ix);
             let size = self.check(units::size(&table.size), &place.key("size"))?;
-            if !is_path(&table.name) {
-                self.wrong(
-                    &place.key("name"),
-                    format!("{:?} is no path inside a torrent", table.name),
-                );
-            }
+            let named = together(&[(table.name.clone(), 0)]);
+            all_named &= self.check(named, &place.key("name")).is_some();
             match table.count {
                 0 => self.wrong(&place.key("count"), "no file at all; leave the entry out"),
                 1 => files.push((table.name.clone(), size)),
                 _ => files.extend((0..table.count).map(|n| (format!("{}-{n}", table.name), size))),
             }
         }
-        let mut names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            self.wrong(place, format!("there are two files {:?}", pair[0]));
+        if all_named && !files.is_empty() {
+            self.check(together(&files), place)?;
         }
         Some(files)
     }
@@ -188,14 +182,10 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether a name can stand for a file: components that are not empty, `.` or `..`.
-fn is_path(name: &str) -> bool {
-    let component = |part: &str| {
-        !part.is_empty()
-            && part != "."
-            && part != ".."
-            && part.len() <= limits::PATH_COMPONENT_BYTES_MAX
-            && !part.contains(['\0', '\\'])
-    };
-    name.split('/').all(component)
+/// These files in one folder, as a torrent would have them.
+fn together(files: &[(String, u64)]) -> Result<Files, FilesError> {
+    let listed = files
+        .iter()
+        .map(|(path, len)| Ok(NewFile { path: path.clone(), len: *len, kind: FileKind::Plain }));
+    Files::folder("content".to_owned(), listed)
 }
