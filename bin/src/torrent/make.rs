@@ -43,9 +43,14 @@ pub enum MakeError {
         /// What the system said.
         source: io::Error,
     },
-    /// A link inside the folder.
-    #[error("{}: a symbolic link, which a torrent cannot carry; put what it points to in its place, or move it away", .0.display())]
-    Link(PathBuf),
+    /// A link inside the folder that leads out of it.
+    #[error("{}: a symbolic link to {}, which is not inside the folder; put what it points to in its place, or move it away", path.display(), to.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What it says.
+        to: PathBuf,
+    },
     /// A device, a pipe, a socket.
     #[error("{}: neither a file nor a folder; a torrent cannot carry it, move it away", .0.display())]
     Special(PathBuf),

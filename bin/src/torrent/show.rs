@@ -5,7 +5,7 @@ use std::fmt;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 use sta_core::model::address::Address;
-use sta_core::model::files::{File, FileKind};
+use sta_core::model::files::{File, FileKind, Link};
 use sta_core::model::ids::InfoHash;
 use sta_core::model::metainfo::Metainfo;
 
@@ -43,6 +43,8 @@ pub struct TorrentView {
     pub folder: bool,
     /// The files, without padding.
     pub files: Vec<FileView>,
+    /// The symbolic links.
+    pub links: Vec<LinkView>,
     /// What a user on another system should know of the names.
     pub cautions: Vec<String>,
 }
@@ -56,6 +58,15 @@ pub struct FileView {
     pub bytes: u64,
     /// Whether it is to be executed.
     pub executable: bool,
+}
+
+/// A symbolic link as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkView {
+    /// From inside the torrent's folder, with `/` between components.
+    pub path: String,
+    /// Where it leads, likewise.
+    pub to: String,
 }
 
 impl TorrentView {
@@ -79,6 +90,7 @@ impl TorrentView {
             creation_date: about.creation_date,
             folder: files.is_folder(),
             files: real.map(FileView::new).collect(),
+            links: files.links().iter().map(LinkView::new).collect(),
             cautions: files.cautions(CAUTIONS_MAX).iter().map(ToString::to_string).collect(),
         }
     }
@@ -88,6 +100,12 @@ impl FileView {
     fn new(file: &File) -> Self {
         let executable = file.kind == FileKind::Executable;
         Self { path: file.path.clone(), bytes: file.len, executable }
+    }
+}
+
+impl LinkView {
+    fn new(link: &Link) -> Self {
+        Self { path: link.path.clone(), to: link.to.clone() }
     }
 }
 
@@ -130,6 +148,9 @@ impl fmt::Display for TorrentView {
             let mark = if file.executable { " (executable)" } else { "" };
             let bytes = HumanBytes(file.bytes).to_string();
             writeln!(f, "{bytes:>12}  {}{mark}", Plain(&file.path))?;
+        }
+        for LinkView { path, to } in &self.links {
+            writeln!(f, "{:>12}  {} -> {}", "link", Plain(path), Plain(to))?;
         }
         self.cautions.iter().try_for_each(|caution| writeln!(f, "caution: {caution}"))
     }

@@ -101,6 +101,40 @@ fn progress_adds_up_to_the_content() {
 }
 
 #[test]
+fn links_inside_a_folder_are_made_and_verified() {
+    let dir = TempDir::new().expect("a folder");
+    let root = dir.path().join("release");
+    put(&root.join("lib/a.so.1"), &content(1, PIECE));
+    put(&root.join("bin/tool"), &content(2, 10));
+    let links = [("lib/a.so", "a.so.1"), ("lib/b.so", "./a.so"), ("tool", "bin/../bin/tool")];
+    let folders = [("lib64", "lib/"), ("bin/lib", "../lib"), ("bin/here", ".")];
+    for (path, text) in links.into_iter().chain(folders) {
+        symlink(text, root.join(path)).expect("a link");
+    }
+    let torrent = made(&root);
+    let found: Vec<_> =
+        torrent.files().links().iter().map(|link| (link.path.as_str(), link.text())).collect();
+    let texts = ["bin/here .", "bin/lib ../lib", "lib/a.so a.so.1", "lib/b.so a.so", "lib64 lib"];
+    let texts = texts.iter().chain(&["tool bin/tool"]).map(|link| link.split_once(' '));
+    let texts: Vec<_> = texts.flatten().map(|(path, text)| (path, text.to_owned())).collect();
+    assert_eq!(found, texts);
+    assert!(verified(&torrent, dir.path()).is_complete(), "whatever the words of a link");
+    let shown = TorrentView::new(&torrent).to_string();
+    assert!(shown.contains("link  lib/a.so -> lib/a.so.1"), "{shown}");
+
+    fs::remove_file(root.join("lib/a.so")).expect("gone");
+    fs::copy(root.join("lib/a.so.1"), root.join("lib/a.so")).expect("copied");
+    fs::remove_file(root.join("tool")).expect("gone");
+    fs::remove_file(root.join("lib/b.so")).expect("gone");
+    symlink("/etc/passwd", root.join("lib/b.so")).expect("a link");
+    let verified = verified(&torrent, dir.path());
+    assert!(verified.good.is_full() && !verified.is_complete());
+    let bad: Vec<_> = verified.bad_files(&torrent).into_iter().map(|bad| bad.why).collect();
+    let elsewhere = "a link to /etc/passwd, it should lead to a.so";
+    assert_eq!(bad, ["not a link to a.so.1", elsewhere, "missing"]);
+}
+
+#[test]
 fn what_a_torrent_cannot_carry_is_refused_by_name() {
     let dir = TempDir::new().expect("a folder");
     let root = dir.path().join("root");
@@ -111,9 +145,11 @@ fn what_a_torrent_cannot_carry_is_refused_by_name() {
 
     put(&root.join("in/file"), b"data");
     let odd = root.join("in/odd");
-    symlink("file", &odd).expect("a link");
-    assert!(matches!(refused(), MakeError::Link(path) if path == odd));
-    fs::remove_file(&odd).expect("gone");
+    for out in ["/", "../..", "nothing", "odd", "../../root/in/file", ".."] {
+        symlink(out, &odd).expect("a link");
+        assert!(matches!(refused(), MakeError::Link { path, .. } if path == odd), "{out}");
+        fs::remove_file(&odd).expect("gone");
+    }
 
     let socket = std::os::unix::net::UnixListener::bind(&odd).expect("a socket");
     assert!(matches!(refused(), MakeError::Special(path) if path == odd));
@@ -382,6 +418,7 @@ caution: \"aux.c\" cannot be a name on Windows
     let json = serde_json::to_value(&view).expect("it has no odd keys");
     assert_eq!(json["info_hash"], torrent.info_hash().to_string());
     assert_eq!(json["trackers"][0], "192.0.2.1:6881");
-    assert_eq!(json["files"], serde_json::json!([{ "path": "aux.c", "bytes": 24_576 }]));
+    let file = serde_json::json!({ "path": "aux.c", "bytes": 24_576, "executable": false });
+    assert_eq!(json["files"], serde_json::json!([file]));
     assert_eq!(json["verified_by"], "blake3");
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use sta_core::io::hash::{PieceHash, PieceHasher, update_all};
 use sta_core::io::store::PieceVerifier;
 use sta_core::model::bitfield::Bitfield;
-use sta_core::model::files::{File, part_of};
+use sta_core::model::files::{File, Link, part_of};
 use sta_core::model::layout::Layout;
 use sta_core::model::leaves::LeafHashes;
 use sta_core::model::metainfo::Metainfo;
@@ -34,6 +34,21 @@ pub struct Verified {
     pub leaves: Vec<(u32, LeafHashes)>,
     /// What there is of each file, in the torrent's order.
     pub files: Vec<FileState>,
+    /// What there is of each link, in the torrent's order. Incomplete content has none yet.
+    pub links: Vec<LinkState>,
+}
+
+/// What there is of a symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// A link that leads where it should, or will be one when the content is complete.
+    Right,
+    /// Nothing.
+    Missing,
+    /// A link that says something else.
+    Elsewhere(PathBuf),
+    /// Something that is not a link.
+    NotALink,
 }
 
 /// What there is of a file.
@@ -81,7 +96,8 @@ impl Verified {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let whole = |state: &FileState| matches!(state, FileState::Whole | FileState::Padding);
-        self.good.is_full() && self.files.iter().all(whole)
+        let right = |state: &LinkState| *state == LinkState::Right;
+        self.good.is_full() && self.files.iter().all(whole) && self.links.iter().all(right)
     }
 
     /// The good pieces that can be served from where they lie: a file with more bytes than it should have is somebody else's.
@@ -118,7 +134,7 @@ impl Verified {
         Some((index, bad))
     }
 
-    /// The files that are not whole and right, and why.
+    /// The files and links that are not whole and right, and why.
     #[must_use]
     pub fn bad_files<'a>(&self, torrent: &'a Metainfo) -> Vec<BadFile<'a>> {
         let files = torrent.files().as_slice().iter().zip(&self.files);
@@ -141,7 +157,19 @@ impl Verified {
             };
             Some(BadFile { path: &file.path, why })
         });
-        bad.collect()
+        let links = torrent.files().links().iter().zip(&self.links);
+        let bad_links = links.filter_map(|(link, state)| {
+            let why = match state {
+                LinkState::Right => return None,
+                LinkState::Missing => "missing".to_owned(),
+                LinkState::NotALink => format!("not a link to {}", link.text()),
+                LinkState::Elsewhere(to) => {
+                    format!("a link to {}, it should lead to {}", to.display(), link.text())
+                }
+            };
+            Some(BadFile { path: &link.path, why })
+        });
+        bad.chain(bad_links).collect()
     }
 }
 
@@ -163,6 +191,8 @@ pub fn verify(
 ) -> Result<Verified, VerifyError> {
     let root = Root::find(torrent, data)?;
     let files = survey(torrent, &root)?;
+    let links = torrent.files().links().iter().map(|link| look_at_link(link, &root));
+    let links = links.collect::<Result<Vec<_>, _>>()?;
     let job = Job { torrent, root: &root, files: &files, zeros: OnceLock::new(), progress };
     let next = Mutex::new(Some(0..torrent.layout().pieces()));
     let threads = super::threads();
@@ -203,7 +233,7 @@ pub fn verify(
         }
         Ok(())
     })?;
-    Ok(Verified { good, leaves, files })
+    Ok(Verified { good, leaves, files, links })
 }
 
 /// The hashes of the leaves of a good piece, where they were taken.
@@ -329,6 +359,29 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
         })
     };
     torrent.files().as_slice().iter().enumerate().map(state).collect()
+}
+
+/// Looks at a link of a torrent without following it.
+fn look_at_link(link: &Link, root: &Root) -> Result<LinkState, VerifyError> {
+    if root.part {
+        return Ok(LinkState::Right);
+    }
+    let path = root.path.join(&link.path);
+    match fs::read_link(&path) {
+        Ok(text) if text.to_str().is_some_and(|text| leads_to(link, text)) => Ok(LinkState::Right),
+        Ok(text) => Ok(LinkState::Elsewhere(text)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(LinkState::Missing),
+            // What readlink(2) says of what is no link.
+            ErrorKind::InvalidInput => Ok(LinkState::NotALink),
+            _ => Err(VerifyError { path, source: error }),
+        },
+    }
+}
+
+/// Whether `text` leads where the torrent's link does, in whatever words.
+fn leads_to(link: &Link, text: &str) -> bool {
+    Link::target(&link.path, text).is_some_and(|to| to == link.to)
 }
 
 /// The torrent's file or folder, complete or incomplete by its name.

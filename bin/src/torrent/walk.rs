@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sta_core::model::files::{FileKind, Files, FilesError, NewFile};
+use sta_core::model::files::{FileKind, Files, FilesError, Link, NewFile};
 use sta_core::model::limits;
 
 use super::make::MakeError;
@@ -20,6 +20,21 @@ pub(super) struct Found {
     pub root: PathBuf,
     /// Folders in which nothing lies, sorted.
     pub empty_folders: Vec<PathBuf>,
+}
+
+/// What lies in a folder.
+#[derive(Default)]
+struct Listing {
+    files: Vec<FoundFile>,
+    links: Vec<Link>,
+    /// Folders still to be looked into, and where they are inside the torrent's folder.
+    folders: Vec<(PathBuf, String)>,
+}
+
+impl Listing {
+    fn len(&self) -> usize {
+        self.files.len() + self.links.len() + self.folders.len()
+    }
 }
 
 /// A file, as it was found.
@@ -72,38 +87,36 @@ pub(super) fn walk(path: &Path) -> Result<Found, MakeError> {
     if !metadata.is_dir() {
         return Err(MakeError::Special(path.to_owned()));
     }
-    let mut found = Vec::new();
-    let mut folders = vec![(path.to_owned(), String::new())];
+    let mut listing = Listing::default();
+    listing.folders.push((path.to_owned(), String::new()));
     let mut empty_folders = Vec::new();
-    while let Some((folder, inside)) = folders.pop() {
-        let before = found.len() + folders.len();
-        list(&folder, &inside, &mut found, &mut folders)?;
-        if found.len() + folders.len() == before {
+    while let Some((folder, inside)) = listing.folders.pop() {
+        let before = listing.len();
+        list(path, &folder, &inside, &mut listing)?;
+        if listing.len() == before {
             empty_folders.push(folder);
         }
-        if found.len() + folders.len() > limits::FILES_MAX {
+        if listing.len() > limits::FILES_MAX {
             return Err(files(FilesError::TooManyFiles));
         }
     }
+    let Listing { files: mut found, mut links, .. } = listing;
     if found.is_empty() {
         return Err(MakeError::Empty(path.to_owned()));
     }
     found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    links.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let stamps = found.iter().map(|file| file.stamp).collect();
     let new =
         |FoundFile { path, kind, stamp }: FoundFile| Ok(NewFile { path, len: stamp.len, kind });
     let folder = Files::folder(name, found.into_iter().map(new));
+    let folder = folder.and_then(|folder| folder.with_links(links)).map_err(files)?;
     empty_folders.sort_unstable();
-    Ok(Found { files: folder.map_err(files)?, stamps, root: path.to_owned(), empty_folders })
+    Ok(Found { files: folder, stamps, root: path.to_owned(), empty_folders })
 }
 
-/// Adds what lies in `folder`, which is `inside` the torrent's folder.
-fn list(
-    folder: &Path,
-    inside: &str,
-    found: &mut Vec<FoundFile>,
-    folders: &mut Vec<(PathBuf, String)>,
-) -> Result<(), MakeError> {
+/// Adds what lies in `folder`, which is `inside` the torrent's folder, `root`.
+fn list(root: &Path, folder: &Path, inside: &str, listing: &mut Listing) -> Result<(), MakeError> {
     let unreadable = |path: &Path, source| MakeError::Read { path: path.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(|source| unreadable(folder, source))? {
         let entry = entry.map_err(|source| unreadable(folder, source))?;
@@ -113,17 +126,27 @@ fn list(
         let metadata = entry.metadata().map_err(|source| unreadable(&path, source))?;
         let of: FileType = metadata.file_type();
         if of.is_symlink() {
-            return Err(MakeError::Link(path));
+            let text = fs::read_link(&path).map_err(|source| unreadable(&path, source))?;
+            let to = text.to_str().and_then(|text| Link::target(&inside, text));
+            // The way of a text through other links may be another than its words say.
+            let to = to.filter(|to| is_same(&path, &root.join(to)));
+            let Some(to) = to else { return Err(MakeError::Link { path, to: text }) };
+            listing.links.push(Link { path: inside, to });
         } else if of.is_dir() {
-            folders.push((path, inside));
+            listing.folders.push((path, inside));
         } else if of.is_file() {
             let (kind, stamp) = (kind_of(&metadata), Stamp::of(&metadata));
-            found.push(FoundFile { path: inside, kind, stamp });
+            listing.files.push(FoundFile { path: inside, kind, stamp });
         } else {
             return Err(MakeError::Special(path));
         }
     }
     Ok(())
+}
+
+/// Whether both lead to one file or folder.
+fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// What a file is for: to be executed, if its owner may.

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
 
 use crate::util::{Dir, Signal, names, tracker_of};
 
@@ -78,8 +79,11 @@ fn a_folder_arrives_with_empty_files_and_foreign_names() {
     }
     let tool = dir.path("a b/x y/z");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("ours");
+    symlink("../many/7", dir.path("a b/x y/seven")).expect("a link");
     let (_share, link) = dir.share("a b");
     dir.run(&["download", &link, "-o", "out"]).expect(0, &["a b: complete"], &[]);
+    let seven = fs::read_link(dir.path("out/a b/x y/seven")).expect("a link");
+    assert_eq!(seven, Path::new("../many/7"));
     for (name, bytes) in files.iter().zip(bytes) {
         assert!(dir.read(&format!("out/{name}")) == bytes, "{name}");
     }

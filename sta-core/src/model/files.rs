@@ -4,10 +4,14 @@
 //! and the same on every machine: what could leave the folder, mean two things, or mean something else elsewhere is an
 //! error; what is a plain name here and trouble only elsewhere is a [`Caution`].
 //!
-//! Invariant: offsets ascend without gaps, no two files share a path, no file is a folder of another, and the torrent's name is not
+//! Symbolic links (BEP 47) have no bytes and stand apart. Each leads to a file, a folder or a link of the same torrent, and nothing of the
+//! torrent lies behind one.
+//!
+//! Invariant: offsets ascend without gaps, no two files or links share a path, none is a folder of another, and the torrent's name is not
 //! one that marks incomplete content.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +37,53 @@ pub struct Files {
     name: String,
     folder: bool,
     files: Vec<File>,
+    links: Vec<Link>,
     total: u64,
+}
+
+/// A symbolic link of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Components joined by `/`, from inside the torrent's folder.
+    pub path: String,
+    /// Where it leads, likewise.
+    pub to: String,
+}
+
+impl Link {
+    /// What the link says on disk: the way from its own folder.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let (folder, _) = self.path.rsplit_once('/').unwrap_or_default();
+        let mut from = folder.split('/').filter(|component| !component.is_empty()).peekable();
+        let mut to = self.to.split('/').peekable();
+        while from.peek().is_some() && from.peek() == to.peek() {
+            from.next();
+            to.next();
+        }
+        let way: Vec<&str> = from.map(|_| "..").chain(to).collect();
+        if way.is_empty() { ".".to_owned() } else { way.join("/") }
+    }
+
+    /// Where a link at `path` leads that says `text` on disk; `None` if that is outside the torrent's folder, or the folder itself.
+    #[must_use]
+    pub fn target(path: &str, text: &str) -> Option<String> {
+        let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+        let mut way: Vec<&str> = folder.split('/').filter(|outer| !outer.is_empty()).collect();
+        if text.starts_with('/') {
+            return None;
+        }
+        for component in text.split('/') {
+            match component {
+                "" | "." => {}
+                ".." => {
+                    way.pop()?;
+                }
+                name => way.push(name),
+            }
+        }
+        (!way.is_empty()).then(|| way.join("/"))
+    }
 }
 
 /// A file of a torrent.
@@ -142,6 +192,14 @@ pub enum FilesError {
     /// A path that is a file and a folder.
     #[error("{0:?} is a file and also a folder")]
     FileIsFolder(String),
+    /// A link that leads to nothing of the torrent.
+    #[error("the link {path:?} leads to {to:?}, which the torrent does not have")]
+    LinkToNothing {
+        /// The link.
+        path: String,
+        /// Where it leads.
+        to: String,
+    },
     /// More bytes than 63 bits count.
     #[error("the lengths of the files add up to more than can be counted")]
     Overflow,
@@ -208,8 +266,42 @@ impl Files {
         if files.is_empty() {
             return Err(FilesError::NoFiles.into());
         }
-        check_together(&files)?;
-        Ok(Self { name, folder, files, total })
+        let real = files.iter().filter(|file| !file.is_padding());
+        check_together(real.map(|file| &*file.path))?;
+        Ok(Self { name, folder, files, links: Vec::new(), total })
+    }
+
+    /// The same folder with `links`.
+    ///
+    /// # Errors
+    /// If a path is not safe or taken, a link leads to nothing of the torrent, or there are too many.
+    pub fn with_links(self, links: Vec<Link>) -> Result<Self, FilesError> {
+        if self.files.len() + links.len() > limits::FILES_MAX {
+            return Err(FilesError::TooManyFiles);
+        }
+        for Link { path, to } in &links {
+            check_path(path)?;
+            check_path(to)?;
+        }
+        let files = Self { links, ..self };
+        check_together(files.paths())?;
+        let mut known: BTreeSet<&str> = files.paths().collect();
+        for file in files.files.iter().filter(|file| !file.is_padding()) {
+            let outer = file.path.match_indices('/').map(|(end, _)| &file.path[..end]);
+            known.extend(outer);
+        }
+        match files.links.iter().find(|link| !known.contains(&*link.to)) {
+            Some(Link { path, to }) => {
+                Err(FilesError::LinkToNothing { path: path.clone(), to: to.clone() })
+            }
+            None => Ok(files),
+        }
+    }
+
+    /// The paths of all that is on disk.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().filter(|file| !file.is_padding());
+        files.map(|file| &*file.path).chain(self.links.iter().map(|link| &*link.path))
     }
 
     /// The name of the file or of the folder.
@@ -234,6 +326,12 @@ impl Files {
     #[must_use]
     pub fn as_slice(&self) -> &[File] {
         &self.files
+    }
+
+    /// The symbolic links, in order.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// Where file `index` lies, from the folder that holds the torrent's file or folder: `NAME` or `NAME/a/b`.
@@ -269,14 +367,14 @@ impl Files {
     /// What a user on another system should be told, at most `most` of it.
     #[must_use]
     pub fn cautions(&self, most: usize) -> Vec<Caution> {
-        let real = || self.files.iter().filter(|file| !file.is_padding()).map(|file| &file.path);
-        let names = std::iter::once(&self.name).filter(|_| self.folder).chain(real());
+        let name = Some(self.name.as_str()).filter(|_| self.folder);
+        let names = name.into_iter().chain(self.paths());
         let odd = names.filter(|path| path.split('/').any(troubles_windows));
-        let mut folded: Vec<_> = real().map(|path| (path.to_lowercase(), path)).collect();
+        let mut folded: Vec<_> = self.paths().map(|path| (path.to_lowercase(), path)).collect();
         folded.sort_unstable();
         let alike = folded.windows(2).filter(|pair| pair[0].0 == pair[1].0);
-        odd.map(|path| Caution::Windows(path.clone()))
-            .chain(alike.map(|pair| Caution::Case(pair[0].1.clone(), pair[1].1.clone())))
+        odd.map(|path| Caution::Windows(path.to_owned()))
+            .chain(alike.map(|pair| Caution::Case(pair[0].1.to_owned(), pair[1].1.to_owned())))
             .take(most)
             .collect()
     }
@@ -357,9 +455,8 @@ fn refused(path: &str, why: NameFlaw) -> FilesError {
 }
 
 /// Looks for files that exclude each other. Sorted by component, a file is followed by its duplicates and by what lies "in" it.
-fn check_together(files: &[File]) -> Result<(), FilesError> {
-    let mut paths: Vec<&str> =
-        files.iter().filter(|f| !f.is_padding()).map(|f| f.path.as_str()).collect();
+fn check_together<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), FilesError> {
+    let mut paths: Vec<&str> = paths.collect();
     paths.sort_unstable_by(|a, b| by_component(a, b));
     for pair in paths.windows(2) {
         if pair[0] == pair[1] {

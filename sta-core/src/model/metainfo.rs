@@ -107,10 +107,8 @@ pub enum MetainfoError {
     /// Version 2 of the format alone (BEP 52).
     #[error("it is a version 2 torrent; ask for a version 1 or a hybrid one")]
     Version2,
-    /// A file that is a link (BEP 47).
-    #[error(
-        "{0:?} is a link, which could lead anywhere; have the torrent made with the file itself"
-    )]
+    /// Its only file is a link (BEP 47).
+    #[error("its only file, {0:?}, is a link to nowhere; have the torrent made of the file itself")]
     Link(String),
     /// Piece size or number of pieces out of bounds.
     #[error("{0}; have the torrent made anew with another piece size")]

@@ -24,6 +24,7 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
         make_empty_files(store)?;
         check_all_is_there(store, download, &part)?;
         make_executable(store)?;
+        make_links(store)?;
         if download.sync == SyncPolicy::Complete {
             sync_content(store, download)?;
         }
@@ -123,6 +124,19 @@ fn make_executable(store: &FileStore) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Every link of the torrent leads to something of the torrent, and nothing was written through one: they come last.
+fn make_links(store: &FileStore) -> Result<(), StoreError> {
+    let Base::Folder(root) = &store.base else { return Ok(()) };
+    store.torrent.files().links().iter().try_for_each(|link| {
+        let failed = |error| store_error(&store.out.join(part_path(store, &link.path)), &error);
+        open::link(root, &link.path, &link.text()).map_err(failed)
+    })
+}
+
+fn part_path(store: &FileStore, path: &str) -> String {
+    format!("{}{PART_SUFFIX}/{path}", store.torrent.name())
 }
 
 fn executable(mode: Mode) -> Mode {

@@ -95,6 +95,26 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     Ok(file)
 }
 
+/// Makes a symbolic link at `path`, components joined by `/`, below `base`; its folders, too, if need be. Nothing is replaced.
+pub(super) fn link(base: &OwnedFd, path: &str, text: &str) -> io::Result<()> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut inner: Option<OwnedFd> = None;
+    for component in folders.split('/').filter(|component| !component.is_empty()) {
+        inner = Some(make_folder(inner.as_ref().unwrap_or(base), component)?);
+    }
+    let parent = inner.as_ref().unwrap_or(base);
+    match rustix::fs::symlinkat(text, parent, name) {
+        Err(Errno::EXIST) => {
+            let found = rustix::fs::readlinkat(parent, name, Vec::new());
+            if found.is_ok_and(|found| found.as_bytes() == text.as_bytes()) {
+                return Ok(());
+            }
+            Err(io::Error::other("it is there, and not the link that belongs there; move it away"))
+        }
+        made => Ok(made?),
+    }
+}
+
 /// A file that was not there is, or is there twice. Whatever it is, it is not to be written over; most likely it is another of the same
 /// torrent.
 pub(super) fn same_as_another() -> io::Error {

@@ -13,7 +13,7 @@ use super::handles::Handles;
 use super::{Allocation, FileStore, SyncPolicy};
 use crate::io::hash::PieceHasher;
 use crate::io::store::{Body, PieceStore};
-use crate::model::files::{FileKind, Files, FilesError, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, Link, NewFile};
 use crate::model::limits;
 use crate::model::metainfo::{About, Builder, Metainfo};
 
@@ -27,6 +27,10 @@ fn content(len: u64) -> Vec<u8> {
 /// A torrent called `name`: of one file if `files` is one without a path. A path that begins with `.pad/` is padding, and what lies
 /// in a folder `bin` is executable.
 fn torrent(name: &str, files: &[(&str, u64)]) -> Arc<Metainfo> {
+    torrent_of(name, files, Vec::new())
+}
+
+fn torrent_of(name: &str, files: &[(&str, u64)], links: Vec<Link>) -> Arc<Metainfo> {
     let files = match files {
         [("", len)] => Files::single(name.to_owned(), *len, FileKind::Plain).expect("a good name"),
         _ => {
@@ -38,7 +42,8 @@ fn torrent(name: &str, files: &[(&str, u64)]) -> Arc<Metainfo> {
                 };
                 Ok::<_, FilesError>(NewFile { path: (*path).to_owned(), len: *len, kind })
             });
-            Files::folder(name.to_owned(), listed).expect("good names")
+            let files = Files::folder(name.to_owned(), listed).expect("good names");
+            files.with_links(links).expect("they lead somewhere")
         }
     };
     let bytes = bytes_of(&files);
@@ -184,6 +189,41 @@ fn who_may_read_what_is_to_be_executed_may_execute_it() {
     let text = mode_of(dir.path().join("t/text"));
     assert_eq!((text & 0o111, mode_of(dir.path().join("t/bin/none")) & !0o111), (0, text));
     assert_eq!(mode_of(dir.path().join("t/bin/none")) & 0o100, 0o100);
+}
+
+#[test]
+fn links_are_made_last_and_replace_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let link = |path: &str, to: &str| Link { path: path.to_owned(), to: to.to_owned() };
+    let links = [link("lib/a", "bin/tool"), link("new/folder/l", "bin")];
+    let torrent = torrent_of("t", &[("bin/tool", 10)], links.to_vec());
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    let part = dir.path().join("t.part");
+    store.write(0, &bytes_of(torrent.files())).expect("there is space");
+    assert!(!part.join("lib").exists(), "it is not complete");
+    fs::create_dir_all(part.join("lib")).expect("a folder");
+    fs::write(part.join("lib/a"), b"mine").expect("written");
+    let error = store.finish().expect_err("it is in the way").to_string();
+    assert!(error.contains("t.part/lib/a: it is there"), "{error}");
+    fs::remove_file(part.join("lib/a")).expect("gone");
+    store.finish().expect("nothing is in the way");
+    let text = |path: &str| fs::read_link(dir.path().join("t").join(path)).expect("a link");
+    assert_eq!(text("lib/a"), Path::new("../bin/tool"));
+    assert_eq!(text("new/folder/l"), Path::new("../../bin"));
+    assert_eq!(fs::read(dir.path().join("t/new/folder/l/tool")).expect("there").len(), 10);
+}
+
+#[test]
+fn a_folder_of_links_is_not_followed_to_make_others() {
+    let dir = TempDir::new().expect("a folder");
+    let links = vec![Link { path: "out/l".to_owned(), to: "a".to_owned() }];
+    let torrent = torrent_of("t", &[("a", 1)], links);
+    let store = download(&torrent, dir.path()).expect("nothing is in the way");
+    store.write(0, &bytes_of(torrent.files())).expect("there is space");
+    let elsewhere = TempDir::new().expect("a folder");
+    symlink(elsewhere.path(), dir.path().join("t.part/out")).expect("a link");
+    store.finish().expect_err("it would be made elsewhere");
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("readable").count(), 0);
 }
 
 #[test]

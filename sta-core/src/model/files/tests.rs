@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{Caution, FileKind, FileSpan, Files, FilesError, NameFlaw, NewFile, check_component};
+use super::{
+    Caution, FileKind, FileSpan, Files, FilesError, Link, NameFlaw, NewFile, check_component,
+};
 use crate::model::limits;
 
 fn folder(files: &[(&str, u64)]) -> Result<Files, FilesError> {
@@ -103,6 +105,58 @@ fn files_that_exclude_each_other_are_refused() {
     }
     for paths in [vec!["a", "b/a", "A"], vec!["a.part", "a"], vec!["a", "ab", "a.b/c"]] {
         assert!(named(&paths).is_ok(), "{paths:?}");
+    }
+}
+
+#[test]
+fn links_lead_to_what_the_torrent_has_and_nothing_lies_behind_them() {
+    let with = |links: &[(&str, &str)]| {
+        let link = |&(path, to): &(&str, &str)| Link { path: path.into(), to: to.into() };
+        named(&["a", "b/c/d"]).expect("safe").with_links(links.iter().map(link).collect())
+    };
+    let fine: [&[(&str, &str)]; 5] = [
+        &[("l", "a")],
+        &[("b/l", "b"), ("b/c/l", "a")],
+        &[("b/c/l", "b/c/d"), ("m", "b/c/l")],
+        &[("new/folder/l", "b/c")],
+        &[("l", "m"), ("m", "l")],
+    ];
+    for links in fine {
+        assert_eq!(with(links).expect("safe").links().len(), links.len());
+    }
+    let nothing =
+        |path: &str, to: &str| FilesError::LinkToNothing { path: path.into(), to: to.into() };
+    assert_eq!(with(&[("l", "b/d")]), Err(nothing("l", "b/d")));
+    assert_eq!(with(&[("m", "l/c"), ("l", "b")]), Err(nothing("m", "l/c")), "through another");
+    assert_eq!(with(&[("a", "b")]), Err(FilesError::Duplicate("a".into())));
+    assert_eq!(with(&[("l", "a"), ("l", "b")]), Err(FilesError::Duplicate("l".into())));
+    assert_eq!(with(&[("b", "a")]), Err(FilesError::FileIsFolder("b".into())), "a file behind it");
+    assert_eq!(with(&[("a/l", "b")]), Err(FilesError::FileIsFolder("a".into())));
+    assert_eq!(with(&[("l", "a"), ("l/m", "a")]), Err(FilesError::FileIsFolder("l".into())));
+    for odd in ["..", "../a", "/a", "", ".", "b/../a"] {
+        assert!(matches!(with(&[("l", odd)]), Err(FilesError::Name { .. })), "{odd}");
+        assert!(matches!(with(&[(odd, "a")]), Err(FilesError::Name { .. })), "{odd}");
+    }
+}
+
+#[test]
+fn a_link_says_the_way_from_its_folder() {
+    for (path, to, text) in [
+        ("l", "a", "a"),
+        ("l", "b/c", "b/c"),
+        ("b/l", "a", "../a"),
+        ("b/l", "b/c", "c"),
+        ("b/c/l", "b", ".."),
+        ("b/c/l", "b/c", "."),
+        ("b/c/d/l", "b/x/y", "../../x/y"),
+        ("bc/l", "b/c", "../b/c"),
+    ] {
+        let link = Link { path: path.into(), to: to.into() };
+        assert_eq!(link.text(), text, "{path} to {to}");
+        assert_eq!(Link::target(path, text).as_deref(), Some(to), "{path} says {text}");
+    }
+    for (path, text) in [("l", "/a"), ("l", "../a"), ("b/l", ".."), ("b/l", "../../b"), ("l", "")] {
+        assert_eq!(Link::target(path, text), None, "{path} says {text}");
     }
 }
 

@@ -78,9 +78,15 @@ impl Builder {
                     files.dict(|entry| {
                         write_attr(file, entry);
                         entry.key("length").int(file.len as i64);
-                        entry
-                            .key("path")
-                            .list(|path| file.path.split('/').for_each(|c| path.bytes(c)));
+                        write_path(&file.path, "path", entry);
+                    });
+                }
+                for link in self.files.links() {
+                    files.dict(|entry| {
+                        entry.key("attr").bytes("l");
+                        entry.key("length").int(0);
+                        write_path(&link.path, "path", entry);
+                        write_path(&link.to, "symlink path", entry);
                     });
                 }
             });
@@ -101,4 +107,8 @@ fn write_attr(file: &File, entry: &mut DictWriter<'_>) {
         FileKind::Executable => entry.key("attr").bytes("x"),
         FileKind::Padding => entry.key("attr").bytes("p"),
     }
+}
+
+fn write_path(path: &str, key: &'static str, entry: &mut DictWriter<'_>) {
+    entry.key(key).list(|components| path.split('/').for_each(|c| components.bytes(c)));
 }

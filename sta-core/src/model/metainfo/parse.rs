@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{About, Metainfo, MetainfoError, PieceHashes, STA_VERSION, info_hash};
 use crate::model::address::{Address, TRACKER_SCHEME};
 use crate::model::bencode::{self, Dict, List, Value};
-use crate::model::files::{FileKind, Files, FilesError, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, Link, NewFile};
 use crate::model::layout::{Layout, LayoutError};
 use crate::model::limits;
 
@@ -149,11 +149,25 @@ impl<'a> Info<'a> {
         let name = text(name, "info/name")?.to_owned();
         match (self.length, self.files) {
             (Some(length), None) => {
-                let kind = kind_of(self.attr, "info/attr", &name)?;
-                Ok(Files::single(name, count(length, "info/length")?, kind)?)
+                let attr = read_attr(self.attr, "info/attr")?;
+                if attr.contains(&b'l') {
+                    return Err(MetainfoError::Link(name));
+                }
+                Ok(Files::single(name, count(length, "info/length")?, kind_of(attr))?)
             }
             (None, Some(files)) => {
-                Files::folder(name, list(files, "info/files")?.iter().map(read_file))
+                let mut links = Vec::new();
+                let files =
+                    list(files, "info/files")?.iter().filter_map(|entry| match read_entry(entry) {
+                        Ok(Entry::File(file)) => Some(Ok(file)),
+                        Ok(Entry::Link(link)) => {
+                            links.push(link);
+                            None
+                        }
+                        Err(error) => Some(Err(error)),
+                    });
+                let files = Files::folder(name, files)?;
+                Ok(files.with_links(links)?)
             }
             (Some(_), Some(_)) => Err(MetainfoError::SingleAndMulti),
             (None, None) => Err(MetainfoError::Missing("info/length")),
@@ -169,47 +183,57 @@ impl<'a> Info<'a> {
 }
 
 /// One entry of `files`.
-fn read_file(value: Value<'_>) -> Result<NewFile, MetainfoError> {
-    let (mut attr, mut length, mut components) = (None, None, None);
+enum Entry {
+    File(NewFile),
+    Link(Link),
+}
+
+fn read_entry(value: Value<'_>) -> Result<Entry, MetainfoError> {
+    let (mut attr, mut length, mut components, mut to) = (None, None, None, None);
     for (key, value) in dict(value, "info/files")?.iter() {
         match key {
             b"attr" => attr = Some(value),
             b"length" => length = Some(value),
             b"path" => components = Some(value),
+            b"symlink path" => to = Some(value),
             _ => {}
         }
     }
-    let components = components.ok_or(MetainfoError::Missing("info/files/path"))?;
-    let path = join(list(components, "info/files/path")?)?;
-    let kind = kind_of(attr, "info/files/attr", &path)?;
+    let path = read_path(components, "info/files/path")?;
+    let attr = read_attr(attr, "info/files/attr")?;
+    if attr.contains(&b'l') {
+        let to = read_path(to, "info/files/symlink path")?;
+        return Ok(Entry::Link(Link { path, to }));
+    }
     let length = length.ok_or(MetainfoError::Missing("info/files/length"))?;
     let len = count(length, "info/files/length")?;
-    Ok(NewFile { path, len, kind })
+    Ok(Entry::File(NewFile { path, len, kind: kind_of(attr) }))
 }
 
-/// What the file at `path` is for, by its attributes (BEP 47). Those that are not known are passed over.
-fn kind_of(
-    attr: Option<Value<'_>>,
-    key: &'static str,
-    path: &str,
-) -> Result<FileKind, MetainfoError> {
-    let attr = attr.map(|value| bytes(value, key)).transpose()?.unwrap_or_default();
-    if attr.contains(&b'l') {
-        Err(MetainfoError::Link(path.to_owned()))
-    } else if attr.contains(&b'p') {
-        Ok(FileKind::Padding)
+fn read_attr<'a>(attr: Option<Value<'a>>, key: &'static str) -> Result<&'a [u8], MetainfoError> {
+    Ok(attr.map(|value| bytes(value, key)).transpose()?.unwrap_or_default())
+}
+
+/// What a file with these attributes (BEP 47) is for. Those that are not known are passed over.
+fn kind_of(attr: &[u8]) -> FileKind {
+    if attr.contains(&b'p') {
+        FileKind::Padding
     } else if attr.contains(&b'x') {
-        Ok(FileKind::Executable)
+        FileKind::Executable
     } else {
-        Ok(FileKind::Plain)
+        FileKind::Plain
     }
 }
 
+fn read_path(components: Option<Value<'_>>, key: &'static str) -> Result<String, MetainfoError> {
+    join(list(components.ok_or(MetainfoError::Missing(key))?, key)?, key)
+}
+
 /// Joins components by `/`. One that has a separator inside would be taken for two: refused here, before it is joined.
-fn join(components: List<'_>) -> Result<String, MetainfoError> {
+fn join(components: List<'_>, key: &'static str) -> Result<String, MetainfoError> {
     let mut path = String::new();
     for (i, component) in components.iter().enumerate() {
-        let component = text(component, "info/files/path")?;
+        let component = text(component, key)?;
         if component.contains('/') {
             return Err(FilesError::separator(component).into());
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::{About, Builder, Metainfo, MetainfoError};
 use crate::model::address::Address;
 use crate::model::bencode::{BencodeError, Flaw};
-use crate::model::files::{FileKind, Files, FilesError, NameFlaw, NewFile};
+use crate::model::files::{FileKind, Files, FilesError, Link, NameFlaw, NewFile};
 use crate::model::layout::LayoutError;
 use crate::model::limits;
 
@@ -65,7 +65,11 @@ fn each_kind_of_broken_torrent_has_its_own_error() {
     let two_of = |len: i64| format!("d6:lengthi{len}e4:pathl1:aeed6:lengthi{len}e4:pathl1:bee");
     let same = "d6:lengthi1e4:pathl1:aee".repeat(2);
     let nested = "d6:lengthi1e4:pathl1:aeed6:lengthi0e4:pathl1:a1:bee";
-    let link = "d4:attr1:l6:lengthi0e4:pathl1:ae12:symlink pathl1:bee";
+    let link = |to: &str| {
+        let link = format!("d4:attr1:l6:lengthi0e4:pathl1:ae{to}e");
+        with_files(&format!("{link}d6:lengthi1e4:pathl1:cee"))
+    };
+    let nowhere = FilesError::LinkToNothing { path: "a".into(), to: "b".into() };
     let sta = |entries: &str| with_top("", &format!("3:stad{entries}e"));
     let table = [
         ("nothing", String::new(), flaw(0, Flaw::Truncated)),
@@ -142,7 +146,9 @@ fn each_kind_of_broken_torrent_has_its_own_error() {
         ("lengths that overflow", with_files(&two_of(max)), Files(FilesError::Overflow)),
         ("a file twice", with_files(&same), Files(FilesError::Duplicate("a".into()))),
         ("a file as folder", with_files(nested), Files(FilesError::FileIsFolder("a".into()))),
-        ("a link", with_files(link), Link("a".into())),
+        ("a link to nothing", link("12:symlink pathl1:be"), Files(nowhere)),
+        ("a link that leaves", link("12:symlink pathl2:..1:ce"), name("../c", NameFlaw::Dots)),
+        ("a link without target", link(""), Missing("info/files/symlink path")),
         ("a single link", with_info(&[("attr", "1:l")]), Link("n".into())),
         (
             "attributes of another kind",
@@ -270,13 +276,16 @@ fn builder() -> impl Strategy<Value = Builder> {
             let listed = files.iter().enumerate().map(|(n, &(len, kind))| {
                 Ok::<_, FilesError>(NewFile { path: format!("d{}/файл {n}", n % 2), len, kind })
             });
+            let link = |path: &str| Link { path: path.into(), to: "d0".into() };
+            let leads_somewhere = folder && files[0].1 != FileKind::Padding;
+            let links = if leads_somewhere { vec![link("l"), link("d0/k")] } else { vec![] };
             let files = if folder {
                 Files::folder("a folder".into(), listed)
             } else {
                 let (len, kind) = files[0];
                 Files::single("a file".into(), len, kind)
             };
-            let files = files.expect("safe");
+            let files = files.expect("safe").with_links(links).expect("there is a file in it");
             let pieces = files.total().div_ceil(1 << power) as usize;
             let about = About {
                 comment: comment.then(|| "it's \u{1b} fine".into()),
