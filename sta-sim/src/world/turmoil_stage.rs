@@ -245,9 +245,8 @@ impl Stage for TurmoilStage {
     }
 
     fn crash(&mut self, host: HostId) -> Result<(), StageError> {
-        self.kill(host)?;
         self.fabric.with(|fabric| fabric.process_down(host));
-        Ok(())
+        self.kill(host)
     }
 
     fn power_off(&mut self, host: HostId) -> Result<(), StageError> {

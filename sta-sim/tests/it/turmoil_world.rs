@@ -50,6 +50,34 @@ fn one_seed_is_one_run_and_another_is_another() {
     assert_ne!(hash(5), hash(6));
 }
 
+/// Two torrents, so that a node that dies holds two connections with another.
+const CRASHES: &str = r#"
+[[content]]
+name = "other.bin"
+size = "2 MiB"
+piece = "64 KiB"
+
+[[event]]
+at = "300ms"
+do = "crash"
+on = "leech[0..2]"
+for = "500ms"
+every = "900ms"
+times = 4
+"#;
+
+/// A runtime that is dropped ends its tasks in an order that depends on their ids, and those on all that ran in this program before.
+#[test]
+fn a_crash_is_the_same_whatever_ran_before() {
+    let hashes = (0..6_u32).map(|before| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        (0..before).for_each(|_| drop(runtime.spawn(async {})));
+        run(CRASHES, 5).1.hashes().said.clone()
+    });
+    let hashes: std::collections::BTreeSet<String> = hashes.collect();
+    assert_eq!(hashes.len(), 1);
+}
+
 /// Verb, to whom, more keys of the event, and an event that it makes happen (at whom).
 const STORIES: [(&str, &str, &str, &str, Option<&str>); 21] = [
     ("cut", "leech[0]", "for = '8s'", "fault-ended", None),

@@ -76,10 +76,22 @@ impl Fabric {
         }
     }
 
-    /// The process of `host` is gone, and its half of every connection with it.
+    /// The process of `host` is gone, and its half of every connection with it. To be called while it still holds them: its kernel lets
+    /// go of them in the order in which they were made, where a runtime that is dropped does so in an order that depends on what else
+    /// runs in this program.
     pub fn process_down(&mut self, host: HostId) {
         self.hosts[host].machine = Machine::Down;
         self.hosts[host].paused = false;
+        for id in self.flows_where(|from, to| from == host || to == host) {
+            let ends = self.flows[id].as_deref().map(|flow| (flow.from == host, flow.to == host));
+            let (sends, receives) = ends.unwrap_or_default();
+            if sends {
+                self.close_send(id);
+            }
+            if receives {
+                self.close_recv(id);
+            }
+        }
         let orphans: Vec<FlowId> = self.unclaimed.values().copied().collect();
         for id in orphans {
             if self.flows[id].as_deref().is_some_and(|flow| flow.to == host) {
