@@ -238,7 +238,7 @@ impl Outcome {
             }
             Verdict::NotLive | Verdict::Failed => Some(match self.failures().first() {
                 Some((name, finding)) => format!("{name}: {}", without_numbers(&finding.what)),
-                None => format!("{}: held, but had to fail", self.must_fail.as_deref()?),
+                None => format!("{}: did not fail, as it had to", self.must_fail.as_deref()?),
             }),
         }
     }

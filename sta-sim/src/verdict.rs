@@ -11,11 +11,11 @@ use crate::checks::economy::Waste;
 use crate::checks::fairness::{download_rate, jain};
 use crate::checks::happens::Kinds;
 use crate::checks::liveness::{Stall, downloads, lost, makespan};
-use crate::checks::{self, Account, Finding, Held, Rule, ppm};
+use crate::checks::{self, Account, Finding, Held, Judgement, Rule, ppm};
 use crate::outcome::{FaultSeen, Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::runlog::{Detail, Entry, Note, Noted, RunLog, verb_name};
 use crate::scenario::driver::Origin;
-use crate::scenario::plan::{HostIx, Plan, World};
+use crate::scenario::plan::{Check, HostIx, Plan, Since, World};
 use crate::scenario::units::Ppm;
 
 /// Judges `log`, a run of `plan` that took `wall` on this machine.
@@ -52,7 +52,10 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
-            judgement: checks::conclude(rule.as_mut(), &account),
+            judgement: match counts_from_nothing(&expectation.check, &account, log) {
+                Some(why) => Judgement::unasked(&why),
+                None => checks::conclude(rule.as_mut(), &account),
+            },
         })
         .collect();
     let asked_for = |name: &str| plan.expectations.iter().any(|asked| asked.check.name() == name);
@@ -113,6 +116,18 @@ fn verdict(
     }
     let unasked = |j: &Judged| matches!(j.judgement.held, Held::Unasked(_)) && !j.warn_only;
     if expectations.iter().any(unasked) { Verdict::Unproved } else { Verdict::Passed }
+}
+
+/// Why what counts from an event is not put to the test, if that one touched nothing.
+fn counts_from_nothing(check: &Check, account: &Account, log: &RunLog) -> Option<String> {
+    let (Check::Recovery { after: id, .. } | Check::Complete { since: Since::Event(id), .. }) =
+        check
+    else {
+        return None;
+    };
+    let (fault, _) = account.last_ended(id).ok()?;
+    let touched = log.occurrences.get(fault.number)?.touched;
+    (touched == 0).then(|| format!("{id}, which began at {}, touched nothing", fault.began))
 }
 
 fn faults(plan: &Plan, log: &RunLog) -> Vec<FaultSeen> {
@@ -285,7 +300,7 @@ mod tests {
         assert_eq!(run("0 leech-0 added 0/1", must).verdict, Verdict::Passed);
         let held = run(DONE, must);
         assert_eq!(held.verdict, Verdict::Failed);
-        assert_eq!(held.cause().as_deref(), Some("complete: held, but had to fail"));
+        assert_eq!(held.cause().as_deref(), Some("complete: did not fail, as it had to"));
         let safety = |plan: &mut Plan| plan.must_fail = Some("integrity".into());
         assert_eq!(
             run("0 leech-0 added 0/1 | 1 leech-0 announced 0", safety).verdict,

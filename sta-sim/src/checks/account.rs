@@ -14,6 +14,7 @@ use sta_core::model::time::Time;
 
 use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::driver::Origin;
+use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::{Behaviour, ContentIx, Effect, HostIx, Plan, Role};
 
 /// The swarm, as told so far.
@@ -162,6 +163,8 @@ pub struct Part {
 /// Something that the driver has begun.
 #[derive(Clone, Debug)]
 pub struct Fault {
+    /// Its index in the driver's log.
+    pub number: OccurrenceIx,
     /// As in the driver's log.
     pub id: String,
     /// What wanted it.
@@ -361,11 +364,16 @@ impl Account {
         })
     }
 
-    /// Whether the host counts when it is asked who has finished: it is there, or had finished when it went. A liar's word that it
-    /// has everything says nothing.
+    /// Whether the host says what it has: a liar's word that it has everything says nothing.
+    #[must_use]
+    pub fn is_believed(&self, host: HostIx) -> bool {
+        !matches!(self.plan.hosts[host].behaviour, Behaviour::Liar(_))
+    }
+
+    /// Whether the host counts when it is asked who has finished: it is believed, and is there or had finished when it went.
     #[must_use]
     pub fn counts(&self, host: HostIx) -> bool {
-        if matches!(self.plan.hosts[host].behaviour, Behaviour::Liar(_)) {
+        if !self.is_believed(host) {
             return false;
         }
         let away = !self.hosts[host].running && self.hosts[host].gone.is_some();
@@ -453,9 +461,10 @@ impl Account {
                     self.torrents.contents[number as usize] = Some(*content);
                 }
             }
-            Note::FaultBegan { id, origin, verb, effect, on, against, .. } => {
+            Note::FaultBegan { fault, id, origin, verb, effect, on, against } => {
                 self.fault_began(*effect, on);
                 self.faults.push(Fault {
+                    number: *fault,
                     id: id.to_string(),
                     origin: *origin,
                     verb: verb.to_string(),

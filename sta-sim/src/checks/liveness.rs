@@ -2,7 +2,7 @@
 //! bound.
 //!
 //! Asked of hosts that are there when the run ends, and of those that had finished when they went; one that went before owes
-//! nothing. What was complete and then wiped must become complete again: the last time counts.
+//! nothing, unless it was late by then. What was complete and then wiped must become complete again: the last time counts.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,13 +21,15 @@ pub struct Complete {
     hosts: Vec<HostIx>,
     within: Duration,
     since: Since,
+    /// Those that lacked something when they last went: when, and the line that says so.
+    went: BTreeMap<HostIx, (Time, u64)>,
 }
 
 impl Complete {
     /// So long after `since`.
     #[must_use]
     pub const fn new(hosts: Vec<HostIx>, within: Duration, since: Since) -> Self {
-        Self { hosts, within, since }
+        Self { hosts, within, since, went: BTreeMap::new() }
     }
 
     /// From when the time counts for a host; or why that moment never came.
@@ -44,8 +46,28 @@ impl Complete {
     }
 }
 
+/// Whether this is the end of a process.
+fn is_departure(entry: &Entry) -> bool {
+    match entry {
+        Entry::Said(record) => matches!(record.event, Event::NodeStopped),
+        Entry::Noted(noted) => {
+            matches!(noted.note, Note::ProcessDied { .. } | Note::Panicked { .. })
+        }
+    }
+}
+
 impl Rule for Complete {
-    fn see(&mut self, _: &Entry, _: &Account) {}
+    fn see(&mut self, entry: &Entry, account: &Account) {
+        if is_departure(entry)
+            && let Some(host) = account.host_ix_of(account.about().who)
+        {
+            if account.complete_since(host).is_none() {
+                self.went.insert(host, (account.now(), account.line()));
+            } else {
+                self.went.remove(&host);
+            }
+        }
+    }
 
     fn finish(&mut self, account: &Account) -> Judgement {
         let mut findings = Findings::default();
@@ -57,13 +79,26 @@ impl Rule for Complete {
         // The worst first: those that lack something, then the latest.
         let completed = |host: HostIx| account.complete_since(host).unwrap_or(Time::FAR_FUTURE);
         self.hosts.sort_by_key(|&host| Reverse(completed(host)));
-        for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
+        for &host in &self.hosts {
+            let went = self.went.get(&host).filter(|_| account.is_believed(host));
+            if !account.counts(host) && went.is_none() {
+                continue;
+            }
             let base = match self.base(account, host) {
                 Ok(base) => base,
                 Err(why) => return Judgement::unasked(&why),
             };
-            asked += 1;
             let (due, id, line) = (base + self.within, account.id(host), shown_by(account, host));
+            if !account.counts(host) {
+                if let Some((at, line)) = went.filter(|(at, _)| *at > due) {
+                    asked += 1;
+                    findings.add_at(*at, *line, Some(id), || {
+                        format!("{id} was not complete at {due}, and went at {at}")
+                    });
+                }
+                continue;
+            }
+            asked += 1;
             match account.complete_since(host) {
                 Some(at) if at <= due => last = last.max(Some((at, host))),
                 Some(at) => findings.add_at(at, line, Some(id), || {
@@ -101,8 +136,9 @@ fn state(account: &Account, host: HostIx) -> String {
         .values()
         .fold((0, 0), |(have, all), part| (have + part.have.count(), all + part.have.len()));
     let last = seen.parts.values().map(|part| part.progressed).max().unwrap_or_default();
+    let last = if have > 0 { format!(", the last one since {last}") } else { String::new() };
     let why = out_of_reach(account, host).unwrap_or_default();
-    format!("it has {have} of {all} pieces, the last one since {last}{why}")
+    format!("it has {have} of {all} pieces{last}{why}")
 }
 
 /// Which piece a host lacks that lies only where it cannot be read, and at whom; or how many nobody has any more.
@@ -200,13 +236,7 @@ impl Rule for Stall {
 
     fn see(&mut self, entry: &Entry, account: &Account) {
         // A host that has gone waits no longer.
-        let goes = match entry {
-            Entry::Said(record) => matches!(record.event, Event::NodeStopped),
-            Entry::Noted(noted) => {
-                matches!(noted.note, Note::ProcessDied { .. } | Note::Panicked { .. })
-            }
-        };
-        if goes {
+        if is_departure(entry) {
             let gone = |host: &HostIx| !account.hosts()[*host].running;
             let gone: Vec<HostIx> = self.waiting.keys().copied().filter(gone).collect();
             gone.into_iter().for_each(|host| self.end_of_wait(account, host));

@@ -45,14 +45,12 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         );
         return Ok(verdict);
     }
-    if came_to_the_same(&job, &done) {
-        note!("the same as when the capsule was written: every event of every node and tracker");
+    if is_edited(job.scenario.file()) {
+        note!("the capsule was edited: this was a run of its own, and nothing is compared");
         return Ok(verdict);
     }
-    if is_edited(job.scenario.file()) {
-        note!(
-            "the capsule was edited: this was a run of its own, and not the same as when it was written"
-        );
+    if came_to_the_same(&job, &done) {
+        note!("the same as when the capsule was written: every event of every node and tracker");
         return Ok(verdict);
     }
     let Capsule { version, failed, evidence, .. } = capsule(&job.scenario)?;

@@ -5,7 +5,7 @@ use sta_core::model::ids::NodeId;
 
 use super::chart::seconds;
 use crate::checks::{Finding, factor};
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Measures, Outcome, Verdict};
 use crate::runlog::{Detail, Entry, Note, Noted, RunLog};
 
 /// Entries shown before a finding.
@@ -30,7 +30,7 @@ pub fn verdict_words(outcome: &Outcome) -> String {
     let verdict = match (outcome.verdict, &outcome.must_fail) {
         (Verdict::Passed, Some(name)) => format!("The check {name} failed, as it must here."),
         (Verdict::Failed, Some(name)) if outcome.panics.is_empty() => {
-            format!("The check {name} held, but this scenario proves that it can fail.")
+            format!("The check {name} did not fail, but this scenario proves that it can.")
         }
         (Verdict::Passed, None) => "Everything that was asked held.".to_owned(),
         (Verdict::Unproved, _) => {
@@ -55,7 +55,7 @@ fn completion(outcome: &Outcome) -> String {
                 measures.over_bound.zip(measures.bound).map_or(String::new(), |(ppm, bound)| {
                     format!(", {} times the bound of {}", factor(ppm), seconds(bound.as_secs_f64()))
                 });
-            format!("{all} of {all} nodes had everything at {makespan}{over}.")
+            format!("{all} of {all} nodes had everything at {makespan}{over}{}.", went(measures))
         }
         _ if all == 0 && measures.gone > 0 => {
             format!(
@@ -64,7 +64,18 @@ fn completion(outcome: &Outcome) -> String {
             )
         }
         _ if all == 0 => "No node lacked anything.".to_owned(),
-        _ => format!("{done} of {all} nodes had everything when it ended, at {}.", outcome.end),
+        _ => {
+            let (end, went) = (outcome.end, went(measures));
+            format!("{done} of {all} nodes had everything when it ended, at {end}{went}.")
+        }
+    }
+}
+
+/// `; 3 more went without having everything`
+fn went(measures: &Measures) -> String {
+    match measures.gone {
+        0 => String::new(),
+        gone => format!("; {gone} more went without having everything"),
     }
 }
 

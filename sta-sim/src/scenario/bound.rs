@@ -24,7 +24,8 @@
 //!
 //! Who may be gone for good before having everything lacks nothing here, and who may come before its time counts from the
 //! earliest moment: events decide that, and what they do is not known before the run. Nor does a liar lack anything: nobody waits for
-//! it, since nothing is known of what it has.
+//! it, since nothing is known of what it has. Who serves nobody sends nothing, and who sends slowly on purpose no more than that, unless
+//! an event may set how it behaves.
 //!
 //! Exact integers, rounded down to the nanosecond: a bound may be too low, never too high.
 
@@ -33,8 +34,8 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::plan::{
-    Behaviour, BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent, Start,
-    Take, Verb,
+    Behaviour, BoundPlan, ContentIx, ContentPlan, HostIx, HostPlan, LeavePlan, PlannedEvent,
+    SetPlan, Start, Take, Verb,
 };
 use super::site::SitePlan;
 
@@ -44,6 +45,9 @@ mod tests;
 /// One host's part.
 #[derive(Clone, Copy, Debug)]
 struct Part {
+    /// Bytes per second that its link takes at the most,
+    link: Option<u64>,
+    /// and that it sends.
     up: Option<u64>,
     down: Option<u64>,
     join: u64,
@@ -60,6 +64,8 @@ struct Fate {
     joins: Time,
     /// It is there at the end, and is asked then what it has.
     stays: bool,
+    /// Bytes per second that it sends at the most.
+    up: Option<u64>,
 }
 
 /// The bound for all of `contents` together. `None` where no rate limits anything.
@@ -73,9 +79,8 @@ pub fn bound(
     let fates = fates(hosts, timeline);
     let takers = hosts.iter().zip(&fates).filter(|(host, _)| !host.takes.is_empty());
     let parts: Vec<Part> = takers.map(|(host, fate)| fated(part(host, contents), *fate)).collect();
-    let stays = |host: HostIx| fates[host].stays;
-    let source_terms =
-        (0..contents.len()).filter_map(|ix| source_term(hosts, contents, ix, &stays));
+    let fate = |host: HostIx| fates[host];
+    let source_terms = (0..contents.len()).filter_map(|ix| source_term(hosts, contents, ix, &fate));
     let shared = sites.iter().enumerate().flat_map(|(site, SitePlan { up, down, .. })| {
         let terms = |within: bool, rate: Option<u64>| {
             let behind = move |host: &HostPlan| (host.site == Some(site)) == within;
@@ -135,7 +140,11 @@ impl<'a> Least<'a> {
     /// Of one of `hosts`.
     #[must_use]
     pub fn new(hosts: &'a [HostPlan], contents: &'a [ContentPlan]) -> Self {
-        let source = |ix| source_term(hosts, contents, ix, &|_| true);
+        let fate = |host: HostIx| {
+            let HostPlan { join, up, .. } = &hosts[host];
+            Fate { joins: *join, stays: true, up: *up }
+        };
+        let source = |ix| source_term(hosts, contents, ix, &fate);
         Self { hosts, contents, sources: (0..contents.len()).map(source).collect() }
     }
 
@@ -168,22 +177,31 @@ fn part(host: &HostPlan, contents: &[ContentPlan]) -> Part {
         layout.total() - have
     });
     let lacks = missing.sum();
-    Part { up: host.up, down: host.down, join: host.join.as_nanos(), lacks, missing: lacks }
+    let (link, join) = (host.up, host.join.as_nanos());
+    Part { link, up: link, down: host.down, join, lacks, missing: lacks }
 }
 
 fn fated(part: Part, fate: Fate) -> Part {
     let missing = if fate.stays { part.lacks } else { 0 };
-    Part { join: fate.joins.as_nanos(), missing, ..part }
+    Part { join: fate.joins.as_nanos(), missing, up: fate.up, ..part }
 }
 
-/// What events may make of each host: the earliest start, and whether nothing takes it away for good.
+/// What events may make of each host: the earliest start, whether nothing takes it away for good, and what it sends.
 fn fates(hosts: &[HostPlan], timeline: &[PlannedEvent]) -> Vec<Fate> {
     let planned = |host: &HostPlan| {
         let lies = matches!(host.behaviour, Behaviour::Liar(_));
-        Fate { joins: host.join, stays: !lies && !matches!(host.leave, LeavePlan::At(_)) }
+        let up = match host.behaviour {
+            Behaviour::FreeRider => Some(0),
+            other => other.up(host.up),
+        };
+        Fate { joins: host.join, stays: !lies && !matches!(host.leave, LeavePlan::At(_)), up }
     };
     let mut fates: Vec<Fate> = hosts.iter().map(planned).collect();
     for event in timeline {
+        if let Verb::Set(SetPlan { behaviour: Some(_), .. }) = &event.verb {
+            let touched = event.on.widest(hosts.len()).into_iter();
+            touched.for_each(|host| fates[host].up = hosts[host].up);
+        }
         let begins = match event.start {
             Start::At(at) => at,
             Start::When(_) => Time::ZERO,
@@ -228,7 +246,7 @@ fn source_term(
     hosts: &[HostPlan],
     contents: &[ContentPlan],
     content: ContentIx,
-    stays: &dyn Fn(HostIx) -> bool,
+    fate: &dyn Fn(HostIx) -> Fate,
 ) -> Option<u64> {
     let layout = contents[content].layout;
     let mut known = vec![false; layout.pieces() as usize];
@@ -236,9 +254,9 @@ fn source_term(
     for (ix, host) in hosts.iter().enumerate() {
         let Some(take) = host.takes.iter().find(|take| take.content == content) else { continue };
         if pieces(take).count() == known.len() {
-            up = up.zip(host.up).map(|(sum, own)| sum + own);
+            up = up.zip(fate(ix).up).map(|(sum, own)| sum + own);
         } else {
-            receivers += u32::from(stays(ix));
+            receivers += u32::from(fate(ix).stays);
             pieces(take).for_each(|piece| known[piece as usize] = true);
         }
     }
@@ -293,9 +311,9 @@ fn counted(content: &ContentPlan, parts: &[Part]) -> Option<u64> {
     let sources = parts.iter().filter(|part| part.lacks == 0).count();
     let empty = parts.iter().filter(|part| part.lacks == total).count();
     let receivers = parts.iter().filter(|part| part.missing == total).count() as u64;
-    let rate = parts.first()?.up?;
+    let rate = parts.first()?.link?;
     let equal = parts.iter().all(|part| {
-        part.up == Some(rate) && part.down.is_none_or(|down| down >= rate) && part.join == 0
+        part.link == Some(rate) && part.down.is_none_or(|down| down >= rate) && part.join == 0
     });
     let applies = equal && total > 0 && sources == 1 && receivers > 0;
     if !applies || sources + empty != parts.len() {

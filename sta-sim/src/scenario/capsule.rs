@@ -76,11 +76,11 @@ pub fn write(file: &File, plan: &Plan, log: &[Occurrence], failure: Failure<'_>)
     )
 }
 
-/// Whether a capsule's scenario is no longer what the run was that wrote it.
+/// Whether a capsule's scenario is no longer what the run was that wrote it, as far as it says.
 #[must_use]
 pub fn is_edited(file: &File) -> bool {
     let written = file.capsule.as_ref().and_then(|capsule| capsule.file_hash.as_ref());
-    written.is_some_and(|hash| *hash != file_hash(&File { capsule: None, ..file.clone() }))
+    written != Some(&file_hash(&File { capsule: None, ..file.clone() }))
 }
 
 /// A hash of what a scenario says; comments and spelling do not count.

@@ -250,6 +250,15 @@ impl Behaviour {
         }
     }
 
+    /// Bytes per second that a host which behaves so sends at the most over a link of `up`.
+    #[must_use]
+    pub fn up(self, up: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Slowloris(rate) => Some(up.map_or(rate, |up| up.min(rate))),
+            _ => up,
+        }
+    }
+
     /// Whether a process that behaves so has to start anew to behave as `other`: it has not if only its link is another.
     #[must_use]
     pub fn restarts_for(self, other: Self) -> bool {

@@ -619,7 +619,7 @@ pub struct Capsule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration"))]
     pub lasted: Option<String>,
-    /// The hash of the rest of the file, to tell whether it was edited: then no replay is the same, and none is said to differ.
+    /// The hash of the rest of the file, to tell whether it was edited: then nothing is compared. Without it nothing is, either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_hash: Option<String>,
 }

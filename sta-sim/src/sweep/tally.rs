@@ -126,9 +126,10 @@ impl Tally {
     #[must_use]
     pub fn exit(&self) -> Exit {
         let lacking = self.rows.values().any(|row| row.lacks().next().is_some());
-        let of_verdict = |cause: &Cause| match cause.verdict {
-            Verdict::NotLive => Exit::NotLive,
-            Verdict::Passed | Verdict::Unproved | Verdict::Failed => Exit::Failed,
+        let of_verdict = |cause: &Cause| match (cause.confirmed, cause.verdict) {
+            (Some(false), _) => Exit::Diverged,
+            (_, Verdict::NotLive) => Exit::NotLive,
+            (_, Verdict::Passed | Verdict::Unproved | Verdict::Failed) => Exit::Failed,
         };
         if !self.refused.is_empty() {
             return Exit::CouldNotStart;

@@ -48,15 +48,6 @@ pub fn claims_of(behaviour: Behaviour, intact: &Bitfield, seed: Seed) -> Bitfiel
     claims
 }
 
-/// The rate at which a node that behaves so sends, at most; `up` is its link's.
-#[must_use]
-pub fn up_of(behaviour: Behaviour, up: Option<u64>) -> Option<u64> {
-    match behaviour {
-        Behaviour::Slowloris(rate) => Some(up.map_or(rate, |up| up.min(rate))),
-        _ => up,
-    }
-}
-
 /// A store that sends wrong bytes now and then.
 pub struct CorruptStore {
     inner: Arc<SimStore>,

@@ -11,7 +11,6 @@ use std::time::Duration;
 use sta_core::model::rng::Seed;
 use sta_core::model::time::Time;
 
-use super::behaviour::up_of;
 use super::content::Content;
 use super::fabric::{Edge, Fault};
 use super::process::{self, Machine, Shared, note_disk, note_unreadable};
@@ -294,11 +293,10 @@ impl<S: Stage> StagedWorld<S> {
     fn network(&mut self, host: HostIx) {
         self.settle_edge(host);
         let edge = self.driver.network().edge(host);
-        let moved = |(up, down): (u64, u64)| up + down;
         let behaviour = self.machines[host].settings().behaviour;
         self.stage.fabric().with(|fabric| {
             fabric.set_edge(host, edge_of(&self.driver, &self.shared.plan, host, behaviour));
-            self.edge_causes[host] = edge.cause.map(|cause| (cause, moved(fabric.moved(host))));
+            self.edge_causes[host] = edge.cause.map(|cause| (cause, fabric.passed(host)));
         });
         for other in 0..self.machines.len() {
             for (from, to) in [(host, other), (other, host)] {
@@ -322,8 +320,8 @@ impl<S: Stage> StagedWorld<S> {
 
     fn settle_edge(&mut self, host: HostIx) {
         if let Some((cause, before)) = self.edge_causes[host].take() {
-            let (up, down) = self.stage.fabric().with(|fabric| fabric.moved(host));
-            self.driver.touched(cause, up + down - before);
+            let passed = self.stage.fabric().with(|fabric| fabric.passed(host));
+            self.driver.touched(cause, passed - before);
         }
     }
 
@@ -400,7 +398,7 @@ fn edge_of(driver: &Driver, plan: &Plan, host: HostIx, behaviour: Behaviour) -> 
     let edge = driver.network().edge(host);
     Edge {
         site: plan.hosts[host].site,
-        up: up_of(behaviour, edge.up),
+        up: behaviour.up(edge.up),
         down: edge.down,
         latency: edge.latency,
         jitter: edge.jitter,

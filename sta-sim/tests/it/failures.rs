@@ -61,6 +61,7 @@ fn a_replay_that_differs_says_so_unless_it_is_meant_to() {
     assert!(said.contains("NOT the same"), "{said}");
     let (code, said) = replay(capsule.replace("within = \"2200ms\"", "within = \"40s\""), &[]);
     assert_eq!(code, Some(0), "another expectation, the same events: {said}");
+    assert!(said.contains("the capsule was edited"), "{said}");
     let (code, said) = replay(capsule.replace("size = \"2 MiB\"", "size = \"4 MiB\""), &[]);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("the capsule was edited"), "{said}");

@@ -57,6 +57,10 @@ fn complete_in_time() {
     holds(rule(), &left);
     let away = "0 leech-0 added 0/1 | 2000 leech-0 dies";
     assert!(matches!(judge(rule(), away).held, Held::Unasked(_)));
+    let late = "0 leech-0 added 0/1 | 6000 leech-0 stopped";
+    breaks(rule(), late, "not complete at 5.000s, and went at 6.000s");
+    let again = "0 leech-0 added 0/1 | 2000 leech-0 stopped | 3000 leech-0 added 0/1";
+    breaks(rule(), &format!("{again} | 8000 leech-0 dies"), "and went at 8.000s");
     let everybody = || Box::new(Complete::new(vec![], Duration::from_secs(5), Since::Start));
     breaks(everybody(), &done(1_000), "leech-1 was not complete");
 }

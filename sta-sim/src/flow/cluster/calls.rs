@@ -1,5 +1,6 @@
 //! Connections: who is dialled, what travels and how long, who learns that it ended.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use smallvec::smallvec;
@@ -174,13 +175,14 @@ impl Cluster {
             return self.unreachable(host, label);
         };
         let (there, back) = (self.link(host, to), self.link(to, host));
-        for link in [there, back].iter().filter(|link| !link.passes()) {
-            self.touched(link.cause);
+        let routes = [self.route(host, to), self.route(to, host)];
+        let causes: BTreeSet<_> = routes.iter().flat_map(Route::causes).collect();
+        for cause in causes {
+            self.touched(Some(cause));
         }
         if there.refused {
             self.touched(there.cause);
         }
-        let routes = [self.route(host, to), self.route(to, host)];
         let call = Call {
             delay: routes[0].delay(1, &mut self.machines[host as usize].rng),
             refused: there.refused,

@@ -16,7 +16,6 @@ use crate::flow::way::Why;
 use crate::scenario::driver::DiskState;
 use crate::scenario::network::{Network, OccurrenceIx};
 use crate::scenario::plan::{Behaviour, ContentIx, Role};
-use crate::world::behaviour::up_of;
 
 impl Cluster {
     /// The disk of `host`, whose process does not run, is as a process will find it that starts now.
@@ -179,7 +178,7 @@ impl Cluster {
     /// Bytes that `host` sends and receives at the most are what its edge says now.
     pub(super) fn apply_rates(&mut self, host: HostIx) {
         let edge = &self.edges[host as usize];
-        let up = up_of(self.machines[host as usize].behaviour, edge.up).unwrap_or(UNLIMITED_RATE);
+        let up = self.machines[host as usize].behaviour.up(edge.up).unwrap_or(UNLIMITED_RATE);
         self.net.set_rates(host, up, edge.down.unwrap_or(UNLIMITED_RATE));
     }
 

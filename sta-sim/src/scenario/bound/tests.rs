@@ -53,6 +53,24 @@ fn what_a_site_lacks_comes_through_its_link() {
     assert_eq!(got.map(|bound| bound.fluid), Some(millis(32_000)));
 }
 
+#[test]
+fn who_serves_nobody_sends_nothing() {
+    let fluid = |behaviour: &str, more: &str| {
+        let riders = format!(
+            "[[group]]\nname='rider'\nrole='leech'\ncount=2\nup='64 KiB/s'\n{behaviour}\n{more}"
+        );
+        let got = bound_with("up='64 KiB/s'", "up='64 KiB/s'", EIGHT, &riders);
+        got.expect("rates").fluid
+    };
+    // Three lack 3072 KiB.
+    assert_eq!(fluid("", ""), millis(16_000), "the source's one copy");
+    assert_eq!(fluid("behaviour='free-rider'", ""), millis(24_000));
+    assert_eq!(fluid("behaviour='slowloris 32 KiB/s'", ""), millis(16_000));
+    assert_eq!(fluid("behaviour='slowloris 1 KiB/s'", ""), Duration::from_nanos(23_630_769_230));
+    let set = "[[event]]\nat='1s'\ndo='set'\non='rider'\nwith={behaviour='honest'}";
+    assert_eq!(fluid("behaviour='free-rider'", set), millis(16_000), "it may serve others later");
+}
+
 /// A run whose liar was slow took a tenth of the time that no schedule was to take.
 #[test]
 fn a_liar_is_not_waited_for() {

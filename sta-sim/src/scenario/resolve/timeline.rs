@@ -20,6 +20,9 @@ use crate::scenario::selector::Selector;
 use crate::scenario::text;
 use crate::scenario::units::{self, Ppm};
 
+/// How often an event may happen: a run keeps when each began and ended, and whom it was upon.
+const TIMES_MAX: u32 = 100_000;
+
 /// The keys of `with` that a verb takes; the first is needed where `true`.
 const fn keys(verb: VerbName) -> (&'static [&'static str], bool) {
     match verb {
@@ -177,6 +180,10 @@ impl Resolver<'_> {
                 let every = self.check(units::duration(every), &place.key("every"))?;
                 if every == 0 {
                     self.wrong(&place.key("every"), "nothing repeats without time between");
+                }
+                if times > TIMES_MAX {
+                    let most = format!("a run keeps no more than {TIMES_MAX} of one event");
+                    self.wrong(&place.key("times"), most);
                 }
                 Some((Duration::from_nanos(every), times))
             }

@@ -75,6 +75,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("size = \"1 MiB\"", "", "write either size = \"8 MiB\" or files"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"seed\"", "has one node and nobody to give it to"),
         ("size = \"1 MiB\"", "size = \"1 MiB\"\non = \"any(2, leech)\"", "depends on the run; name groups or hosts here"),
+        ("do = \"cut\"", "do = \"cut\"\nevery = \"1us\"\ntimes = 100001", "event[0].times: a run keeps no more than 100000 of one event"),
         ("piece = \"128 KiB\"", "piece = \"128 B\"", "content[0].piece: a piece of 128 bytes is outside"),
         ("name = \"image.bin\"", "name = \"../image.bin\"", "is refused: it has a separator"),
         ("size = \"1 MiB\"", "files = [{ name = \"a\", size = \"1 MiB\" }, { name = \"a/b\", size = \"1 KiB\" }]", "content[0].files: \"a\" is a file and also a folder"),

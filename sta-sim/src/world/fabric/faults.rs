@@ -166,6 +166,13 @@ impl Fabric {
         (host.up.served, host.down.served)
     }
 
+    /// How much was there since the start for the edge of `host` to change: bytes and dials.
+    #[must_use]
+    pub fn passed(&self, host: HostId) -> u64 {
+        let (up, down) = self.moved(host);
+        up + down + self.hosts[host].dials
+    }
+
     /// The way between two hosts as their edges are now: delay, jitter, loss.
     pub(super) fn way(&self, from: HostId, to: HostId) -> (Duration, super::Dist, Loss) {
         if from == to {

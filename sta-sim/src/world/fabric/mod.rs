@@ -97,6 +97,8 @@ struct Host {
     machine: Machine,
     /// The process stands still; the kernel answers.
     paused: bool,
+    /// How often somebody was dialled from here, or from elsewhere here.
+    dials: u64,
     /// Waits for connections to claim.
     acceptors: Vec<Waker>,
 }
@@ -191,6 +193,7 @@ impl Fabric {
             edge,
             machine: Machine::Up,
             paused: false,
+            dials: 0,
             acceptors: Vec::new(),
         });
         self.links.push((0..id).map(|to| self.new_link(id, to)).collect());
@@ -237,6 +240,8 @@ impl Fabric {
             self.diallers.push(waker.clone());
             return Path::Blocked;
         }
+        self.hosts[from].dials += 1;
+        self.hosts[to].dials += 1;
         let there = self.links[from][to].delay(0);
         let back = self.links[to][from].delay(0);
         let link = &mut self.links[from][to];
