@@ -57,7 +57,7 @@ pub struct File {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("needs" = "One at least: a run that nothing is expected of proves nothing."))]
     pub expect: Vec<Expect>,
-    /// Kinds of events (tags of the log, such as `piece-failed`) that must happen in at least one seed of a sweep.
+    /// Kinds of events (tags of the log, such as `piece-failed`) that must happen in at least one seed of a sweep, in each cell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cover: Vec<String>,
     /// The check that must fail. The run is right if it does: the checks themselves are tested so.
