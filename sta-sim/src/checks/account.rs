@@ -511,10 +511,12 @@ impl Account {
         }
     }
 
+    /// The process of a host is no more; it may not have come to say that it had started.
     fn gone(&mut self, ix: HostIx, at: Time) {
-        if self.hosts[ix].running {
-            self.hosts[ix].running = false;
-            self.hosts[ix].gone = Some(at);
+        let host = &mut self.hosts[ix];
+        if host.running || host.gone.is_none() {
+            host.running = false;
+            host.gone = Some(at);
         }
     }
 

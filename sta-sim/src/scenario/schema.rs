@@ -557,7 +557,7 @@ pub struct Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckName {
-    /// `of` have everything `within` so long `since` then. Hosts that are away for good are not asked.
+    /// `of` have everything `within` so long `since` then. Hosts that are away for good are not asked, unless they were late when they went.
     Complete,
     /// Nothing unverified is stored as done, served, announced or reported complete.
     Integrity,

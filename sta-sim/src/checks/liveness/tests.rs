@@ -57,6 +57,8 @@ fn complete_in_time() {
     holds(rule(), &left);
     let away = "0 leech-0 added 0/1 | 2000 leech-0 dies";
     assert!(matches!(judge(rule(), away).held, Held::Unasked(_)));
+    let never = judge(rule(), "0 leech-0 dies | 0 leech-1 added 0/1");
+    assert!(matches!(never.held, Held::Unasked(_)), "it had no time to say that it started");
     let late = "0 leech-0 added 0/1 | 6000 leech-0 stopped";
     breaks(rule(), late, "not complete at 5.000s, and went at 6.000s");
     let again = "0 leech-0 added 0/1 | 2000 leech-0 stopped | 3000 leech-0 added 0/1";
