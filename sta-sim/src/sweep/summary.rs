@@ -1,6 +1,7 @@
 //! What a person sees at the end of a sweep: distributions by scenario, failures by cause, and the command that replays
 //! each.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub fn summary(tally: &Tally, planned: (u64, &str), took: Duration) -> String {
     for (name, row) in &tally.rows {
         text += &scenario(name, row);
     }
+    text += &side_by_side(tally);
     let mut causes: Vec<_> = tally.causes.iter().collect();
     causes.sort_by_key(|(_, cause)| std::cmp::Reverse((cause.verdict, cause.seeds.len())));
     for ((name, why), cause) in causes.iter().take(CAUSES_MAX) {
@@ -65,17 +67,9 @@ fn scenario(name: &str, row: &Row) -> String {
     let counts =
         row.verdicts.iter().map(|(verdict, runs)| format!("{runs} {}", verdict_word(*verdict)));
     let mut text = format!("{name}: {}\n", counts.collect::<Vec<_>>().join(", "));
-    let table = [
-        ("makespan, s", &row.makespan, 3),
-        ("over the bound", &row.over_bound, 2),
-        ("waste, %", &row.waste, 1),
-        ("fairness, %", &row.fairness, 1),
-        ("longest stall, s", &row.stall, 3),
-        ("real time, ms", &row.wall, 0),
-    ];
     writeln!(text, "  {:<18}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p90", "max")
         .expect("a String");
-    for (what, samples, digits) in table {
+    for (what, samples, digits) in measures(row) {
         if let Some([min, median, p90, max]) = quantiles(samples) {
             let cells = [min, median, p90, max].map(|x| format!("{x:>9.digits$}")).concat();
             writeln!(text, "  {what:<18}{cells}").expect("a String");
@@ -89,6 +83,40 @@ fn scenario(name: &str, row: &Row) -> String {
     }
     for what in row.idle() {
         writeln!(text, "  idle: {what}").expect("a String");
+    }
+    text
+}
+
+/// What is measured of every run, and the digits that are shown of it.
+fn measures(row: &Row) -> [(&'static str, &[f64], usize); 6] {
+    [
+        ("makespan, s", &row.makespan, 3),
+        ("over the bound", &row.over_bound, 2),
+        ("waste, %", &row.waste, 1),
+        ("fairness, %", &row.fairness, 1),
+        ("longest stall, s", &row.stall, 3),
+        ("real time, ms", &row.wall, 0),
+    ]
+}
+
+/// The medians of the cells of each matrix, a line a cell.
+fn side_by_side(tally: &Tally) -> String {
+    let mut matrices: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in tally.rows.values().filter(|row| !row.cell.is_empty()) {
+        matrices.entry(&row.of).or_default().push(row);
+    }
+    let mut text = String::new();
+    for (of, rows) in matrices.into_iter().filter(|(_, rows)| rows.len() > 1) {
+        let width = rows.iter().map(|row| row.cell.chars().count()).max().unwrap_or_default();
+        let heads = measures(rows[0]).map(|(what, ..)| format!("{what:>18}")).concat();
+        writeln!(text, "\n{of}: medians, cell by cell\n  {:<width$}{heads}", "").expect("a String");
+        for row in rows {
+            let medians = measures(row).map(|(_, samples, digits)| match quantiles(samples) {
+                Some([_, median, ..]) => format!("{median:>18.digits$}"),
+                None => format!("{:>18}", "-"),
+            });
+            writeln!(text, "  {:<width$}{}", row.cell, medians.concat()).expect("a String");
+        }
     }
     text
 }
@@ -143,8 +171,8 @@ fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
 mod tests {
     use std::time::Duration;
 
-    use super::{quantiles, totals};
-    use crate::sweep::tally::Tally;
+    use super::{quantiles, side_by_side, totals};
+    use crate::sweep::tally::{Row, Tally};
 
     #[test]
     fn a_sweep_that_was_cut_short_says_so() {
@@ -156,6 +184,27 @@ mod tests {
             said(5_000)
         );
         assert!(said(16).starts_with("16 runs, none failed"), "{}", said(16));
+    }
+
+    #[test]
+    fn the_cells_of_a_matrix_stand_side_by_side() {
+        let row = |cell: &str, makespan: &[f64]| {
+            let (of, cell) = ("x, flow".to_owned(), cell.to_owned());
+            let name = format!("{of}, {cell}");
+            (name, Row { of, cell, makespan: makespan.to_vec(), ..Row::default() })
+        };
+        let mut tally = Tally::default();
+        tally.rows.extend([row("up = 1", &[3.0, 1.0]), row("up = 10", &[])]);
+        let table = side_by_side(&tally);
+        let lines: Vec<String> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(lines[1], "x, flow: medians, cell by cell");
+        assert!(lines[2].starts_with("makespan, s over the bound"), "{table}");
+        assert_eq!(lines[3..], ["up = 1 2.000 - - - - -", "up = 10 - - - - - -"]);
+        tally.rows.pop();
+        assert_eq!(side_by_side(&tally), "", "one cell is beside none");
     }
 
     #[test]

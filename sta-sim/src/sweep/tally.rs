@@ -34,6 +34,10 @@ pub struct Tally {
 /// The runs of one scenario, in one cell of its matrix.
 #[derive(Default)]
 pub struct Row {
+    /// The scenario and its world,
+    pub of: String,
+    /// and the cell of its matrix, in words; empty without one.
+    pub cell: String,
     /// How many ended how.
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Seconds until the last node had everything.
@@ -88,7 +92,11 @@ impl Tally {
         self.simulated += outcome.end.since(Time::ZERO);
         let name = row_name(outcome);
         let first = !self.rows.contains_key(&name);
-        let row = self.rows.entry(name.clone()).or_default();
+        let row = self.rows.entry(name.clone()).or_insert_with(|| Row {
+            of: scenario_name(outcome),
+            cell: cell_name(outcome),
+            ..Row::default()
+        });
         row.add(plan, outcome, first);
         // What no seed has put to the test is judged at the end.
         if !outcome.verdict.is_failure() {
@@ -202,7 +210,15 @@ impl Row {
 
 /// The scenario, its world and the cell of its matrix.
 fn row_name(outcome: &Outcome) -> String {
-    let cell = outcome.cell.iter().map(|(key, value)| format!(", {key} = {value}"));
-    let world = outcome.world.name();
-    format!("{}, {world}{}", outcome.scenario, cell.collect::<String>())
+    let (of, cell) = (scenario_name(outcome), cell_name(outcome));
+    if cell.is_empty() { of } else { format!("{of}, {cell}") }
+}
+
+fn scenario_name(outcome: &Outcome) -> String {
+    format!("{}, {}", outcome.scenario, outcome.world.name())
+}
+
+fn cell_name(outcome: &Outcome) -> String {
+    let cell = outcome.cell.iter().map(|(key, value)| format!("{key} = {value}"));
+    cell.collect::<Vec<_>>().join(", ")
 }
