@@ -276,6 +276,9 @@ impl Files {
     /// # Errors
     /// If a path is not safe or taken, a link leads to nothing of the torrent, or there are too many.
     pub fn with_links(self, links: Vec<Link>) -> Result<Self, FilesError> {
+        if links.is_empty() {
+            return Ok(self);
+        }
         if self.files.len() + links.len() > limits::FILES_MAX {
             return Err(FilesError::TooManyFiles);
         }
