@@ -56,7 +56,7 @@ pub struct Settings {
     /// How much is asked of a peer at a time (a block), 16 KiB to 1 MiB. "auto" follows the rate of the link.
     #[schemars(with = "String")]
     pub buffer_size: Choice<Size>,
-    /// Bytes sent per second at most, for example "10 MiB/s", or "unlimited".
+    /// Bytes of content sent per second at most, for example "10 MiB/s", or "unlimited". What else is said is not counted.
     #[schemars(with = "String")]
     pub upload_limit: Rate,
     /// Bytes received per second at most, for example "10 MiB/s", or "unlimited".

@@ -17,18 +17,7 @@ use crate::output::Output;
 /// # Errors
 /// If `log-level` is not one, or the file cannot be made.
 pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let level = &settings.log_level;
-    let wrong = |reason: &dyn std::fmt::Display| {
-        Failure::start(format_args!("log-level {level:?}"), reason)
-            .advise("write error, warn, info, debug or trace, or a list like info,sta_core=debug")
-    };
-    // A word alone that is no level would be taken for the name of a part of the program, and nothing be logged.
-    let is_odd = |word: &str| !word.contains('=') && word.trim().parse::<LevelFilter>().is_err();
-    if let Some(odd) = level.split(',').find(|word| is_odd(word)) {
-        return Err(wrong(&format_args!("{odd:?} is no level")));
-    }
-    let filter = EnvFilter::builder().parse(level).map_err(|reason| wrong(&reason))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(settings)?);
     match file {
         None => {
             let output = output.clone();
@@ -40,6 +29,24 @@ pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result
         }
     }
     Ok(())
+}
+
+/// What is logged.
+///
+/// # Errors
+/// If `log-level` is not one.
+pub fn filter(settings: &Settings) -> Result<EnvFilter, Failure> {
+    let level = &settings.log_level;
+    let wrong = |reason: &dyn std::fmt::Display| {
+        Failure::start(format_args!("log-level {level:?}"), reason)
+            .advise("write error, warn, info, debug or trace, or a list like info,sta_core=debug")
+    };
+    // A word alone that is no level would be taken for the name of a part of the program, and nothing be logged.
+    let is_odd = |word: &str| !word.contains('=') && word.trim().parse::<LevelFilter>().is_err();
+    if let Some(odd) = level.split(',').find(|word| is_odd(word)) {
+        return Err(wrong(&format_args!("{odd:?} is no level")));
+    }
+    EnvFilter::builder().parse(level).map_err(|reason| wrong(&reason))
 }
 
 /// Logs an event as it is in JSON: of single blocks at `trace`, of single pieces at `debug`, all else at `info`.

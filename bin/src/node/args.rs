@@ -118,6 +118,9 @@ pub(super) struct Download {
     /// Serves until it is interrupted after everything is here
     #[arg(long)]
     pub(super) keep_seeding: bool,
+    /// Gives up a torrent, with exit code 1, of which nothing has come for so long, for example "10m"
+    #[arg(long, value_name = "DURATION")]
+    pub(super) give_up_after: Option<Span>,
     #[command(flatten)]
     pub(super) contacts: Contacts,
 }

@@ -3,6 +3,7 @@
 //! Invariant: it ends with 0 only if every byte of every torrent is verified, durable and under its final name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use sta_core::io::store::StoreError;
 use sta_core::model::event::{Event, Record};
@@ -72,6 +73,7 @@ async fn take_part(
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::new(member, places, ctx);
     let mut fetching = Fetching::new(member, places);
+    fetching.give_up_after = args.give_up_after.map(|time| time.0);
     let exit = fetching.run(&mut watch, ctx).await?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
     if exit == Exit::Interrupted {
@@ -107,6 +109,10 @@ pub(super) struct Fetching<'a> {
     held: Vec<Held>,
     /// Whether what is fetched stays, so that a person wants to know where.
     stays: bool,
+    /// How long nothing may come of a torrent before it is given up; for ever, if nobody says.
+    give_up_after: Option<Duration>,
+    /// Bytes that have come of each, and when the last did.
+    came: BTreeMap<InfoHash, (u64, Time)>,
 }
 
 impl<'a> Fetching<'a> {
@@ -122,8 +128,17 @@ impl<'a> Fetching<'a> {
         }
         // Who is told that something is tried again should not be told at once that it is given up.
         member.hold_failures();
-        let (started, held) = (member.now(), Vec::new());
-        Self { member, open, finished, started, failed: BTreeSet::new(), held, stays: true }
+        Self {
+            member,
+            open,
+            finished,
+            started: member.now(),
+            failed: BTreeSet::new(),
+            held: Vec::new(),
+            stays: true,
+            give_up_after: None,
+            came: BTreeMap::new(),
+        }
     }
 
     /// What is fetched goes away again: nobody wants to know where it is.
@@ -186,7 +201,7 @@ impl<'a> Fetching<'a> {
                 let saved = self.stays.then_some(&*place.path);
                 ctx.output.result(report::complete(&place.torrent, &status, time, saved));
             }
-            Err(error) => self.give_up(torrent, &error, ctx),
+            Err(error) => self.broken(torrent, &error, ctx),
         }
     }
 
@@ -194,17 +209,43 @@ impl<'a> Fetching<'a> {
     fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
         for torrent in &status.torrents {
             if let Some(error) = &torrent.failed {
-                self.give_up(torrent.info_hash, error, ctx);
+                self.broken(torrent.info_hash, error, ctx);
+            } else if let Some(most) = self.give_up_after {
+                self.look_for_silence(torrent, most, ctx);
             }
         }
     }
 
-    fn give_up(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
+    fn broken(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
+        self.give_up(
+            torrent,
+            &Failure::unmet(&error.path, &error.reason),
+            "once that is mended",
+            ctx,
+        );
+    }
+
+    /// Nobody may come any more, and a script wants to know.
+    fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
+        let (info_hash, now) = (torrent.info_hash, self.member.now());
+        let came = self.came.entry(info_hash).or_insert((torrent.down, now));
+        if came.0 != torrent.down {
+            *came = (torrent.down, now);
+        }
+        if now.since(came.1) >= most && self.open.contains_key(&info_hash) {
+            let silence = humantime::format_duration(most);
+            let what = format!("nothing has come for {silence} {}", report::who_is_there(torrent));
+            let name = self.open[&info_hash].torrent.name();
+            self.give_up(info_hash, &Failure::unmet(name, what), "once somebody has it", ctx);
+        }
+    }
+
+    fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
         self.member.handle.remove(torrent);
-        ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
-            "what is verified of it is kept in {}; once that is mended, the same command goes on from there",
+        ctx.output.failure(&failure.clone().advise(format!(
+            "what is verified of it is kept in {}; {when}, the same command goes on from there",
             place.part().display()
         )));
     }

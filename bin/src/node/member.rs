@@ -1,6 +1,7 @@
 //! Starts a node from the settings, and keeps what a person should hear of its events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
@@ -39,6 +40,10 @@ struct News {
     lost: Mutex<BTreeMap<Address, String>>,
     /// The addresses that a person named and where nobody was.
     unreachable: Mutex<BTreeSet<Address>>,
+    /// How often those could not be reached whom a tracker named.
+    dials: Mutex<BTreeMap<Address, u32>>,
+    /// Whether anything has come from anybody.
+    came: AtomicBool,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
     /// What storage could not do while a command waits that may give up for it; `None` while nobody does.
@@ -46,6 +51,9 @@ struct News {
     /// The torrents of which a peer said that it was sent wrong data.
     blamed: Mutex<BTreeSet<InfoHash>>,
 }
+
+/// After so many dials in vain a person is told: some seconds.
+const DIALS_TOLD: u32 = 4;
 
 /// A line that is not told yet.
 #[derive(Debug)]
@@ -141,6 +149,10 @@ impl News {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn dials(&self) -> MutexGuard<'_, BTreeMap<Address, u32>> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unreachable(&self) -> MutexGuard<'_, BTreeSet<Address>> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,6 +191,25 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
         Event::DialFailed { addr, peer: None, why, .. } => {
             let first = news.unreachable().insert((**addr).clone());
             first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
+        }
+        Event::DialFailed { addr, peer: Some(peer), why, .. } => {
+            // Who has left cannot be reached either; of that nobody need hear while others send.
+            if news.came.load(Ordering::Relaxed) {
+                return None;
+            }
+            let mut dials = news.dials();
+            let failed = dials.entry((**addr).clone()).or_default();
+            *failed += 1;
+            (*failed == DIALS_TOLD).then(|| {
+                format!(
+                    "peer {peer} at {addr}: {}; trying again, but if a firewall is in the way, open the port there                      (--listen chooses it)",
+                    plain(why)
+                )
+            })
+        }
+        Event::BlockReceived { .. } => {
+            news.came.store(true, Ordering::Relaxed);
+            None
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
         Event::StoreFailed { torrent, why, retry } => {
@@ -241,6 +272,7 @@ fn draw() -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use sta_core::model::address::Address;
     use sta_core::model::event::{Event, PEER_SAID, SENT_WRONG};
     use sta_core::model::ids::InfoHash;
 
@@ -261,6 +293,25 @@ mod tests {
         assert!(line.contains("peer bob says") && line.contains("sta-node verify"), "{line}");
         assert_eq!(told(1, said.clone()), None, "once is enough");
         assert!(told(2, said).is_some(), "of another torrent");
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_reached_is_told_of_once_while_nothing_comes() {
+        let told = |news: &News, port: u16| {
+            let event = Event::DialFailed {
+                torrent: InfoHash([1; 20]),
+                addr: Box::new(Address { host: "192.0.2.1".to_owned(), port }),
+                peer: Some("bob".parse().expect("a name")),
+                why: "Connection refused (os error 111)".to_owned(),
+            };
+            (0..9).filter_map(|_| worth_a_line(&event, news)).collect::<Vec<_>>()
+        };
+        let news = News::default();
+        let lines = told(&news, 1);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("peer bob at 192.0.2.1:1: Connection refused; "), "{lines:?}");
+        news.came.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(told(&news, 2), [""; 0], "others send");
     }
 
     #[test]

@@ -69,6 +69,7 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
     ];
     let settings = args.config.load(&flags)?;
     if args.config.print_config {
+        logging::filter(&settings)?;
         output.line(to_toml(&settings).trim_end());
         return Ok(Exit::Done);
     }

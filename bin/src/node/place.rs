@@ -1,6 +1,7 @@
 //! Where a torrent's content lies on this machine, and how much of it is there: opened, locked and verified.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,7 +77,9 @@ impl Place {
         ctx: &mut Context,
     ) -> Result<Self, Failure> {
         let path = dir.join(torrent.name());
-        if is_there(&path) {
+        // An empty folder is in nobody's way, and only an empty one can be removed so.
+        let made_room = torrent.files().is_folder() && fs::remove_dir(&path).is_ok();
+        if !made_room && is_there(&path) {
             return Self::existing(torrent, path, dir, ctx).await;
         }
         let store = open_part(&torrent, dir)?;
@@ -171,10 +174,10 @@ impl Place {
             }
         };
         let verified = verified?;
-        let mendable = can_be_mended(&torrent, &path, &verified);
+        let (mendable, good) = (can_be_mended(&torrent, &path, &verified), verified.good.clone());
         let place = Self::of(torrent, dir, store, false, verified)?;
         let wrong = match place.wrong.as_slice() {
-            _ if !place.have.is_full() => pieces_wrong(&place.have),
+            _ if !good.is_full() => pieces_wrong(&good),
             [file, ..] => file.clone(),
             [] => return Ok(place),
         };

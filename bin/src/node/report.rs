@@ -40,6 +40,17 @@ pub(super) fn sources(peers: &[PeerStatus]) -> Vec<Source> {
     sources
 }
 
+/// Who might send something and does not: `3 peers are connected, which have nothing that lacks here`.
+#[must_use]
+pub(super) fn who_is_there(status: &TorrentStatus) -> String {
+    let connected = || status.peers.iter().filter(|peer| peer.connected);
+    match (connected().count(), connected().any(|peer| peer.have > status.have)) {
+        (0, _) => "and no peer is connected".to_owned(),
+        (peers, false) => format!("and of {peers} connected peers none has more than is here"),
+        (peers, true) => format!("though {peers} peers are connected"),
+    }
+}
+
 /// The summary of a download that took `time` and is complete, at `place` if it stays.
 #[must_use]
 pub(super) fn complete(

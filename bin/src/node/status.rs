@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sta_core::model::address::Address;
 use sta_core::model::ids::InfoHash;
 use sta_core::run::status::status;
 use sta_core::wire::tracker::StatusRow;
@@ -12,7 +13,7 @@ use super::args::Status;
 use super::context::Context;
 use super::torrents;
 use crate::exit::{Exit, Failure};
-use crate::output::table;
+use crate::output::{Output, table};
 use crate::units;
 
 /// What `status --json` prints.
@@ -29,16 +30,15 @@ struct Answer {
 pub(super) async fn run(args: &Status, ctx: &mut Context) -> Result<Exit, Failure> {
     let torrent = args.torrent.as_deref().map(torrents::read).transpose()?;
     let info_hash = torrent.as_ref().map(|torrent| torrent.info_hash());
-    let tracker = match (&args.tracker, &torrent) {
-        (Some(tracker), _) => tracker.clone(),
-        (None, Some(torrent)) if !torrent.trackers().is_empty() => torrent.trackers()[0].clone(),
-        (None, _) => ctx.settings.tracker_address()?,
+    let trackers = match (&args.tracker, &torrent) {
+        (Some(tracker), _) => vec![tracker.clone()],
+        (None, Some(torrent)) if !torrent.trackers().is_empty() => torrent.trackers().to_vec(),
+        (None, _) => vec![ctx.settings.tracker_address()?],
     };
-    let transport = TcpTransport::new();
-    let rows = tokio::select! {
+    let (tracker, rows) = tokio::select! {
         biased;
         () = ctx.interrupt.asked() => return Err(Failure::interrupted()),
-        rows = status(&transport, &tracker, info_hash) => rows.map_err(Failure::of)?,
+        answered = first_to_answer(&trackers, info_hash, &ctx.output) => answered?,
     };
     if ctx.output.json() {
         ctx.output.json_line(&Answer { tracker: tracker.tracker_url(), rows });
@@ -49,6 +49,28 @@ pub(super) async fn run(args: &Status, ctx: &mut Context) -> Result<Exit, Failur
         ctx.output.result(text(&rows, name));
     }
     Ok(Exit::Done)
+}
+
+/// The first of `trackers`, in their order, that answers, and what it says.
+async fn first_to_answer(
+    trackers: &[Address],
+    torrent: Option<InfoHash>,
+    output: &Output,
+) -> Result<(Address, Vec<StatusRow>), Failure> {
+    let transport = TcpTransport::new();
+    let mut failed = None;
+    for tracker in trackers {
+        match status(&transport, tracker, torrent).await {
+            Ok(rows) => {
+                if let Some(failure) = failed {
+                    output.note(failure);
+                }
+                return Ok((tracker.clone(), rows));
+            }
+            Err(error) => failed = Some(failed.unwrap_or_else(|| Failure::of(error))),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Failure::start("no tracker", "none is named")))
 }
 
 /// A table per torrent; the tracker knows torrents by their hash alone.

@@ -86,6 +86,7 @@ fn run(args: Args, output: &Output) -> Result<(), Failure> {
     ];
     let settings = args.config.load(&flags)?;
     if args.config.print_config {
+        logging::filter(&settings)?;
         output.line(config::to_toml(&settings).trim_end());
         return Ok(());
     }

@@ -126,3 +126,10 @@ fn a_log_level_that_is_none_is_refused() {
         dir.run(&["--log-level", level, "status"]).expect(2, &[], &["\"loud\" is no level"]);
     }
 }
+
+#[test]
+fn what_is_printed_can_be_used() {
+    let dir = Dir::new();
+    let printed = dir.run(&["--log-level", "verbose", "--print-config"]);
+    printed.expect(2, &[], &["log-level \"verbose\"", "write error, warn"]);
+}

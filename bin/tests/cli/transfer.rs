@@ -269,3 +269,52 @@ fn two_signals_that_come_together_are_one() {
     share.signal(Signal::INT);
     share.end().expect(0, &[], &[]);
 }
+
+#[test]
+fn a_download_that_gets_nothing_is_given_up_when_asked() {
+    let dir = Dir::new();
+    dir.write("file", 100_000);
+    let (_share, link) = dir.share("file");
+    dir.run(&["maketorrent", "file", "--tracker", &tracker_of(&link)]).expect(0, &[], &[]);
+    // Another torrent of the same tracker, which nobody has.
+    let other = dir.write("other", 100_000);
+    dir.run(&["maketorrent", "other", "--tracker", &tracker_of(&link)]).expect(0, &[], &[]);
+    assert_eq!(other.len(), 100_000);
+    let given_up = dir.run(&[
+        "download",
+        "file.torrent",
+        "other.torrent",
+        "-o",
+        "out",
+        "--give-up-after",
+        "900ms",
+    ]);
+    given_up.expect(
+        1,
+        &["file: complete"],
+        &["other: nothing has come for 900ms and no peer is connected"],
+    );
+    assert_eq!(names(&dir.path("out")), ["file", "other.part"]);
+}
+
+#[test]
+fn an_empty_folder_is_not_in_the_way_and_status_asks_the_next_tracker() {
+    let dir = Dir::new();
+    dir.write("release/a", 70_000);
+    let (_share, link) = dir.share("release");
+    fs::create_dir_all(dir.path("out/release")).expect("a folder");
+    dir.run(&["download", &link, "-o", "out"]).expect(0, &["release: complete"], &[]);
+    let trackers = ["--tracker", "sta://127.0.0.1:9", "--tracker", &tracker_of(&link)];
+    dir.run(&[&["maketorrent", "release"], &trackers[..]].concat()).expect(0, &[], &[]);
+    let status = dir.run(&["status", "release.torrent"]);
+    status.expect(0, &["1 node, 1 complete"], &["127.0.0.1:9"]);
+
+    File::options()
+        .append(true)
+        .open(dir.path("out/release/a"))
+        .expect("there")
+        .set_len(70_001)
+        .expect("longer");
+    let again = dir.run(&["download", &link, "-o", "out"]);
+    again.expect(2, &[], &["does not match: a: too long: 70001 bytes, it should have 70000"]);
+}

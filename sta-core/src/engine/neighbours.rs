@@ -3,7 +3,7 @@
 //! Addresses come from trackers and from the user. It knows nothing of what peers have. Invariant: at most one
 //! dial or connection per address, none to a banned node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,12 +21,24 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// The longest: a machine that comes back is found again within it.
 const RETRY_CAP: Duration = Duration::from_secs(15);
 
+/// How long who sent wrong data is not connected with, the first time.
+const BAN_FIRST: Duration = Duration::from_mins(1);
+/// The longest.
+const BAN_CAP: Duration = Duration::from_hours(1);
+
 /// All addresses known for one torrent.
 #[derive(Debug)]
 pub struct Neighbours {
     seed: Seed,
     known: BTreeMap<Address, Known>,
-    banned: BTreeSet<Identity>,
+    banned: BTreeMap<Identity, Ban>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ban {
+    until: Time,
+    /// How long it lasts.
+    wait: Duration,
 }
 
 #[derive(Debug)]
@@ -44,7 +56,7 @@ impl Neighbours {
     /// Nobody is known. Waits are drawn from `seed`.
     #[must_use]
     pub const fn new(seed: Seed) -> Self {
-        Self { seed, known: BTreeMap::new(), banned: BTreeSet::new() }
+        Self { seed, known: BTreeMap::new(), banned: BTreeMap::new() }
     }
 
     /// Somebody may be reached at `addr`; a tracker knows who it is. Returns whether that is news.
@@ -82,7 +94,7 @@ impl Neighbours {
             // Only of who might be dialled is it worth reading the address.
             let wanted = |node| {
                 let host = addr.socket_addr().map(|addr| addr.ip());
-                !connected(node, host) && !self.is_banned_at(node, addr)
+                !connected(node, host) && !self.is_banned_at(node, addr, now)
             };
             known.conn.is_none()
                 && !known.useless
@@ -141,23 +153,31 @@ impl Neighbours {
         self.known.values().filter(|known| known.conn.is_some()).count()
     }
 
-    /// Never connect with this peer again.
-    pub fn ban(&mut self, peer: Identity) {
-        self.banned.insert(peer);
+    /// Does not connect with this peer for a while, and for twice as long each time: a bad disk is mended one day, and the peer may
+    /// be the only one to have what it has.
+    pub fn ban(&mut self, peer: Identity, now: Time) {
+        let before = self.banned.get(&peer).map(|ban| ban.wait);
+        let wait = before.map_or(BAN_FIRST, |wait| (2 * wait).min(BAN_CAP));
+        self.banned.insert(peer, Ban { until: now + wait, wait });
     }
 
     /// Whether `node` at `host` is banned.
     #[must_use]
-    pub fn is_banned(&self, node: &NodeId, host: IpAddr) -> bool {
-        self.banned.iter().any(|banned| banned.node == *node && banned.host == host)
+    pub fn is_banned(&self, node: &NodeId, host: IpAddr, now: Time) -> bool {
+        self.bans_of(node, now).any(|banned| banned.host == host)
     }
 
     /// Whether `node` is banned at `addr`; a name may stand for any host.
-    fn is_banned_at(&self, node: &NodeId, addr: &Address) -> bool {
+    fn is_banned_at(&self, node: &NodeId, addr: &Address, now: Time) -> bool {
         match addr.socket_addr() {
-            Some(addr) => self.is_banned(node, addr.ip()),
-            None => self.banned.iter().any(|banned| banned.node == *node),
+            Some(addr) => self.is_banned(node, addr.ip(), now),
+            None => self.bans_of(node, now).next().is_some(),
         }
+    }
+
+    fn bans_of(&self, node: &NodeId, now: Time) -> impl Iterator<Item = &Identity> {
+        let in_force = self.banned.iter().filter(move |(_, ban)| now < ban.until);
+        in_force.map(|(banned, _)| banned).filter(move |banned| banned.node == *node)
     }
 
     /// When the next address becomes due after `now`; [`Time::FAR_FUTURE`] if none does.
@@ -180,7 +200,7 @@ impl Neighbours {
 mod tests {
     use std::time::Duration;
 
-    use super::{Neighbours, RETRY_CAP, RETRY_FIRST};
+    use super::{BAN_FIRST, Neighbours, RETRY_CAP, RETRY_FIRST};
     use crate::engine::identity::Identity;
     use crate::engine::interface::ConnId;
     use crate::model::address::Address;
@@ -284,10 +304,16 @@ mod tests {
         assert!(neighbours.due(Time::ZERO, |node, _| node.as_str() == "liar").is_none());
         assert!(neighbours.due(Time::ZERO, |_, _| false).is_some());
         let liar = |host: u8| Identity { node: liar.clone(), host: [192, 0, 2, host].into() };
-        neighbours.ban(liar(8));
+        neighbours.ban(liar(8), Time::ZERO);
         assert!(neighbours.due(Time::ZERO, |_, _| false).is_some(), "that was somebody else");
-        neighbours.ban(liar(7));
-        assert!(neighbours.due(Time::ZERO, |_, _| false).is_none());
+        let mut now = Time::ZERO;
+        for wait in [BAN_FIRST, 2 * BAN_FIRST, 4 * BAN_FIRST] {
+            neighbours.ban(liar(7), now);
+            now += wait - Duration::from_nanos(1);
+            assert!(neighbours.due(now, |_, _| false).is_none());
+            now += Duration::from_nanos(1);
+            assert!(neighbours.due(now, |_, _| false).is_some(), "it may have been mended");
+        }
         let (mut neighbours, conn) = (knowing(1..2), ConnId::dialled(1));
         neighbours.dialling(&addr(1), conn);
         neighbours.lost(conn, true, Time::ZERO);

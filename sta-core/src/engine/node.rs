@@ -349,7 +349,7 @@ impl Node {
         let place = self.places.get(&torrent).copied();
         let member = place.and_then(|place| Some((place, self.swarms[place as usize].as_mut()?)));
         let (place, member) = member.ok_or("this torrent is not known here")?;
-        if let Err(why) = member.swarm.admits(conn, &node, remote.ip()) {
+        if let Err(why) = member.swarm.admits(conn, &node, remote.ip(), now) {
             member.swarm.refused(conn, &node);
             return Err(why.into());
         }

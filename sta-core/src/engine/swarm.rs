@@ -434,7 +434,7 @@ impl Swarm {
 
     fn ban(&mut self, peer: &Identity, why: &str, now: Time) {
         let (torrent, node) = (self.info_hash, peer.node.clone());
-        self.neighbours.ban(peer.clone());
+        self.neighbours.ban(peer.clone(), now);
         self.dials_from = Time::ZERO;
         self.event(Event::PeerBanned { torrent, peer: node, why: why.into() });
         let conns: Vec<_> =

@@ -97,11 +97,17 @@ impl Swarm {
     ///
     /// # Errors
     /// The reason, for the peer's user to read.
-    pub fn admits(&self, conn: ConnId, node: &NodeId, host: IpAddr) -> Result<(), &'static str> {
+    pub fn admits(
+        &self,
+        conn: ConnId,
+        node: &NodeId,
+        host: IpAddr,
+        now: Time,
+    ) -> Result<(), &'static str> {
         if *node == self.own_node {
             return Err("this is myself, or another node with my id");
         }
-        if self.neighbours.is_banned(node, host) {
+        if self.neighbours.is_banned(node, host, now) {
             return Err("this node is banned here: it sent wrong data");
         }
         let other = self.sessions.iter().find(|(_, session)| session.peer.node == *node);
