@@ -24,7 +24,7 @@ use super::args::Contacts;
 use super::context::Context;
 use super::download::Fetching;
 use super::member::Member;
-use super::place::{Place, free_bytes};
+use super::place::{Place, check_space, free_bytes};
 use super::progress::{self, Progress};
 use super::watch::Watch;
 use super::{seed, tracker};
@@ -75,6 +75,7 @@ pub(super) async fn run(ctx: &mut Context) -> Result<Exit, Failure> {
 /// The fourth node fetches the file; what it has fetched is compared with what was made.
 async fn fetch(made: &Made, dir: &Path, ctx: &mut Context) -> Result<Exit, Failure> {
     let place = Place::for_download(Arc::clone(&made.torrent), dir, ctx).await?;
+    check_space(std::slice::from_ref(&place), dir)?;
     let path = place.path.clone();
     let member = start(FETCHER, &place, ctx).await?;
     let places = [place];

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::args::Download;
 use super::context::Context;
 use super::member::{self, Held, Member};
-use super::place::Place;
+use super::place::{self, Place};
 use super::watch::Watch;
 use super::{report, torrents};
 use crate::exit::{Exit, Failure};
@@ -34,6 +34,7 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
     for torrent in torrents::distinct(list)? {
         places.push(Place::for_download(torrent, &args.output, ctx).await?);
     }
+    place::check_space(&places, &args.output)?;
     let id = member::name(&ctx.settings)?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
     for place in places.iter().filter(|place| place.is_complete()) {
@@ -244,10 +245,15 @@ impl<'a> Fetching<'a> {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
         self.member.handle.remove(torrent);
-        ctx.output.failure(&failure.clone().advise(format!(
-            "what is verified of it is kept in {}; {when}, the same command goes on from there",
-            place.part().display()
-        )));
+        let part = place.part();
+        let advice = match part.exists() {
+            true => format!(
+                "what is verified of it is kept in {}; {when}, the same command goes on from there",
+                part.display()
+            ),
+            false => format!("{} is not there any more; {when}, start again", part.display()),
+        };
+        ctx.output.failure(&failure.clone().advise(advice));
     }
 
     /// Says what storage could not do. Of what is given up it is said already, and nothing is tried again.

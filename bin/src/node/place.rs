@@ -70,7 +70,7 @@ impl Place {
     /// Where to download to in `dir`. A complete `NAME` is as good as downloaded; a `NAME.part` is gone on with.
     ///
     /// # Errors
-    /// If `NAME` is something else, the folder cannot be written, or too small a space is left.
+    /// If `NAME` is something else, or the folder cannot be written.
     pub(super) async fn for_download(
         torrent: Arc<Metainfo>,
         dir: &Path,
@@ -83,9 +83,7 @@ impl Place {
             return Self::existing(torrent, path, dir, ctx).await;
         }
         let store = open_part(&torrent, dir)?;
-        let place = Self::checked(torrent, dir, store, true, ctx).await?;
-        place.check_space(dir)?;
-        Ok(place)
+        Self::checked(torrent, dir, store, true, ctx).await
     }
 
     /// Whether everything is there, under its final name.
@@ -223,19 +221,38 @@ impl Place {
         Ok(Self { torrent, path, have, wrong, store: Arc::new(store), fetch })
     }
 
-    /// Better to say now that the disk is too small than at 90 %.
-    fn check_space(&self, dir: &Path) -> Result<(), Failure> {
+    /// Bytes that are still to be written, beyond the room that is set aside.
+    fn missing_bytes(&self) -> u64 {
         let layout = self.torrent.layout();
         let here: u64 = self.have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum();
-        let missing = layout.total().saturating_sub(here.max(self.store.set_aside()));
-        match free_bytes(dir) {
-            Some(free) if free < missing => Err(Failure::start(
-                dir.display(),
-                format!("no space: {} to come, {} free", units::bytes(missing), units::bytes(free)),
-            )
-            .advise("free some space, or download into another folder with -o")),
-            _ => Ok(()),
+        layout.total().saturating_sub(here.max(self.store.set_aside()))
+    }
+
+    /// Takes away what a download has begun with, if nothing was written to it.
+    fn leave_no_trace(&self) {
+        let part = self.part();
+        let is_empty = part.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
+        // Nothing but an empty folder can be removed so; what cannot is no worse than before.
+        let _ = if is_empty { fs::remove_file(&part) } else { fs::remove_dir(&part) };
+    }
+}
+
+/// Better to say now that the disk of `dir` is too small for all of `places` than at 90 %.
+///
+/// # Errors
+/// If it is.
+pub(super) fn check_space(places: &[Place], dir: &Path) -> Result<(), Failure> {
+    let fetching = || places.iter().filter(|place| place.is_fetching());
+    let missing: u64 = fetching().map(Place::missing_bytes).sum();
+    match free_bytes(dir) {
+        Some(free) if free < missing => {
+            fetching().for_each(Place::leave_no_trace);
+            let (missing, free) = (units::bytes(missing), units::bytes(free));
+            let reason = format!("no space: {missing} to come, {free} free");
+            Err(Failure::start(dir.display(), reason)
+                .advise("free some space, or download into another folder with -o"))
         }
+        _ => Ok(()),
     }
 }
 

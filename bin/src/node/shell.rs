@@ -23,7 +23,7 @@ use self::input::{End, Line, Terminal};
 use super::args::Contacts;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, folder_of};
+use super::place::{Place, check_space, folder_of};
 use super::{make, report, torrents};
 use crate::exit::{Exit, Failure};
 use crate::torrent;
@@ -233,6 +233,7 @@ impl Shell {
             return Ok(());
         }
         let place = Place::for_download(Arc::clone(&torrent), &self.files, ctx).await?;
+        check_space(std::slice::from_ref(&place), &self.files)?;
         self.keep_torrent(&torrent, ctx);
         self.take_part(place, ctx)
     }

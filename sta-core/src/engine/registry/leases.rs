@@ -38,6 +38,10 @@ pub(super) struct Node {
     /// Where it stands.
     pub(super) site: Site,
     pub(super) conn: Option<ConnId>,
+    /// Where it listened before it came from here, while a connection from there stood; and when that was closed.
+    pub(super) displaced: Option<(SocketAddr, Time)>,
+    /// Where another of its name and host listens, which was sent away.
+    pub(super) twin: Option<SocketAddr>,
     pub(super) lease_end: Time,
     /// When its timer is set to.
     pub(super) timer_at: Time,
@@ -150,6 +154,8 @@ impl Leases {
             addr,
             site: Site::default(),
             conn: None,
+            displaced: None,
+            twin: None,
             lease_end: Time::ZERO,
             timer_at: Time::FAR_FUTURE,
             entries: Vec::new(),

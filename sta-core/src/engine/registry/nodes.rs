@@ -3,6 +3,7 @@
 //! The rules a client must keep are checked here; whoever breaks one gets the reason, and its connection is closed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::leases::{EntryIx, NodeIx};
 use super::{ConnId, Have, Output, Refused, Registry, Timer};
@@ -13,6 +14,13 @@ use crate::model::limits;
 use crate::model::time::Time;
 use crate::wire::peer::VERSION;
 use crate::wire::tracker::{FromTracker, TransferEvent};
+
+/// A node whose connection was closed, and that lives, is back within this time.
+const BACK_SOON: Duration = Duration::from_mins(1);
+
+fn in_use(id: &NodeId, at: SocketAddr) -> Refused {
+    format!("the node id {id} is in use by {at}; choose another")
+}
 
 impl Registry {
     pub(super) fn hello(
@@ -31,12 +39,12 @@ impl Registry {
         let addr = SocketAddr::new(ip, port);
         let node = match self.leases.node_named(&id) {
             Some(known) if self.leases.node(known).addr.ip() == ip => {
+                self.send_twin_away(known, addr, now)?;
                 self.returned(known, addr, now);
                 known
             }
             Some(known) if self.leases.node(known).conn.is_some() => {
-                let at = self.leases.node(known).addr;
-                return Err(format!("the node id {id} is in use by {at}; choose another"));
+                return Err(in_use(&id, self.leases.node(known).addr));
             }
             moved => {
                 if let Some(old) = moved {
@@ -67,6 +75,26 @@ impl Registry {
         Ok(())
     }
 
+    /// A node comes from a host that is known by its name. Nearly always it is the same, and its old connection is dead. But if who was
+    /// displaced comes again from where it listened, both live: the later has to go, and is not let in while the other is there.
+    fn send_twin_away(&mut self, node: NodeIx, addr: SocketAddr, now: Time) -> Result<(), Refused> {
+        let held = self.leases.node_mut(node);
+        let Some(holder) = held.conn else { return Ok(()) };
+        if held.twin == Some(addr) {
+            return Err(in_use(&held.id, held.addr));
+        }
+        let lives = |(at, since): &(SocketAddr, Time)| *at == addr && now.since(*since) < BACK_SOON;
+        if held.displaced.take_if(|displaced| lives(displaced)).is_some() {
+            (held.twin, held.conn) = (Some(held.addr), None);
+            let why = in_use(&held.id, addr);
+            self.conns.remove(&holder);
+            let message = FromTracker::Error { why: why.clone() };
+            self.outputs.push_back(Output::Send { conn: holder, message });
+            self.outputs.push_back(Output::Close { conn: holder, why });
+        }
+        Ok(())
+    }
+
     /// A known node is back on a new connection. What it had joined stays until its old lease ends; by then it has
     /// joined again or has dropped it.
     fn returned(&mut self, node: NodeIx, addr: SocketAddr, now: Time) {
@@ -74,9 +102,12 @@ impl Registry {
             self.conns.remove(&old);
             let why = "the node has a newer connection".to_owned();
             self.outputs.push_back(Output::Close { conn: old, why });
+            let held = self.leases.node_mut(node);
+            held.displaced = Some((held.addr, now)).filter(|(at, _)| *at != addr);
         }
         let held = self.leases.node_mut(node);
         held.addr = addr;
+        held.twin.take_if(|twin| *twin == addr);
         let until = held.lease_end.max(now + limits::HANDSHAKE_TIMEOUT);
         for (_, entry) in held.entries.clone() {
             let stale = &mut self.leases.entry_mut(entry).stale;

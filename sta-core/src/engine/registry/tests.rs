@@ -326,6 +326,34 @@ fn a_name_belongs_to_who_is_connected_under_it() {
     assert_eq!((row.addr.to_string(), row.have), ("192.0.2.99:7000".to_owned(), 0));
 }
 
+/// Two processes of one name on one host took each other's place for ever, and neither knew why.
+#[test]
+fn of_two_that_live_under_one_name_on_one_host_the_later_is_sent_away() {
+    let mut t = Tracker::new(1);
+    let hello = |t: &mut Tracker, port: u16, from: u16| {
+        let conn = t.open(&format!("192.0.2.7:{from}"));
+        t.say(conn, ToTracker::Hello { v: 1, node: node("n"), port, site: Site::default() });
+        conn
+    };
+    let in_use = |port: u16| FromTracker::Error {
+        why: format!("the node id n is in use by 192.0.2.7:{port}; choose another"),
+    };
+    let first = hello(&mut t, 7_001, 1);
+    let second = hello(&mut t, 7_002, 2);
+    assert!(t.closed.contains_key(&first), "it may have been started again");
+    t.sent(second);
+    let again = hello(&mut t, 7_001, 3);
+    assert_eq!(t.sent(second), [in_use(7_001)]);
+    assert!(t.closed.contains_key(&second) && !t.closed.contains_key(&again));
+    let insists = hello(&mut t, 7_002, 4);
+    assert_eq!(t.sent(insists), [in_use(7_001)]);
+    assert!(!t.closed.contains_key(&again), "nobody disturbs it any more");
+    t.give(Input::Closed { conn: again });
+    let alone = hello(&mut t, 7_002, 5);
+    let back = hello(&mut t, 7_002, 6);
+    assert!(t.closed.contains_key(&alone) && !t.closed.contains_key(&back), "it is itself");
+}
+
 #[test]
 fn a_broken_rule_costs_the_connection() {
     let join = |pieces, ranges| ToTracker::Join {
