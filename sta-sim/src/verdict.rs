@@ -52,9 +52,12 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
-            judgement: match counts_from_nothing(&expectation.check, &account, log) {
-                Some(why) => Judgement::unasked(&why),
-                None => checks::conclude(rule.as_mut(), &account),
+            judgement: {
+                let judgement = checks::conclude(rule.as_mut(), &account);
+                match counts_from_nothing(&expectation.check, &account, log) {
+                    Some(why) if judgement.held == Held::Yes => Judgement::unasked(&why),
+                    _ => judgement,
+                }
             },
         })
         .collect();
@@ -118,7 +121,7 @@ fn verdict(
     if expectations.iter().any(unasked) { Verdict::Unproved } else { Verdict::Passed }
 }
 
-/// Why what counts from an event is not put to the test, if that one touched nothing.
+/// Why what counts from an event, and held, was not put to the test: that one touched nothing.
 fn counts_from_nothing(check: &Check, account: &Account, log: &RunLog) -> Option<String> {
     let (Check::Recovery { after: id, .. } | Check::Complete { since: Since::Event(id), .. }) =
         check

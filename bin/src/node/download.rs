@@ -230,7 +230,8 @@ impl<'a> Fetching<'a> {
     fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
         let (info_hash, now) = (torrent.info_hash, self.member.now());
         let came = self.came.entry(info_hash).or_insert((torrent.down, now));
-        if came.0 != torrent.down {
+        // What is all here is being made durable, and nobody need send anything.
+        if came.0 != torrent.down || torrent.have == torrent.pieces {
             *came = (torrent.down, now);
         }
         if now.since(came.1) >= most && self.open.contains_key(&info_hash) {

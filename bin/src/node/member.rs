@@ -202,7 +202,7 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             *failed += 1;
             (*failed == DIALS_TOLD).then(|| {
                 format!(
-                    "peer {peer} at {addr}: {}; trying again, but if a firewall is in the way, open the port there                      (--listen chooses it)",
+                    "peer {peer} at {addr}: {}; trying again, but if a firewall is in the way, open the port there (--listen chooses it)",
                     plain(why)
                 )
             })
@@ -309,7 +309,9 @@ mod tests {
         let news = News::default();
         let lines = told(&news, 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("peer bob at 192.0.2.1:1: Connection refused; "), "{lines:?}");
+        let said = "peer bob at 192.0.2.1:1: Connection refused; trying again, but if a firewall is in the way, open the port there \
+                    (--listen chooses it)";
+        assert_eq!(lines[0], said);
         news.came.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(told(&news, 2), [""; 0], "others send");
     }

@@ -20,7 +20,7 @@ use super::context::Context;
 use super::progress;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::torrent::verify::{self, BadFile, Verified};
+use crate::torrent::verify::{self, BadFile, LinkState, Verified};
 use crate::units;
 
 /// A torrent with its content, verified.
@@ -317,8 +317,10 @@ fn pieces_wrong(have: &Bitfield) -> String {
 
 /// Whether `path` would be gone on with, if it were called as what is incomplete.
 fn can_be_mended(torrent: &Metainfo, path: &Path, verified: &Verified) -> bool {
+    let can_be = |link: &LinkState| matches!(link, LinkState::Right | LinkState::Missing);
     !verified.good.is_empty()
         && verified.in_the_way(torrent).is_none()
+        && verified.links.iter().all(can_be)
         && !path.is_symlink()
         && !is_there(&part_of(path))
 }

@@ -121,7 +121,7 @@ struct ThrottledSend {
 
 impl SendHalf for ThrottledSend {
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<SendResult> {
-        // What else is said is little, and a download that does not ask in time gets nothing.
+        // What else is said is little, and a download that does not ask in time gets nothing. Behind a body it waits all the same.
         if batch.bodies_sent < batch.bodies.len() {
             ready!(self.wait.poll(cx));
         }

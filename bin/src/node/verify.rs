@@ -76,10 +76,12 @@ fn print(torrent: &Metainfo, verified: &Verified, bad: &[BadFile<'_>], ctx: &Con
     let summary = if wrong > 0 {
         format!("{wrong} of {} pieces are missing or wrong", good.len())
     } else {
-        // A file may be too long, or be empty and missing: no piece knows of it.
+        // A file may be too long, or be empty and missing, and a link lead elsewhere: no piece knows of it.
         let files = torrent.files().as_slice().iter().filter(|file| !file.is_padding()).count();
+        let links = torrent.files().links().len();
+        let things = if links > 0 { "files and links" } else { "files" };
         let are = if bad.len() == 1 { "is" } else { "are" };
-        format!("every piece is right, but {} of {files} files {are} not", bad.len())
+        format!("every piece is right, but {} of {} {things} {are} not", bad.len(), files + links)
     };
     let mut lines = vec![format!("{name}: {summary}")];
     lines.extend(bad.iter().take(FILES_SHOWN).map(|file| format!("  {}: {}", file.path, file.why)));

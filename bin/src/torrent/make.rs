@@ -43,8 +43,8 @@ pub enum MakeError {
         /// What the system said.
         source: io::Error,
     },
-    /// A link inside the folder that leads out of it.
-    #[error("{}: a symbolic link to {}, which is not inside the folder; put what it points to in its place, or move it away", path.display(), to.display())]
+    /// A link that leads out of the folder, to the folder itself, or to nothing.
+    #[error("{}: a symbolic link to {}, which is nothing inside the folder; put what belongs there in its place, or move it away", path.display(), to.display())]
     Link {
         /// The link.
         path: PathBuf,

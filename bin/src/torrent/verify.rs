@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use serde::Serialize;
+use sta_core::io::file_store::is_one_place;
 use sta_core::io::hash::{PieceHash, PieceHasher, update_all};
 use sta_core::io::store::PieceVerifier;
 use sta_core::model::bitfield::Bitfield;
@@ -49,6 +50,8 @@ pub enum LinkState {
     Elsewhere(PathBuf),
     /// Something that is not a link.
     NotALink,
+    /// Something below another link: in a torrent's folder links are not followed.
+    BelowLink,
 }
 
 /// What there is of a file.
@@ -163,6 +166,7 @@ impl Verified {
                 LinkState::Right => return None,
                 LinkState::Missing => "missing".to_owned(),
                 LinkState::NotALink => format!("not a link to {}", link.text()),
+                LinkState::BelowLink => "below a link, and links are not followed".to_owned(),
                 LinkState::Elsewhere(to) => {
                     format!("a link to {}, it should lead to {}", to.display(), link.text())
                 }
@@ -335,8 +339,7 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
     let mut below_link = |path: &Path| {
         let parent = path.parent().unwrap_or_else(|| Path::new(""));
         if folder.0 != parent {
-            let inside = parent.ancestors().take_while(|outer| **outer != root.path);
-            folder = (parent.to_owned(), inside.into_iter().any(is_link));
+            folder = (parent.to_owned(), root.is_below_link(path));
         }
         folder.1
     };
@@ -367,8 +370,17 @@ fn look_at_link(link: &Link, root: &Root) -> Result<LinkState, VerifyError> {
         return Ok(LinkState::Right);
     }
     let path = root.path.join(&link.path);
+    if root.is_below_link(&path) {
+        return Ok(LinkState::BelowLink);
+    }
     match fs::read_link(&path) {
-        Ok(text) if text.to_str().is_some_and(|text| leads_to(link, text)) => Ok(LinkState::Right),
+        // Others have made it in other words.
+        Ok(text)
+            if text.to_str() == Some(&link.text())
+                || is_one_place(&path, &root.path.join(&link.to)) =>
+        {
+            Ok(LinkState::Right)
+        }
         Ok(text) => Ok(LinkState::Elsewhere(text)),
         Err(error) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(LinkState::Missing),
@@ -377,11 +389,6 @@ fn look_at_link(link: &Link, root: &Root) -> Result<LinkState, VerifyError> {
             _ => Err(VerifyError { path, source: error }),
         },
     }
-}
-
-/// Whether `text` leads where the torrent's link does, in whatever words.
-fn leads_to(link: &Link, text: &str) -> bool {
-    Link::target(&link.path, text).is_some_and(|to| to == link.to)
 }
 
 /// The torrent's file or folder, complete or incomplete by its name.
@@ -400,6 +407,12 @@ impl Root {
             return Ok(Self { path: part, part: true });
         }
         Ok(Self { path, part: false })
+    }
+
+    /// Whether a folder between here and `path` is a link.
+    fn is_below_link(&self, path: &Path) -> bool {
+        let inside = path.ancestors().skip(1).take_while(|outer| **outer != self.path);
+        inside.into_iter().any(is_link)
     }
 
     /// Where file `index` lies.

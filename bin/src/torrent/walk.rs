@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sta_core::io::file_store::is_one_place;
 use sta_core::model::files::{FileKind, Files, FilesError, Link, NewFile};
 use sta_core::model::limits;
 
@@ -129,7 +130,7 @@ fn list(root: &Path, folder: &Path, inside: &str, listing: &mut Listing) -> Resu
             let text = fs::read_link(&path).map_err(|source| unreadable(&path, source))?;
             let to = text.to_str().and_then(|text| Link::target(&inside, text));
             // The way of a text through other links may be another than its words say.
-            let to = to.filter(|to| is_same(&path, &root.join(to)));
+            let to = to.filter(|to| is_one_place(&path, &root.join(to)));
             let Some(to) = to else { return Err(MakeError::Link { path, to: text }) };
             listing.links.push(Link { path: inside, to });
         } else if of.is_dir() {
@@ -142,11 +143,6 @@ fn list(root: &Path, folder: &Path, inside: &str, listing: &mut Listing) -> Resu
         }
     }
     Ok(())
-}
-
-/// Whether both lead to one file or folder.
-fn is_same(a: &Path, b: &Path) -> bool {
-    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// What a file is for: to be executed, if its owner may.

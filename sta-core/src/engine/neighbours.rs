@@ -154,11 +154,15 @@ impl Neighbours {
     }
 
     /// Does not connect with this peer for a while, and for twice as long each time: a bad disk is mended one day, and the peer may
-    /// be the only one to have what it has.
-    pub fn ban(&mut self, peer: Identity, now: Time) {
-        let before = self.banned.get(&peer).map(|ban| ban.wait);
-        let wait = before.map_or(BAN_FIRST, |wait| (2 * wait).min(BAN_CAP));
+    /// be the only one to have what it has. Returns whether it was not banned already: more that it sent before is found wrong later.
+    pub fn ban(&mut self, peer: Identity, now: Time) -> bool {
+        let before = self.banned.get(&peer);
+        if before.is_some_and(|ban| now < ban.until) {
+            return false;
+        }
+        let wait = before.map_or(BAN_FIRST, |ban| (2 * ban.wait).min(BAN_CAP));
         self.banned.insert(peer, Ban { until: now + wait, wait });
+        true
     }
 
     /// Whether `node` at `host` is banned.
@@ -308,7 +312,7 @@ mod tests {
         assert!(neighbours.due(Time::ZERO, |_, _| false).is_some(), "that was somebody else");
         let mut now = Time::ZERO;
         for wait in [BAN_FIRST, 2 * BAN_FIRST, 4 * BAN_FIRST] {
-            neighbours.ban(liar(7), now);
+            assert!(neighbours.ban(liar(7), now) && !neighbours.ban(liar(7), now), "once");
             now += wait - Duration::from_nanos(1);
             assert!(neighbours.due(now, |_, _| false).is_none());
             now += Duration::from_nanos(1);

@@ -434,9 +434,10 @@ impl Swarm {
 
     fn ban(&mut self, peer: &Identity, why: &str, now: Time) {
         let (torrent, node) = (self.info_hash, peer.node.clone());
-        self.neighbours.ban(peer.clone(), now);
         self.dials_from = Time::ZERO;
-        self.event(Event::PeerBanned { torrent, peer: node, why: why.into() });
+        if self.neighbours.ban(peer.clone(), now) {
+            self.event(Event::PeerBanned { torrent, peer: node, why: why.into() });
+        }
         let conns: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.peer == *peer).map(|(conn, _)| conn).collect();
         for conn in conns {

@@ -50,6 +50,12 @@ use changes::{Changes, Stamp};
 use error::store_error;
 use handles::Handles;
 
+/// Whether both paths lead to one file or folder, whatever links they go through.
+#[must_use]
+pub fn is_one_place(a: &Path, b: &Path) -> bool {
+    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
 /// How much space a download takes before its bytes are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Allocation {

@@ -93,7 +93,7 @@ impl Rule for Complete {
                 if let Some((at, line)) = went.filter(|(at, _)| *at > due) {
                     asked += 1;
                     findings.add_at(*at, *line, Some(id), || {
-                        format!("{id} was not complete at {due}, and went at {at}")
+                        format!("{id} lacked something when it went at {at}, due at {due}")
                     });
                 }
                 continue;

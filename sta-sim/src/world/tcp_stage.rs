@@ -169,8 +169,8 @@ impl Stage for TcpStage {
     }
 
     fn crash(&mut self, host: HostId) -> Result<(), StageError> {
-        self.kill(host);
         self.fabric.with(|fabric| fabric.process_down(host));
+        self.kill(host);
         self.check()
     }
 

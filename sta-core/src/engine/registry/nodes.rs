@@ -78,13 +78,16 @@ impl Registry {
     /// A node comes from a host that is known by its name. Nearly always it is the same, and its old connection is dead. But if who was
     /// displaced comes again from where it listened, both live: the later has to go, and is not let in while the other is there.
     fn send_twin_away(&mut self, node: NodeIx, addr: SocketAddr, now: Time) -> Result<(), Refused> {
+        let lease = self.config.lease;
         let held = self.leases.node_mut(node);
-        let Some(holder) = held.conn else { return Ok(()) };
-        if held.twin == Some(addr) {
+        // The holder's connection may break for a moment; then it is back soon.
+        let lives = held.conn.is_some() || held.lease_end + BACK_SOON > now + lease;
+        if lives && held.twin == Some(addr) {
             return Err(in_use(&held.id, held.addr));
         }
-        let lives = |(at, since): &(SocketAddr, Time)| *at == addr && now.since(*since) < BACK_SOON;
-        if held.displaced.take_if(|displaced| lives(displaced)).is_some() {
+        let Some(holder) = held.conn else { return Ok(()) };
+        let back = |(at, since): &(SocketAddr, Time)| *at == addr && now.since(*since) < BACK_SOON;
+        if held.displaced.take_if(|displaced| back(displaced)).is_some() {
             (held.twin, held.conn) = (Some(held.addr), None);
             let why = in_use(&held.id, addr);
             self.conns.remove(&holder);
@@ -103,7 +106,9 @@ impl Registry {
             let why = "the node has a newer connection".to_owned();
             self.outputs.push_back(Output::Close { conn: old, why });
             let held = self.leases.node_mut(node);
-            held.displaced = Some((held.addr, now)).filter(|(at, _)| *at != addr);
+            if held.addr != addr {
+                held.displaced = Some((held.addr, now));
+            }
         }
         let held = self.leases.node_mut(node);
         held.addr = addr;

@@ -339,8 +339,14 @@ fn of_two_that_live_under_one_name_on_one_host_the_later_is_sent_away() {
         why: format!("the node id n is in use by 192.0.2.7:{port}; choose another"),
     };
     let first = hello(&mut t, 7_001, 1);
+    t.join(first, ALL);
     let second = hello(&mut t, 7_002, 2);
     assert!(t.closed.contains_key(&first), "it may have been started again");
+    let second = {
+        let once_more = hello(&mut t, 7_002, 9);
+        assert!(t.closed.contains_key(&second), "its own connection is replaced");
+        once_more
+    };
     t.sent(second);
     let again = hello(&mut t, 7_001, 3);
     assert_eq!(t.sent(second), [in_use(7_001)]);
@@ -349,8 +355,11 @@ fn of_two_that_live_under_one_name_on_one_host_the_later_is_sent_away() {
     assert_eq!(t.sent(insists), [in_use(7_001)]);
     assert!(!t.closed.contains_key(&again), "nobody disturbs it any more");
     t.give(Input::Closed { conn: again });
-    let alone = hello(&mut t, 7_002, 5);
-    let back = hello(&mut t, 7_002, 6);
+    let early = hello(&mut t, 7_002, 5);
+    assert_eq!(t.sent(early), [in_use(7_001)], "it may be back soon");
+    t.wait(secs(61));
+    let alone = hello(&mut t, 7_002, 6);
+    let back = hello(&mut t, 7_002, 7);
     assert!(t.closed.contains_key(&alone) && !t.closed.contains_key(&back), "it is itself");
 }
 

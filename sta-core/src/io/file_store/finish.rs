@@ -10,9 +10,9 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::error::store_error;
-use super::{Base, Download, FileStore, SyncPolicy, open};
+use super::{Base, Download, FileStore, SyncPolicy, is_one_place, open};
 use crate::io::store::StoreError;
-use crate::model::files::{FileKind, PART_SUFFIX};
+use crate::model::files::{FileKind, PART_SUFFIX, part_of};
 
 /// As [`crate::io::store::PieceStore::finish`]. What is read only is finished.
 pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
@@ -129,14 +129,18 @@ fn make_executable(store: &FileStore) -> Result<(), StoreError> {
 /// Every link of the torrent leads to something of the torrent, and nothing was written through one: they come last.
 fn make_links(store: &FileStore) -> Result<(), StoreError> {
     let Base::Folder(root) = &store.base else { return Ok(()) };
+    let part = part_of(&store.out.join(store.torrent.name()));
     store.torrent.files().links().iter().try_for_each(|link| {
-        let failed = |error| store_error(&store.out.join(part_path(store, &link.path)), &error);
-        open::link(root, &link.path, &link.text()).map_err(failed)
+        let at = part.join(&link.path);
+        let failed = |error| store_error(&at, &error);
+        let right = open::link(root, &link.path, &link.text()).map_err(failed)?;
+        // Content that was brought here may have one that says the same in other words.
+        if right || (at.is_symlink() && is_one_place(&at, &part.join(&link.to))) {
+            return Ok(());
+        }
+        let what = "it is there, and not the link that belongs there; move it away";
+        Err(store_error(&at, &io::Error::other(what)))
     })
-}
-
-fn part_path(store: &FileStore, path: &str) -> String {
-    format!("{}{PART_SUFFIX}/{path}", store.torrent.name())
 }
 
 fn executable(mode: Mode) -> Mode {

@@ -95,8 +95,9 @@ pub(super) fn file(base: &OwnedFd, path: &str, how: How) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a symbolic link at `path`, components joined by `/`, below `base`; its folders, too, if need be. Nothing is replaced.
-pub(super) fn link(base: &OwnedFd, path: &str, text: &str) -> io::Result<()> {
+/// Makes a symbolic link at `path`, components joined by `/`, below `base`; its folders, too, if need be. Nothing is replaced: says
+/// whether it is there now, be it that it was.
+pub(super) fn link(base: &OwnedFd, path: &str, text: &str) -> io::Result<bool> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let mut inner: Option<OwnedFd> = None;
     for component in folders.split('/').filter(|component| !component.is_empty()) {
@@ -106,12 +107,9 @@ pub(super) fn link(base: &OwnedFd, path: &str, text: &str) -> io::Result<()> {
     match rustix::fs::symlinkat(text, parent, name) {
         Err(Errno::EXIST) => {
             let found = rustix::fs::readlinkat(parent, name, Vec::new());
-            if found.is_ok_and(|found| found.as_bytes() == text.as_bytes()) {
-                return Ok(());
-            }
-            Err(io::Error::other("it is there, and not the link that belongs there; move it away"))
+            Ok(found.is_ok_and(|found| found.as_bytes() == text.as_bytes()))
         }
-        made => Ok(made?),
+        made => Ok(made.map(|()| true)?),
     }
 }
 

@@ -153,7 +153,10 @@ impl<'a> Info<'a> {
                 if attr.contains(&b'l') {
                     return Err(MetainfoError::Link(name));
                 }
-                Ok(Files::single(name, count(length, "info/length")?, kind_of(attr))?)
+                // An only file is there to be had, whatever else is said of it.
+                let kind = Some(kind_of(attr)).filter(|kind| *kind != FileKind::Padding);
+                let kind = kind.unwrap_or(FileKind::Plain);
+                Ok(Files::single(name, count(length, "info/length")?, kind)?)
             }
             (None, Some(files)) => {
                 let mut links = Vec::new();

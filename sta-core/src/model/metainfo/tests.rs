@@ -261,6 +261,11 @@ fn attributes_say_what_files_are_for() {
     let (plain, executable) = (FileKind::Plain, FileKind::Executable);
     assert_eq!(kinds(&with_info(&[("attr", "2:hx")])), [executable]);
     assert_eq!(kinds(&with_info(&[("attr", "1:h")])), [plain]);
+    assert_eq!(
+        kinds(&with_info(&[("attr", "1:p")])),
+        [plain],
+        "it would be complete without a byte"
+    );
     let file = |attr: &str, name| format!("d4:attr{}6:lengthi0e4:pathl1:{name}ee", s(attr));
     let files = ["x", "", "px", "?x"].iter().zip("abcd".chars()).map(|(attr, n)| file(attr, n));
     let files = with_files(&files.collect::<String>()).replace(&s(&"h".repeat(20)), "0:");
@@ -283,6 +288,7 @@ fn builder() -> impl Strategy<Value = Builder> {
                 Files::folder("a folder".into(), listed)
             } else {
                 let (len, kind) = files[0];
+                let kind = if kind == FileKind::Padding { FileKind::Plain } else { kind };
                 Files::single("a file".into(), len, kind)
             };
             let files = files.expect("safe").with_links(links).expect("there is a file in it");

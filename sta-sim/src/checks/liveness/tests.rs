@@ -60,9 +60,9 @@ fn complete_in_time() {
     let never = judge(rule(), "0 leech-0 dies | 0 leech-1 added 0/1");
     assert!(matches!(never.held, Held::Unasked(_)), "it had no time to say that it started");
     let late = "0 leech-0 added 0/1 | 6000 leech-0 stopped";
-    breaks(rule(), late, "not complete at 5.000s, and went at 6.000s");
+    breaks(rule(), late, "lacked something when it went at 6.000s, due at 5.000s");
     let again = "0 leech-0 added 0/1 | 2000 leech-0 stopped | 3000 leech-0 added 0/1";
-    breaks(rule(), &format!("{again} | 8000 leech-0 dies"), "and went at 8.000s");
+    breaks(rule(), &format!("{again} | 8000 leech-0 dies"), "when it went at 8.000s");
     let everybody = || Box::new(Complete::new(vec![], Duration::from_secs(5), Since::Start));
     breaks(everybody(), &done(1_000), "leech-1 was not complete");
 }
