@@ -12,6 +12,7 @@ use crate::engine::suspects::Question;
 use crate::model::bitfield::{PieceRange, collect_ranges};
 use crate::model::event::{Event, SENT_WRONG};
 use crate::model::layout::{Block, BlockDigest};
+use crate::model::limits;
 use crate::model::status::StoreError;
 use crate::model::time::Time;
 use crate::wire::peer::{PeerMessage, RejectReason};
@@ -132,9 +133,13 @@ impl Swarm {
 
     /// Offers again what could not be read some time ago. If it still cannot, whoever asks first finds out.
     pub(super) fn offer_again_if_due(&mut self, now: Time) {
-        if self.phase == Phase::Serving && now >= self.storage.offer_again.0 {
-            while let Some(piece) = self.storage.unreadable.pop_first() {
-                self.tell_all(piece, now);
+        if self.phase != Phase::Serving || now < self.storage.offer_again.0 {
+            return;
+        }
+        let again = collect_ranges(std::mem::take(&mut self.storage.unreadable));
+        for conn in self.sessions.keys().to_vec() {
+            for ranges in again.chunks(limits::HAVE_RANGES_MAX) {
+                self.send(conn, PeerMessage::Have { p: ranges.into() }, now);
             }
         }
     }
