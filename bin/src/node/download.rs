@@ -234,11 +234,13 @@ impl<'a> Fetching<'a> {
         if came.0 != torrent.down || torrent.have == torrent.pieces {
             *came = (torrent.down, now);
         }
-        if now.since(came.1) >= most && self.open.contains_key(&info_hash) {
+        if now.since(came.1) >= most
+            && let Some(place) = self.open.get(&info_hash)
+        {
             let silence = humantime::format_duration(most);
             let what = format!("nothing has come for {silence} {}", report::who_is_there(torrent));
-            let name = self.open[&info_hash].torrent.name();
-            self.give_up(info_hash, &Failure::unmet(name, what), "once somebody has it", ctx);
+            let failure = Failure::unmet(place.torrent.name(), what);
+            self.give_up(info_hash, &failure, "once somebody has it", ctx);
         }
     }
 

@@ -42,8 +42,8 @@ struct News {
     unreachable: Mutex<BTreeSet<Address>>,
     /// How often those could not be reached whom a tracker named.
     dials: Mutex<BTreeMap<Address, u32>>,
-    /// Whether anything has come from anybody.
-    came: AtomicBool,
+    /// Whether a block has gone from anybody to anybody.
+    moved: AtomicBool,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
     /// What storage could not do while a command waits that may give up for it; `None` while nobody does.
@@ -193,8 +193,8 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
             first.then(|| format!("peer {addr}: {}; trying again", plain(why)))
         }
         Event::DialFailed { addr, peer: Some(peer), why, .. } => {
-            // Who has left cannot be reached either; of that nobody need hear while others send.
-            if news.came.load(Ordering::Relaxed) {
+            // Who has left cannot be reached either; of that nobody need hear once others could.
+            if news.moved.load(Ordering::Relaxed) {
                 return None;
             }
             let mut dials = news.dials();
@@ -207,8 +207,8 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
                 )
             })
         }
-        Event::BlockReceived { .. } => {
-            news.came.store(true, Ordering::Relaxed);
+        Event::BlockReceived { .. } | Event::BlockSent { .. } => {
+            news.moved.store(true, Ordering::Relaxed);
             None
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),
@@ -275,6 +275,7 @@ mod tests {
     use sta_core::model::address::Address;
     use sta_core::model::event::{Event, PEER_SAID, SENT_WRONG};
     use sta_core::model::ids::InfoHash;
+    use sta_core::model::layout::Block;
 
     use super::{News, worth_a_line};
 
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_cannot_be_reached_is_told_of_once_while_nothing_comes() {
+    fn who_cannot_be_reached_is_told_of_once_while_nothing_moves() {
         let told = |news: &News, port: u16| {
             let event = Event::DialFailed {
                 torrent: InfoHash([1; 20]),
@@ -312,8 +313,10 @@ mod tests {
         let said = "peer bob at 192.0.2.1:1: Connection refused; trying again, but if a firewall is in the way, open the port there \
                     (--listen chooses it)";
         assert_eq!(lines[0], said);
-        news.came.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(told(&news, 2), [""; 0], "others send");
+        let (torrent, peer) = (InfoHash([1; 20]), "eve".parse().expect("a name"));
+        let block = Block { piece: 0, offset: 0, len: 1 };
+        assert_eq!(worth_a_line(&Event::BlockSent { torrent, peer, block }, &news), None);
+        assert_eq!(told(&news, 2), [""; 0], "others could be reached");
     }
 
     #[test]

@@ -40,14 +40,15 @@ pub(super) fn sources(peers: &[PeerStatus]) -> Vec<Source> {
     sources
 }
 
-/// Who might send something and does not: `3 peers are connected, which have nothing that lacks here`.
+/// Who might send something and does not: `though 3 connected peers have more than is here`.
 #[must_use]
 pub(super) fn who_is_there(status: &TorrentStatus) -> String {
     let connected = || status.peers.iter().filter(|peer| peer.connected);
-    match (connected().count(), connected().any(|peer| peer.have > status.have)) {
+    match (connected().count(), connected().filter(|peer| peer.have > status.have).count()) {
         (0, _) => "and no peer is connected".to_owned(),
-        (peers, false) => format!("and of {peers} connected peers none has more than is here"),
-        (peers, true) => format!("though {peers} peers are connected"),
+        (_, 0) => "and no connected peer has more than is here".to_owned(),
+        (_, 1) => "though a connected peer has more than is here".to_owned(),
+        (_, peers) => format!("though {peers} connected peers have more than is here"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! From `NAME.part` to `NAME`: sync, rename without replacing anything, sync the folder.
+//! From `NAME.part` to `NAME`: make what no piece has a byte of (empty files, permissions to execute, links), sync, rename without
+//! replacing anything, sync the folder.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
