@@ -44,7 +44,7 @@ fn measure(scenario: &Scenario, threads: usize) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let plan = scenario.plan(seed, World::Turmoil, 0);
                     let plan = Arc::new(plan.unwrap_or_else(|error| panic!("{error}")));
-                    let log = staged_world::on_turmoil(&plan).expect("it fits");
+                    let log = staged_world::on_turmoil(&plan, None).expect("it fits");
                     simulated.fetch_add(log.end.as_nanos() / 1_000_000, Ordering::Relaxed);
                     std::hint::black_box(judge(&plan, &log, Duration::ZERO));
                 }

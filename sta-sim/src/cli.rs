@@ -39,7 +39,10 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Lists the scenarios of a folder.
     List(ListArgs),
-    /// Compares two event logs, and shows the first event that differs.
+    /// Compares two event logs, or two sweeps of the same seeds.
+    ///
+    /// Of logs it shows the first event that differs; of sweeps, which are files of what `sweep --json` printed, what was measured, seed
+    /// by seed, and which seeds fail in one only.
     Diff(DiffArgs),
 }
 
@@ -166,7 +169,7 @@ pub struct ListArgs {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// An event log, or the folder of its run.
+    /// An event log, or the folder of its run; or the lines of `sweep --json`.
     #[arg(value_name = "A")]
     pub left: PathBuf,
     /// The other.

@@ -11,6 +11,7 @@ use crate::runlog::RunLog;
 use crate::scenario::capsule::{self, Failure};
 use crate::scenario::load::{LoadError, Scenario};
 use crate::scenario::plan::{Plan, World};
+use crate::scenario::view::Onlooker;
 use crate::verdict::judge;
 use crate::world::stage::StageError;
 use crate::world::staged_world;
@@ -78,17 +79,17 @@ impl Job {
         Ok(Arc::new(self.scenario.plan(self.seed, self.world, self.cell)?))
     }
 
-    /// Runs it and judges it.
+    /// Runs it, before an onlooker if there is one, and judges it.
     ///
     /// # Errors
     /// If it could not run.
-    pub fn execute(&self) -> Result<Done, ExecuteError> {
+    pub fn execute(&self, onlooker: Option<&dyn Onlooker>) -> Result<Done, ExecuteError> {
         let plan = self.plan()?;
         let begin = wall_clock();
         let log = match self.world {
-            World::Turmoil => staged_world::on_turmoil(&plan)?,
-            World::Flow => flow::world::run(&plan, None)?,
-            World::Tcp => staged_world::over_tcp(&plan)?,
+            World::Turmoil => staged_world::on_turmoil(&plan, onlooker)?,
+            World::Flow => flow::world::run(&plan, None, onlooker)?,
+            World::Tcp => staged_world::over_tcp(&plan, onlooker)?,
         };
         let outcome = judge(&plan, &log, begin.elapsed());
         Ok(Done { plan, log, outcome })
@@ -99,19 +100,22 @@ impl Job {
     ///
     /// # Errors
     /// As [`Self::execute`], and if the simulator itself panicked.
-    pub fn execute_alone(&self) -> Result<Done, ExecuteError> {
+    pub fn execute_alone(&self, onlooker: Option<&dyn Onlooker>) -> Result<Done, ExecuteError> {
         let ended = match self.world {
-            World::Flow => catch_unwind(AssertUnwindSafe(|| self.execute())),
-            World::Turmoil | World::Tcp => self.execute_on_a_thread()?,
+            World::Flow => catch_unwind(AssertUnwindSafe(|| self.execute(onlooker))),
+            World::Turmoil | World::Tcp => self.execute_on_a_thread(onlooker)?,
         };
         ended.map_err(|panic| ExecuteError::Bug(words_of(&*panic)))?
     }
 
-    fn execute_on_a_thread(&self) -> Result<std::thread::Result<Run>, ExecuteError> {
+    fn execute_on_a_thread(
+        &self,
+        onlooker: Option<&dyn Onlooker>,
+    ) -> Result<std::thread::Result<Run>, ExecuteError> {
         let thread = std::thread::Builder::new().name(format!("seed {}", self.seed));
         let refused = |error| ExecuteError::Bug(format!("no thread could be started: {error}"));
         std::thread::scope(|scope| {
-            let run = thread.spawn_scoped(scope, || self.execute()).map_err(refused)?;
+            let run = thread.spawn_scoped(scope, || self.execute(onlooker)).map_err(refused)?;
             Ok(run.join())
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
@@ -77,6 +77,11 @@ pub(crate) fn some_nanos<S: Serializer>(
     }
 }
 
+/// What [`some_nanos`] has written.
+fn of_some_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_nanos))
+}
+
 /// An outcome as programs read it: `report.json`, and a line of `--json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Told<'a> {
@@ -87,7 +92,7 @@ pub struct Told<'a> {
 }
 
 /// What came of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// What was asked held. Where a check had to fail, it did.
@@ -144,12 +149,12 @@ pub struct FaultSeen {
 }
 
 /// Figures of the whole swarm; `None` where there is nothing to measure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measures {
     /// When the last node had everything.
     pub makespan: Option<Time>,
     /// The least time of any schedule.
-    #[serde(serialize_with = "some_nanos")]
+    #[serde(serialize_with = "some_nanos", deserialize_with = "of_some_nanos")]
     pub bound: Option<Duration>,
     /// Makespan over bound, in parts per million.
     pub over_bound: Option<u64>,
@@ -158,7 +163,7 @@ pub struct Measures {
     /// Jain's index of download rates, in parts per million.
     pub fairness: Option<u64>,
     /// The longest time that a node lacking something got nothing.
-    #[serde(serialize_with = "some_nanos")]
+    #[serde(serialize_with = "some_nanos", deserialize_with = "of_some_nanos")]
     pub stall: Option<Duration>,
     /// Messages that trackers received.
     pub tracker_messages: u64,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::calibrate::{Comparison, WORLDS, compare, sample};
 use crate::cli::CalibrateArgs;
+use crate::commands::bar::Bar;
 use crate::commands::files;
 use crate::commands::tell::{note, say};
 use crate::execute::{ExecuteError, Job};
@@ -52,7 +53,7 @@ fn run(
     let mut samples = Vec::new();
     for world in WORLDS {
         let job = |seed| Job { scenario: Arc::clone(scenario), seed, world, cell };
-        let runs = seeds.clone().map(|seed| job(seed).execute_alone());
+        let runs = seeds.clone().map(|seed| job(seed).execute_alone(Some(&Bar::new())));
         let runs = runs.map(|done| Ok(sample(&done?)));
         samples.push(runs.collect::<Result<Vec<_>, ExecuteError>>()?);
     }

@@ -1,4 +1,5 @@
-//! `sta-sim diff`: where two logs of events differ first. See `cli.rs` for its arguments.
+//! `sta-sim diff`: where two logs of events differ first, or what two sweeps of the same seeds came to. See `cli.rs` for its
+//! arguments.
 
 use std::path::Path;
 
@@ -7,35 +8,67 @@ use serde_json::Value;
 use crate::cli::DiffArgs;
 use crate::commands::tell::{note, say};
 use crate::exit::Exit;
+use crate::sweep::compare::{self, Sweep};
 
+/// What it compares, in words.
+const WANTED: &str =
+    "give two logs of events, the folders of two runs, or what two times `sweep --json` printed";
 /// Lines shown before the first that differs.
 const BEFORE: usize = 5;
 /// Lines shown after it, of each log.
 const AFTER: usize = 2;
 
-/// Compares the two logs.
+/// What can be compared.
+enum Side {
+    Log(String),
+    Sweep(Sweep),
+}
+
+/// Compares the two. Ends with [`Exit::Diverged`] if two logs differ, and with [`Exit::Failed`] if a seed fails in the second sweep
+/// that did not in the first.
 #[must_use]
 pub fn main(args: &DiffArgs) -> Exit {
-    let read = |path: &Path| {
-        let file = if path.is_dir() { path.join("events.jsonl") } else { path.to_owned() };
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        match is_log(&text) {
-            true => Ok(text),
-            false => Err(format!("{} is no log of events", file.display())),
-        }
-    };
-    match (read(&args.left), read(&args.right)) {
-        (Ok(a), Ok(b)) => {
-            let compared = compare(&a, &b);
-            say(&compared.text);
-            if compared.same { Exit::Done } else { Exit::Diverged }
-        }
-        (Err(why), _) | (_, Err(why)) => {
-            note!("error: {why}; give two logs of events, or the folders of two runs");
+    match diff(args) {
+        Ok(exit) => exit,
+        Err(why) => {
+            note!("error: {why}");
             Exit::CouldNotStart
         }
     }
+}
+
+fn diff(args: &DiffArgs) -> Result<Exit, String> {
+    match (read(&args.left)?, read(&args.right)?) {
+        (Side::Log(a), Side::Log(b)) => {
+            let compared = compare(&a, &b);
+            say(&compared.text);
+            Ok(if compared.same { Exit::Done } else { Exit::Diverged })
+        }
+        (Side::Sweep(a), Side::Sweep(b)) => {
+            let compared = compare::compare(&a, &b)
+                .ok_or("no scenario has a seed that is in both; sweep the same --seeds twice")?;
+            say(&compared.text);
+            Ok(if compared.worse { Exit::Failed } else { Exit::Done })
+        }
+        (Side::Log(_), Side::Sweep(_)) | (Side::Sweep(_), Side::Log(_)) => {
+            Err("one is a log of events, the other tells of runs: give two of a kind".to_owned())
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Side, String> {
+    let file = if path.is_dir() { path.join("events.jsonl") } else { path.to_owned() };
+    let shown = file.display();
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| format!("cannot read {shown}: {error}; {WANTED}"))?;
+    if is_log(&text) {
+        return Ok(Side::Log(text));
+    }
+    if text.is_empty() {
+        return Err(format!("{shown} is empty; {WANTED}"));
+    }
+    let sweep = Sweep::read(&text).map_err(|why| format!("{shown}: {why}; {WANTED}"))?;
+    Ok(Side::Sweep(sweep))
 }
 
 /// Whether it begins as a log does. What comes later may be of another version, and is compared as text.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::ReplayArgs;
+use crate::commands::bar::Bar;
 use crate::commands::deliver;
 use crate::commands::tell::note;
 use crate::execute::{Done, Job, exit_of};
@@ -29,7 +30,7 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let mut job = job(Scenario::open(&args.capsule)?)?;
     let own = job.world;
     job.world = args.output.world.map_or(own, World::from);
-    let done = job.execute_alone()?;
+    let done = job.execute_alone(Some(&Bar::new()))?;
     let out =
         args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT).join("replays"));
     let delivered = deliver::write(&job, &done, &out)?;

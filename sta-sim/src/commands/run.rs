@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::RunArgs;
+use crate::commands::bar::Bar;
 use crate::commands::tell::note;
 use crate::commands::{deliver, files};
 use crate::execute::{Job, exit_of};
@@ -42,7 +43,7 @@ fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
 }
 
 fn run(job: &Job, out: &Path, json: bool) -> Result<Exit, Box<dyn std::error::Error>> {
-    let done = job.execute_alone()?;
+    let done = job.execute_alone(Some(&Bar::new()))?;
     let delivered = deliver::write(job, &done, out);
     let delivered = delivered.inspect_err(|_| deliver::print_verdict(&done))?;
     deliver::print(&done, &delivered, json)?;

@@ -1,12 +1,13 @@
 //! `sta-sim shrink`: makes a capsule smaller that still fails in the same way: with the same verdict, by the same check. The
-//! host may be another: there are fewer.
+//! host may be another: there are fewer. Ctrl-C ends the search, and the smallest found by then is written; a second one ends it at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::cli::ShrinkArgs;
-use crate::commands::replay;
 use crate::commands::tell::{note, say};
+use crate::commands::{interrupt, replay};
 use crate::execute::{Done, Job};
 use crate::exit::Exit;
 use crate::outcome::Verdict;
@@ -32,7 +33,7 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     if job.world == World::Tcp {
         return Err("a run of the tcp world does not repeat, so nothing can be taken out of it; use a capsule of another world".into());
     }
-    let done = job.execute_alone()?;
+    let done = job.execute_alone(None)?;
     let Some(failed) = failure(&done) else {
         let path = args.capsule.display();
         if replay::came_to_the_same(&job, &done) {
@@ -43,8 +44,9 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
         return Ok(Exit::Diverged);
     };
     let (mut runs, most) = (0, args.runs);
+    let interrupted = interrupt::stop_at_ctrl_c(&Arc::default());
     let small = shrink(job.scenario.file(), |file| {
-        let fails = runs < most && {
+        let fails = runs < most && !interrupted.load(Ordering::Relaxed) && {
             runs += 1;
             attempt(&job, file).and_then(|(_, done)| failure(&done)).as_ref() == Some(&failed)
         };
@@ -68,6 +70,10 @@ fn run(args: &ShrinkArgs) -> Result<Exit, Box<dyn std::error::Error>> {
             |(check, finding)| format!("{check}: {}", finding.what),
         )
     );
+    if interrupted.load(Ordering::Relaxed) {
+        note!("interrupted: to go on, shrink {path}");
+        return Ok(Exit::Interrupted);
+    }
     if runs == most {
         note!("stopped after {most} runs; more (--runs) may make it smaller still");
     }
@@ -86,7 +92,7 @@ fn attempt(of: &Job, file: &File) -> Option<(Job, Done)> {
     let text = toml::to_string(file).ok()?;
     let scenario = Arc::new(Scenario::read(of.scenario.path(), text).ok()?);
     let job = Job { scenario, ..of.clone() };
-    let done = job.execute_alone().ok()?;
+    let done = job.execute_alone(None).ok()?;
     Some((job, done))
 }
 

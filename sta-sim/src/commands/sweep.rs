@@ -12,10 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::SweepArgs;
 use crate::commands::tell::{note, say};
-use crate::commands::{deliver, files, replay};
+use crate::commands::{deliver, files, interrupt, replay};
 use crate::execute::{Done, ExecuteError, Job, wall_clock};
 use crate::exit::Exit;
 use crate::outcome::Outcome;
+use crate::report::words::speed_words;
 use crate::scenario::load::Scenario;
 use crate::scenario::plan::{Plan, World};
 use crate::sweep::summary::summary;
@@ -35,7 +36,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let shard = args.shard.map_or((0, 1), |shard| (shard.index, shard.of));
     let jobs = jobs(&asked, shard);
     let stop = Arc::new(AtomicBool::new(false));
-    let interrupted = stop_at_ctrl_c(&stop);
+    let interrupted = interrupt::stop_at_ctrl_c(&stop);
     // Runs in real time would take the processors from each other.
     let usual = || if asked.iter().any(|asked| asked.world == World::Tcp) { 1 } else { cores() };
     let threads = args.jobs.map_or_else(usual, |jobs| jobs as usize);
@@ -62,9 +63,9 @@ pub fn main(args: &SweepArgs) -> Exit {
         }
         let (speed, took) = (tally.simulated.as_secs_f64(), begin.elapsed());
         bar.set_message(format!(
-            "{} failed, {:.0} times real time",
+            "{} failed, {} times real time",
             tally.failed(),
-            per_second(speed, took)
+            speed_words(per_second(speed, took))
         ));
     });
     bar.finish_and_clear();
@@ -158,7 +159,7 @@ struct Kept {
 fn keep(job: &Job, done: &Done, out: &Path) -> Result<Kept, Box<dyn std::error::Error>> {
     let delivered = deliver::write(job, done, out)?;
     let again = replay::job(Scenario::open(&delivered.folder.join("capsule.toml"))?)?;
-    let came_to = again.execute_alone()?;
+    let came_to = again.execute_alone(None)?;
     let same_verdict = came_to.outcome.verdict == done.outcome.verdict;
     let confirmed = same_verdict && replay::came_to_the_same(&again, &came_to);
     Ok(Kept { delivered, confirmed })
@@ -193,21 +194,4 @@ fn progress(runs: u64) -> ProgressBar {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Sets `stop` and what it returns at the first Ctrl-C. The second ends the program at once.
-fn stop_at_ctrl_c(stop: &Arc<AtomicBool>) -> Arc<AtomicBool> {
-    let (interrupted, stop) = (Arc::new(AtomicBool::new(false)), Arc::clone(stop));
-    let set = Arc::clone(&interrupted);
-    let handler = move || {
-        stop.store(true, Ordering::Relaxed);
-        if set.swap(true, Ordering::Relaxed) {
-            std::process::exit(Exit::Interrupted as i32);
-        }
-        note!("ends with the runs under way; Ctrl-C once more leaves at once, and tells nothing");
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        note!("warning: Ctrl-C will not print what was found so far: {error}");
-    }
-    interrupted
 }

@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 use crate::runlog::{Detail, Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role, Verb};
-use crate::scenario::view::{Progress, View};
+use crate::scenario::view::{LOOK_EVERY, Onlooker, Progress, View};
 use crate::world::panics::watch;
 
 /// Bytes that a run may need, as estimated. What is more would be killed by the system half-way.
@@ -71,15 +71,19 @@ pub enum Refusal {
     },
 }
 
-/// Runs `plan` to its end. `detail` says how much is written down; left out, as much as can be kept.
+/// Runs `plan` to its end, before an onlooker if there is one. `detail` says how much is written down; left out, as much as can be kept.
 ///
 /// # Errors
 /// If the plan asks for what this world cannot honour. Nothing has run then.
-pub fn run(plan: &Arc<Plan>, detail: Option<Detail>) -> Result<RunLog, Refusal> {
+pub fn run(
+    plan: &Arc<Plan>,
+    detail: Option<Detail>,
+    onlooker: Option<&dyn Onlooker>,
+) -> Result<RunLog, Refusal> {
     refuse(plan)?;
     let recorder = Recorder::new();
     let mut world = World::new(Arc::clone(plan), recorder.clone(), detail);
-    let (ended, panic) = watch(|| world.run());
+    let (ended, panic) = watch(|| world.run(onlooker));
     for (cause, times) in world.cluster.take_touches() {
         world.driver.touched(cause, times);
     }
@@ -200,7 +204,7 @@ impl World {
         }
     }
 
-    fn run(&mut self) -> Ended {
+    fn run(&mut self, onlooker: Option<&dyn Onlooker>) -> Ended {
         if self.detail < Detail::Blocks {
             self.recorder.note(Time::ZERO, Note::Detail { detail: self.detail });
         }
@@ -211,7 +215,12 @@ impl World {
         let mut now = Time::ZERO;
         // When the driver wants something done: that changes only when it is asked what.
         let mut driver_due = Time::ZERO;
+        let mut next_look = if onlooker.is_some() { Time::ZERO } else { Time::FAR_FUTURE };
         loop {
+            if let Some(onlooker) = onlooker.filter(|_| now >= next_look) {
+                onlooker.look(&self.plan, now, &Sight(&self.cluster, &self.recorder));
+                next_look = now + LOOK_EVERY;
+            }
             if now >= driver_due {
                 self.drive(now);
                 driver_due = self.driver.deadline();
@@ -228,7 +237,7 @@ impl World {
                 self.write_heard(next);
             }
             // Until somebody is complete, or something is to be done or written, nobody need be asked anything.
-            let until = driver_due.min(self.plan.deadline).min(self.next_heard);
+            let until = driver_due.min(self.plan.deadline).min(self.next_heard).min(next_look);
             if self.decided.is_none() && next < until {
                 self.cluster.run_before(until);
             } else {
@@ -412,7 +421,7 @@ mod tests {
             if let Some(most) = events_at_once_max {
                 world.cluster.events_at_once_max = most;
             }
-            watch(|| world.run())
+            watch(|| world.run(None))
         };
         let (result, panic) = ended(Some(5));
         assert!(result.is_none());

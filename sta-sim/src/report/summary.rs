@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::words::{verdict_word, verdict_words};
+use super::words::{speed_words, verdict_word, verdict_words};
 use crate::checks::{Held, Judgement, percent_brief, seconds};
 use crate::outcome::{Judged, Outcome, Verdict};
 
@@ -49,9 +49,10 @@ fn figures(outcome: &Outcome) -> String {
     parts.extend(measures.stall.map(|stall| format!("longest stall {}", seconds(stall))));
     let speed = outcome.end.as_secs_f64() / outcome.wall.as_secs_f64().max(1e-6);
     parts.push(format!(
-        "{} simulated in {} ({speed:.0} times)",
+        "{} simulated in {} ({} times)",
         outcome.end,
-        seconds(outcome.wall)
+        seconds(outcome.wall),
+        speed_words(speed)
     ));
     parts.join(", ")
 }

@@ -24,6 +24,13 @@ pub const fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
+/// How many times as fast as real time: `310`, and `0.4` of what is slow.
+#[must_use]
+pub fn speed_words(times: f64) -> String {
+    let digits = usize::from(times < 10.0);
+    format!("{times:.digits$}")
+}
+
 /// One or two sentences for somebody who knows nothing of checks.
 #[must_use]
 pub fn verdict_words(outcome: &Outcome) -> String {

@@ -28,7 +28,7 @@ pub type HostIx = usize;
 pub type ContentIx = usize;
 
 /// What a scenario runs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum World {
     /// The whole stack on turmoil's network.

@@ -1,8 +1,12 @@
-//! What a world lets the driver see of a run: enough for conditions, selectors and for sparing the last copy.
+//! What a world lets others see of a run: the driver, enough for conditions, selectors and for sparing the last copy; and a person
+//! who waits for its end.
+
+use std::time::Duration;
 
 use sta_core::model::bitfield::Bitfield;
+use sta_core::model::time::Time;
 
-use super::plan::{ContentIx, HostIx};
+use super::plan::{ContentIx, HostIx, Plan};
 
 /// How far a host is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,4 +35,13 @@ pub trait View {
 
     /// How many events of this kind (its tag in the log, `piece-failed`) have happened.
     fn happened(&self, kind: &str) -> u64;
+}
+
+/// How often an [`Onlooker`] is shown a run, in its own time.
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Whoever looks on while a run goes. It changes nothing.
+pub trait Onlooker: Sync {
+    /// The run of `plan` has come to `now`. Called every [`LOOK_EVERY`] or so.
+    fn look(&self, plan: &Plan, now: Time, view: &dyn View);
 }

@@ -13,6 +13,7 @@ use crate::execute::{Done, ExecuteError, Job};
 use crate::scenario::load::Scenario;
 use crate::scenario::plan::World;
 
+pub mod compare;
 pub mod summary;
 pub mod tally;
 
@@ -62,7 +63,7 @@ pub fn run_all<B: Send>(
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(number) else { return };
-            let brief = brief(job.execute_alone());
+            let brief = brief(job.execute_alone(None));
             // Poisoned if it has panicked elsewhere, which ends the sweep.
             let Ok(mut ended) = ended.lock() else { return };
             ended.add(jobs, number, brief);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::per_second;
 use super::tally::{Cause, Row, Tally};
-use crate::report::words::verdict_word;
+use crate::report::words::{speed_words, verdict_word};
 
 /// Seeds named with a cause.
 const SEEDS_MAX: usize = 8;
@@ -55,11 +55,11 @@ pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> Str
         lacking => format!("{failed}, {lacking} LACKING"),
     };
     format!(
-        "{why}{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {:.0} times as fast as real time",
+        "{why}{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {} times as fast as real time",
         tally.runs,
         took.as_secs_f64(),
         per_second(tally.runs as f64, took),
-        per_second(tally.simulated.as_secs_f64(), took),
+        speed_words(per_second(tally.simulated.as_secs_f64(), took)),
     )
 }
 
@@ -88,7 +88,7 @@ fn scenario(name: &str, row: &Row) -> String {
 }
 
 /// What is measured of every run, and the digits that are shown of it.
-fn measures(row: &Row) -> [(&'static str, &[f64], usize); 6] {
+pub(super) fn measures(row: &Row) -> [(&'static str, &[f64], usize); 6] {
     [
         ("makespan, s", &row.makespan, 3),
         ("over the bound", &row.over_bound, 2),
@@ -134,11 +134,7 @@ fn failure(name: &str, why: &str, cause: &Cause) -> String {
         }
         None => line("what", why),
     }
-    let mut seeds: Vec<String> = cause.seeds.iter().take(SEEDS_MAX).map(u64::to_string).collect();
-    if cause.seeds.len() > SEEDS_MAX {
-        seeds.push(format!("and {} more", cause.seeds.len() - SEEDS_MAX));
-    }
-    line("seed", &seeds.join(", "));
+    line("seed", &seeds_words(&cause.seeds));
     if let Some(folder) = &cause.folder {
         line("report", &folder.join("report.html").display().to_string());
     }
@@ -153,9 +149,18 @@ fn failure(name: &str, why: &str, cause: &Cause) -> String {
     text
 }
 
+/// The first of `seeds`, and how many more there are.
+pub(super) fn seeds_words(seeds: &[u64]) -> String {
+    let mut words: Vec<String> = seeds.iter().take(SEEDS_MAX).map(u64::to_string).collect();
+    if seeds.len() > SEEDS_MAX {
+        words.push(format!("and {} more", seeds.len() - SEEDS_MAX));
+    }
+    words.join(", ")
+}
+
 /// Least, median, 90th percentile and most; `None` of nothing. Between two samples it is so far from one to the other as the share
 /// asks for (definition 7 of Hyndman and Fan, Sample quantiles in statistical packages, 1996).
-fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
+pub(super) fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().checked_sub(1)?;

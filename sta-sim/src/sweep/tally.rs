@@ -11,9 +11,9 @@ use sta_core::model::time::Time;
 
 use crate::checks::{Finding, Held};
 use crate::exit::Exit;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Measures, Outcome, Verdict};
 use crate::scenario::driver::Origin;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Plan, World};
 use indexmap::IndexMap;
 
 /// Everything that the runs so far add up to.
@@ -90,11 +90,11 @@ impl Tally {
     pub fn add(&mut self, plan: &Plan, outcome: &Outcome) -> New {
         self.runs += 1;
         self.simulated += outcome.end.since(Time::ZERO);
-        let name = row_name(outcome);
+        let name = row_name(&outcome.scenario, outcome.world, &outcome.cell);
         let first = !self.rows.contains_key(&name);
         let row = self.rows.entry(name.clone()).or_insert_with(|| Row {
-            of: scenario_name(outcome),
-            cell: cell_name(outcome),
+            of: scenario_name(&outcome.scenario, outcome.world),
+            cell: cell_name(&outcome.cell),
             ..Row::default()
         });
         row.add(plan, outcome, first);
@@ -150,7 +150,12 @@ impl Tally {
 impl Row {
     fn add(&mut self, plan: &Plan, outcome: &Outcome, first: bool) {
         *self.verdicts.entry(outcome.verdict).or_default() += 1;
-        let measures = &outcome.measures;
+        self.measure(&outcome.measures, outcome.wall);
+        self.look(plan, outcome, first);
+    }
+
+    /// Adds what was measured of a run that took `wall` on its machine.
+    pub fn measure(&mut self, measures: &Measures, wall: Duration) {
         let percent = |ppm: u64| ppm as f64 / 1e4;
         // Cut to the millisecond, as times are wherever they are printed.
         let secs = |nanos: u128| (nanos / 1_000_000) as f64 / 1e3;
@@ -159,7 +164,11 @@ impl Row {
         self.waste.extend(measures.waste.map(percent));
         self.fairness.extend(measures.fairness.map(percent));
         self.stall.extend(measures.stall.map(|stall| secs(stall.as_nanos())));
-        self.wall.push(outcome.wall.as_secs_f64() * 1e3);
+        self.wall.push(wall.as_secs_f64() * 1e3);
+    }
+
+    /// Adds what a run has put to the test.
+    fn look(&mut self, plan: &Plan, outcome: &Outcome, first: bool) {
         for kind in &plan.cover {
             *self.cover.entry(kind.clone()).or_default() +=
                 u64::from(outcome.happened.contains_key(kind));
@@ -209,16 +218,17 @@ impl Row {
 }
 
 /// The scenario, its world and the cell of its matrix.
-fn row_name(outcome: &Outcome) -> String {
-    let (of, cell) = (scenario_name(outcome), cell_name(outcome));
+#[must_use]
+pub fn row_name(scenario: &str, world: World, cell: &[(String, String)]) -> String {
+    let (of, cell) = (scenario_name(scenario, world), cell_name(cell));
     if cell.is_empty() { of } else { format!("{of}, {cell}") }
 }
 
-fn scenario_name(outcome: &Outcome) -> String {
-    format!("{}, {}", outcome.scenario, outcome.world.name())
+fn scenario_name(scenario: &str, world: World) -> String {
+    format!("{scenario}, {world}")
 }
 
-fn cell_name(outcome: &Outcome) -> String {
-    let cell = outcome.cell.iter().map(|(key, value)| format!("{key} = {value}"));
+fn cell_name(cell: &[(String, String)]) -> String {
+    let cell = cell.iter().map(|(key, value)| format!("{key} = {value}"));
     cell.collect::<Vec<_>>().join(", ")
 }

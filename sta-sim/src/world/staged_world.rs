@@ -22,7 +22,7 @@ use crate::runlog::{Ended, Note, Recorder, RunLog};
 use crate::scenario::driver::{Action, Do, Driver};
 use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::{Behaviour, Check, ContentIx, HostIx, Plan, Role};
-use crate::scenario::view::View;
+use crate::scenario::view::{LOOK_EVERY, Onlooker, View};
 
 /// How often what a tracker has heard is noted.
 const HEARD_EVERY: Duration = Duration::from_secs(1);
@@ -33,21 +33,33 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`StageError::TooManyHosts`]. A panic in a host is no error here: it is in the log, and the run has ended with it.
-pub fn on_turmoil(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    run(plan, TurmoilStage::new(Seed(plan.seed).child("stage"), plan.core.clone(), tick(plan)))
+pub fn on_turmoil(plan: &Arc<Plan>, onlooker: Option<&dyn Onlooker>) -> Result<RunLog, StageError> {
+    let seed = Seed(plan.seed).child("stage");
+    run(plan, TurmoilStage::new(seed, plan.core.clone(), tick(plan)), onlooker)
 }
 
 /// Runs `plan` to its end in the tcp world, in real time.
 ///
 /// # Errors
 /// As [`on_turmoil`], and if the machine lacks ports or threads.
-pub fn over_tcp(plan: &Arc<Plan>) -> Result<RunLog, StageError> {
-    run(plan, TcpStage::new(Seed(plan.seed).child("stage"), plan.core.clone())?)
+pub fn over_tcp(plan: &Arc<Plan>, onlooker: Option<&dyn Onlooker>) -> Result<RunLog, StageError> {
+    let seed = Seed(plan.seed).child("stage");
+    run(plan, TcpStage::new(seed, plan.core.clone())?, onlooker)
 }
 
-fn run<S: Stage>(plan: &Arc<Plan>, stage: S) -> Result<RunLog, StageError> {
+fn run<S: Stage>(
+    plan: &Arc<Plan>,
+    stage: S,
+    onlooker: Option<&dyn Onlooker>,
+) -> Result<RunLog, StageError> {
     let mut world = StagedWorld::new(plan, stage)?;
+    let mut next_look = Time::ZERO;
     let ended = loop {
+        let now = world.stage.now();
+        if let Some(onlooker) = onlooker.filter(|_| now >= next_look) {
+            onlooker.look(plan, now, &*world.shared.watcher.seen());
+            next_look = now + LOOK_EVERY;
+        }
         match world.turn() {
             Ok(None) => {}
             Ok(Some(ended)) => break ended,

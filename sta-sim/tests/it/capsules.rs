@@ -135,14 +135,14 @@ fn replays(text: &str, seed: u64, world: World) -> Result<(), TestCaseError> {
     let Some(scenario) = read(text) else { return Ok(()) };
     let run = Job { scenario: Arc::new(scenario), seed, world, cell: 0 };
     // What contradicts itself is refused.
-    let Ok(done) = run.execute() else { return Ok(()) };
+    let Ok(done) = run.execute(None) else { return Ok(()) };
     let capsule = run.capsule(&done).expect("it was read before");
     let again = read(&capsule).map(|capsule| {
         assert!(!is_edited(capsule.file()), "as it was written:\n{}", capsule.path().display());
         job(capsule)
     });
     let Some(Ok(again)) = again else { panic!("no capsule:\n{capsule}") };
-    let replayed = again.execute().unwrap_or_else(|error| panic!("{error}:\n{capsule}"));
+    let replayed = again.execute(None).unwrap_or_else(|error| panic!("{error}:\n{capsule}"));
     prop_assert!(came_to_the_same(&again, &replayed), "of\n{}\nthis is\n{}", text, capsule);
     Ok(())
 }

@@ -71,7 +71,7 @@ fn a_run_on_a_thread_that_others_have_used_is_as_on_a_fresh_one() {
     assert_eq!(after_others.len(), jobs.len());
     for (job, after_others) in jobs.iter().zip(after_others) {
         let fresh = std::thread::scope(|scope| {
-            hash(scope.spawn(|| job.execute()).join().expect("it does not panic"))
+            hash(scope.spawn(|| job.execute(None)).join().expect("it does not panic"))
         });
         assert_eq!(fresh, after_others, "{} seed {}", job.scenario.name(), job.seed);
     }

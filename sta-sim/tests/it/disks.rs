@@ -33,7 +33,7 @@ fn what_is_being_written_when_a_disk_is_fast_again_goes_on_fast() {
     let scenario = Arc::new(scenario.unwrap_or_else(|error| panic!("{error}")));
     for world in [World::Turmoil, World::Flow, World::Tcp] {
         let job = Job { scenario: Arc::clone(&scenario), seed: 1, world, cell: 0 };
-        let done = job.execute_alone().expect("it runs");
+        let done = job.execute_alone(None).expect("it runs");
         let recovery = &done.outcome.expectations[0].judgement;
         assert_eq!(recovery.held, Held::Yes, "{world:?}: {recovery:?}");
     }
@@ -67,7 +67,7 @@ fn what_the_only_source_cannot_read_is_missing_and_the_reason_is_told() {
         let scenario = Scenario::read(Path::new("bad.toml"), text);
         let scenario = Arc::new(scenario.unwrap_or_else(|error| panic!("{error}")));
         let job = Job { scenario, seed: 1, world, cell: 0 };
-        let done = job.execute_alone().expect("it runs");
+        let done = job.execute_alone(None).expect("it runs");
         let failed = |entry: &&Entry| entry.kind().name() == "store-failed";
         (done.outcome, done.log.entries.iter().filter(failed).count())
     };

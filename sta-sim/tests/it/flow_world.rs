@@ -118,7 +118,7 @@ within = "30s"
 "#;
     let scenario = Scenario::read(Path::new("nap.toml"), SWARM.to_owned()).expect("no mistakes");
     let plan = Arc::new(scenario.plan(1, World::Flow, 0).expect("a plan"));
-    let log = flow::world::run(&plan, None).expect("nothing that it cannot honour");
+    let log = flow::world::run(&plan, None, None).expect("nothing that it cannot honour");
     let mut wrong = BTreeSet::new();
     let mut failed = 0;
     for entry in &log.entries {
@@ -149,6 +149,7 @@ fn a_swarm_without_a_source_ends_at_its_deadline_and_is_not_live() {
 fn what_cannot_be_is_refused_by_name() {
     let mut plan = story::plan("", 1, World::Flow);
     Arc::make_mut(&mut plan).hosts[1].up = Some(0);
-    let refusal = flow::world::run(&plan, None).expect_err("a source without upload").to_string();
+    let refusal =
+        flow::world::run(&plan, None, None).expect_err("a source without upload").to_string();
     assert!(refusal.starts_with("seed[0] sends 0 bytes per second"), "{refusal}");
 }

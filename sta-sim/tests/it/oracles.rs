@@ -63,7 +63,7 @@ const BUGS: [(&str, Bug, &str); 9] = [
 fn honest_run() -> (Arc<Plan>, RunLog) {
     let scenario = Scenario::read(Path::new("honest.toml"), HONEST.to_owned()).expect("a scenario");
     let plan = Arc::new(scenario.plan(7, World::Turmoil, 0).expect("it is right"));
-    let log = staged_world::on_turmoil(&plan).expect("it fits");
+    let log = staged_world::on_turmoil(&plan, None).expect("it fits");
     (plan, log)
 }
 

@@ -54,9 +54,9 @@ pub(crate) fn plan(more: &str, seed: u64, world: World) -> Arc<Plan> {
 pub(crate) fn run(more: &str, seed: u64, world: World) -> (Outcome, RunLog) {
     let plan = plan(more, seed, world);
     let log = match world {
-        World::Turmoil => staged_world::on_turmoil(&plan).expect("few hosts"),
-        World::Flow => flow::world::run(&plan, None).expect("nothing that it cannot honour"),
-        World::Tcp => staged_world::over_tcp(&plan).expect("few hosts, and ports for them"),
+        World::Turmoil => staged_world::on_turmoil(&plan, None).expect("few hosts"),
+        World::Flow => flow::world::run(&plan, None, None).expect("nothing that it cannot honour"),
+        World::Tcp => staged_world::over_tcp(&plan, None).expect("few hosts, and ports for them"),
     };
     (judge(&plan, &log, Duration::ZERO), log)
 }
