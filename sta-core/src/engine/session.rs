@@ -28,6 +28,9 @@ use crate::wire::peer::RejectReason;
 
 /// A peer of good will serves us as soon as it has said hello; after so long it does not mean to.
 const WITHHOLDS: Duration = Duration::from_secs(1);
+/// A piece that a peer would not send, such as a source that has just given it to somebody else, is not asked of it again for so long. If
+/// that somebody is lost meanwhile, everybody waits for so long.
+const AVOID: Duration = Duration::from_millis(500);
 
 /// What a peer did that ends its session. It is the peer's fault; the others go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +109,8 @@ pub struct Session {
     pub pipeline: Pipeline,
     /// What it is sent.
     pub up: Rate,
+    /// Nothing of what its connection was handed has left for long: it may be gone. Until something does, it keeps nobody waiting.
+    pub clogged: bool,
     /// When it last said anything.
     pub heard: Time,
     /// When it was last told anything.
@@ -128,7 +133,12 @@ pub struct Session {
     next_id: u64,
     waiting: VecDeque<Wish>,
     ahead: VecDeque<Block>,
-    avoided: Vec<(u32, Time)>,
+    /// Since when the oldest of them has been there.
+    ahead_since: Time,
+    /// The longest time that a block took to leave; an eighth is forgotten with every block. `None` before the first.
+    slowest_sent: Option<Duration>,
+    /// Pieces that it would not send, each once, and when it last said so: ascending by that.
+    refused: Vec<(u32, Time)>,
     /// Pieces that are here and that the peer was not told of, since it has them.
     untold: Vec<u32>,
 }
@@ -147,6 +157,7 @@ impl Session {
             stalled: false,
             pipeline: Pipeline::default(),
             up: Rate::default(),
+            clogged: false,
             heard: now,
             said: now,
             layout,
@@ -161,7 +172,9 @@ impl Session {
             next_id: 0,
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
-            avoided: Vec::new(),
+            ahead_since: now,
+            slowest_sent: None,
+            refused: Vec::new(),
             untold: Vec::new(),
         }
     }
@@ -300,14 +313,14 @@ impl Session {
         }
     }
 
-    /// Request `id` was rejected: the block, if it was still waited for. A reason to avoid the piece here
-    /// for a while is noted.
-    pub fn rejected(&mut self, id: u64, why: RejectReason, avoid_until: Time) -> Option<Rejected> {
+    /// Request `id` was rejected: the block, if it was still waited for. A reason to ask for other pieces here is noted.
+    pub fn rejected(&mut self, id: u64, why: RejectReason, now: Time) -> Option<Rejected> {
         let asked = self.take_asked(id)?;
         let mut withdrawn = false;
         // Another reason without a cancel before is whimsical: it is not to be asked for the same again and again.
         if why == RejectReason::Elsewhere || (why != RejectReason::Gone && !asked.cancelled) {
-            self.avoided.push((asked.block.piece, avoid_until));
+            self.refused.retain(|(piece, _)| *piece != asked.block.piece);
+            self.refused.push((asked.block.piece, now));
         }
         if why == RejectReason::Gone {
             self.have.remove(asked.block.piece);
@@ -376,9 +389,24 @@ impl Session {
     }
 
     /// Pieces not to be asked of this peer now: it has just given them to somebody else.
-    pub fn avoided(&mut self, now: Time) -> Vec<u32> {
-        self.avoided.retain(|&(_, until)| until > now);
-        self.avoided.iter().map(|&(piece, _)| piece).collect()
+    #[must_use]
+    pub fn avoided(&self, now: Time) -> Vec<u32> {
+        let of_late = self.refused.iter().rev().take_while(|&&(_, at)| now.since(at) < AVOID);
+        of_late.map(|&(piece, _)| piece).collect()
+    }
+
+    /// The pieces that it has and never refused; `None` if it has refused none. They are to be asked for first: who asked again for the
+    /// same few, as soon as it might, would never come to those that the peer would rather send.
+    #[must_use]
+    pub fn willing(&self) -> Option<Bitfield> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let mut willing = self.have.clone();
+        self.refused.iter().for_each(|&(piece, _)| {
+            willing.remove(piece);
+        });
+        Some(willing)
     }
 
     /// Since when it owes an answer and nothing has come. What was given up counts: it is to be sent or rejected all the same.
@@ -474,8 +502,28 @@ impl Session {
     }
 
     /// `block` was handed to the connection.
-    pub fn handed(&mut self, block: Block) {
+    pub fn handed(&mut self, block: Block, now: Time) {
+        if self.ahead.is_empty() {
+            self.ahead_since = now;
+        }
         self.ahead.push_back(block);
+    }
+
+    /// Whether the connection holds a block, and the peer takes what it is sent.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        !self.ahead.is_empty() && !self.clogged
+    }
+
+    /// How long the slowest block of late took to leave, if one has left.
+    #[must_use]
+    pub const fn slowest_sent(&self) -> Option<Duration> {
+        self.slowest_sent
+    }
+
+    /// Blocks are taken to leave within `patience`: notes whether one has not.
+    pub fn look_at_ahead(&mut self, patience: Duration, now: Time) {
+        self.clogged = !self.ahead.is_empty() && now.since(self.ahead_since) >= patience;
     }
 
     /// How many blocks the connection holds that have not been sent.
@@ -485,16 +533,25 @@ impl Session {
     }
 
     /// The oldest block that the connection held cannot be sent.
-    pub fn unsent(&mut self) -> Option<Block> {
-        self.ahead.pop_front()
+    pub fn unsent(&mut self, now: Time) -> Option<Block> {
+        self.taken_ahead(now)
     }
 
     /// The connection has sent the oldest block it held.
     pub fn sent(&mut self, now: Time) -> Option<Block> {
-        let block = self.ahead.pop_front()?;
+        let took = now.since(self.ahead_since);
+        let block = self.taken_ahead(now)?;
+        let slowest = self.slowest_sent.unwrap_or_default();
+        self.slowest_sent = Some(took.max(slowest * 7 / 8));
         self.up.add(block.len.into(), now);
         self.said = now;
         Some(block)
+    }
+
+    fn taken_ahead(&mut self, now: Time) -> Option<Block> {
+        self.ahead_since = now;
+        self.clogged = false;
+        self.ahead.pop_front()
     }
 }
 

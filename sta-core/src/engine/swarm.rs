@@ -50,9 +50,6 @@ use crate::wire::tracker::TransferEvent;
 
 /// How often timeouts, stalls and dials are looked at. Everything else happens at once.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a source is not asked again for a piece that it has just given to somebody else. If that one is lost meanwhile,
-/// everybody waits for so long.
-const AVOID: Duration = Duration::from_millis(500);
 
 /// What a tracker is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,7 +288,7 @@ impl Swarm {
             }
             PeerMessage::Reject { id, why } => {
                 session.stalled = false;
-                if let Some(rejected) = session.rejected(id, why, now + AVOID) {
+                if let Some(rejected) = session.rejected(id, why, now) {
                     if rejected.withdrawn {
                         self.picker.lost([rejected.block.piece]);
                         self.unseen_if_gone(rejected.block.piece);
@@ -354,6 +351,7 @@ impl Swarm {
         self.next_tick = now + TICK;
         self.pace.behind = self.arrears();
         self.pace.patience = self.usual_patience();
+        self.look_at_uploads(now);
         self.dials_from = Time::ZERO;
         self.check_sessions(now);
         if now >= self.next_choke {

@@ -264,7 +264,7 @@ impl Uploads {
         Some(Service { conn: slot.conn, wish, begins, elsewhere })
     }
 
-    /// Slots of those who wait for nothing more of their piece, and have it all, are free.
+    /// Slots of those who wait for nothing more of their piece, and have it all, are free; and those of peers that take nothing.
     fn free_slots(
         &mut self,
         sessions: &ByConn<Session>,
@@ -272,8 +272,8 @@ impl Uploads {
         ready: &dyn Fn(Block) -> bool,
     ) {
         self.active.retain(|slot| {
-            let goes_on =
-                |s: &Session| s.ahead() > 0 || (served(s) && s.waits_for(slot.piece, ready));
+            let waits = |s: &Session| served(s) && s.waits_for(slot.piece, ready);
+            let goes_on = |s: &Session| !s.clogged && (s.ahead() > 0 || waits(s));
             sessions.get(slot.conn).is_some_and(goes_on)
         });
     }

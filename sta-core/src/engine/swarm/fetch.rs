@@ -25,7 +25,7 @@ const RATE_ASSUMED: u64 = 64 << 10;
 /// Nothing comes of what a peer was asked for: twice what answers take of late, and this at the least and at the most, tell
 /// that something is amiss and the links not slow.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
-const PATIENCE_MAX: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(20);
 /// A block moves to another peer only if it saves more than this: moving costs a round trip.
 const GAIN_MIN: Duration = Duration::from_millis(1_000);
 /// The same for the last blocks of all: nothing else can be done meanwhile, and few are left to move to and fro.
@@ -149,7 +149,7 @@ impl Swarm {
         window: u64,
         now: Time,
     ) -> Option<Block> {
-        let session = self.sessions.get_mut(conn)?;
+        let session = self.sessions.get(conn)?;
         let avoided = session.avoided(now);
         let may = |piece| !avoided.contains(&piece);
         let help = |piece| !self.from_one_peer.contains(&piece);
@@ -283,11 +283,20 @@ impl Swarm {
     /// How long an answer may take. On slow links, or where many share one, a block alone takes seconds; but one peer that is
     /// slower than most is not waited for any longer.
     pub(super) fn usual_patience(&self) -> Duration {
-        let answers = self.sessions.values().filter_map(|session| session.pipeline.slowest());
-        let mut answers: SmallVec<[Duration; 16]> = answers.collect();
-        answers.sort_unstable();
-        let median = answers.get(answers.len() / 2).copied().unwrap_or_default();
-        (2 * median).clamp(PATIENCE_MIN, PATIENCE_MAX)
+        self.patience(PATIENCE_MIN, |session| session.pipeline.slowest())
+    }
+
+    /// Twice what something `takes` at most sessions, within limits; `unknown` if it has happened at none.
+    pub(super) fn patience(
+        &self,
+        unknown: Duration,
+        takes: impl Fn(&Session) -> Option<Duration>,
+    ) -> Duration {
+        let took = self.sessions.values().filter_map(takes);
+        let mut took: SmallVec<[Duration; 16]> = took.collect();
+        took.sort_unstable();
+        let median = took.get(took.len() / 2).map_or(unknown, |median| 2 * *median);
+        median.clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
     /// A silent peer is asked for nothing more: it owes answers, and the first that comes shows that it is back.
@@ -334,7 +343,8 @@ impl Swarm {
             return self.assembly.next_missing(piece);
         }
         let session = self.sessions.get(conn)?;
-        if let Some(piece) = self.picker.pick(&session.have, avoided) {
+        let willing = session.willing().and_then(|willing| self.picker.pick(&willing, &[]));
+        if let Some(piece) = willing.or_else(|| self.picker.pick(&session.have, avoided)) {
             self.start(conn, piece, now);
             return self.assembly.next_missing(piece);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Swarm;
+use super::fetch::PATIENCE_MAX;
 use crate::engine::choker::Candidate;
 use crate::engine::interface::{ConnId, Output};
 use crate::engine::session::{Misbehaviour, Session, Wish};
@@ -56,7 +57,7 @@ impl Swarm {
     /// uplink has nothing better to do than what it is asked for: others who have that may be slow, or gone, or liars.
     fn spreads(&self, now: Time) -> bool {
         let sends =
-            |(conn, session): (ConnId, &Session)| session.ahead() > 0 && self.uploads.spreads(conn);
+            |(conn, session): (ConnId, &Session)| session.is_sent() && self.uploads.spreads(conn);
         now.since(self.spread_at) < ASKS_AGAIN || self.sessions.iter().any(sends)
     }
 
@@ -89,7 +90,7 @@ impl Swarm {
                 if !taker(session) {
                     self.giver_served = now;
                 }
-                session.handed(block);
+                session.handed(block, now);
                 session.said = now;
             }
             if self.uploads.spreads(service.conn) {
@@ -102,6 +103,13 @@ impl Swarm {
                 self.send(conn, PeerMessage::Reject { id, why: RejectReason::Elsewhere }, now);
             }
         }
+    }
+
+    /// Looks who takes nothing of what it is sent. What waits for a dead peer in a kernel kept others waiting for as long as the peer took
+    /// to be missed: nobody is served in its place, and who asks is sent elsewhere, for pieces that are with nobody but it.
+    pub(super) fn look_at_uploads(&mut self, now: Time) {
+        let patience = self.patience(PATIENCE_MAX, Session::slowest_sent);
+        self.sessions.iter_mut().for_each(|(_, session)| session.look_at_ahead(patience, now));
     }
 
     pub(super) fn choke_round(&mut self, now: Time) {

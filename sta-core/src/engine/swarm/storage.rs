@@ -100,7 +100,7 @@ impl Swarm {
     /// The store cannot read a block that was to be sent as the answer to request `id`. If that will not pass, its piece is not
     /// served for a while. While the download is not over it is fetched again, once: what is written anew may be read.
     pub fn unreadable(&mut self, conn: ConnId, id: u64, why: &StoreError, now: Time) {
-        let unsent = self.sessions.get_mut(conn).and_then(Session::unsent);
+        let unsent = self.sessions.get_mut(conn).and_then(|session| session.unsent(now));
         let Some(Block { piece, .. }) = unsent else { return };
         let torrent = self.info_hash;
         let reason = if why.passing { RejectReason::Limit } else { RejectReason::Gone };

@@ -51,7 +51,7 @@ fn serve_as(source: bool, uploads: &mut Uploads, sessions: &mut Sessions) -> Vec
     {
         assert!(conn.is_accepted(), "a peer that connected");
         let number = conn.number();
-        sessions.get_mut(conn).expect("it is there").handed(wish.block);
+        sessions.get_mut(conn).expect("it is there").handed(wish.block, Time::ZERO);
         served.push((number, wish.block.piece));
     }
     served
@@ -122,7 +122,7 @@ fn who_has_to_wait_holds_no_slot_and_goes_on_later() {
         let service =
             uploads.next(&mut sessions, None, false, waits, &|_| true).expect("a wish waits");
         assert_eq!(service.conn, conn(1));
-        sessions.get_mut(conn(1)).expect("it is there").handed(service.wish.block);
+        sessions.get_mut(conn(1)).expect("it is there").handed(service.wish.block, Time::ZERO);
         assert_eq!(
             uploads.next(&mut sessions, None, false, waits, &|_| true),
             None,
@@ -143,7 +143,7 @@ fn only_who_has_changed_is_looked_at_unless_somebody_waits_for_a_slot() {
     let changed = |uploads: &mut Uploads, sessions: &mut Sessions, number: u32| {
         let next = uploads.next(sessions, Some(conn(number)), false, |_| true, &|_| true);
         let service = next?;
-        sessions.get_mut(service.conn).expect("it is there").handed(service.wish.block);
+        sessions.get_mut(service.conn).expect("it is there").handed(service.wish.block, Time::ZERO);
         Some((service.conn, service.wish.block.piece))
     };
     let (mut uploads, mut sessions) = (Uploads::new(PIECES, 2), sessions(&[&[5], &[6], &[7]]));
