@@ -71,7 +71,9 @@ impl Client {
         let mut client =
             Self { stream, decoder: FrameDecoder::new(FROM_TRACKER_LIMITS, TRACKER_READ_BYTES) };
         let node = format!("node-{name}").parse().expect("a name");
-        client.say(&[ToTracker::Hello { v: 1, node, port: 7_000, site: Site::default() }]).await;
+        client
+            .say(&[ToTracker::Hello { v: 1, node, port: 7_000, site: Site::default(), via: None }])
+            .await;
         client
     }
 

@@ -10,6 +10,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sta_core::engine::registry::{ConnId, Input, Output, Registry, RegistryConfig};
+use sta_core::model::address::Address;
 use sta_core::model::bitfield::PieceRange;
 use sta_core::model::ids::InfoHash;
 use sta_core::model::rng::Seed;
@@ -138,8 +139,10 @@ fn message(what: &Said) -> ToTracker {
     match *what {
         Said::Hello { node, port, v } => {
             let site = SITES[usize::from(node) % SITES.len()].parse().expect("a name");
+            let via = (node % 3 > 0).then(|| Address { host: format!("t{}", node % 3), port: 1 });
             let node = format!("node-{}", node % 16).parse().expect("a name");
-            ToTracker::Hello { v: if v > 250 { v.into() } else { VERSION }, node, port, site }
+            let v = if v > 250 { v.into() } else { VERSION };
+            ToTracker::Hello { v, node, port, site, via }
         }
         Said::Join { torrent: number, pieces, ref have, want } => {
             ToTracker::Join { torrent: torrent(number), pieces, have: ranges(have), want }

@@ -39,7 +39,11 @@ fn join(registry: &mut Registry, node: u64) {
     let (remote, local) = (([10, a, b, c], 40_000).into(), ([10, 255, 255, 1], 6_081).into());
     give(registry, Input::Opened { conn, remote, local });
     let id = format!("node-{node}").parse().expect("a name");
-    say(registry, conn, ToTracker::Hello { v: 1, node: id, port: 7_000, site: Site::default() });
+    say(
+        registry,
+        conn,
+        ToTracker::Hello { v: 1, node: id, port: 7_000, site: Site::default(), via: None },
+    );
     let have = if node == 0 { vec![PieceRange(0, PIECES - 1)] } else { vec![] };
     say(registry, conn, ToTracker::Join { torrent: TORRENT, pieces: PIECES, have, want: 10 });
 }

@@ -87,7 +87,9 @@ impl Client {
     async fn hello(to: SocketAddr, name: &str) -> Self {
         let mut client = Self::connect(to).await;
         let node = name.parse().expect("a name");
-        client.say(&ToTracker::Hello { v: 1, node, port: 7000, site: Site::default() }).await;
+        client
+            .say(&ToTracker::Hello { v: 1, node, port: 7000, site: Site::default(), via: None })
+            .await;
         assert_eq!(client.hear().await, FromTracker::Welcome { v: 1, lease: 60 });
         client
     }
@@ -287,7 +289,7 @@ fn a_client_may_speak_byte_by_byte() {
         let mut slow = Client::connect(at).await;
         let node = "slow".parse().expect("a name");
         let messages = [
-            ToTracker::Hello { v: 1, node, port: 7000, site: Site::default() },
+            ToTracker::Hello { v: 1, node, port: 7000, site: Site::default(), via: None },
             ToTracker::Join { torrent: A, pieces: 9, have: ALL.to_vec(), want: 10 },
             ToTracker::Ping,
         ];

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use crate::model::address::Address;
 use crate::model::bitfield::{PieceRange, collect_ranges};
 use crate::model::config::EngineConfig;
 use crate::model::ids::{InfoHash, NodeId, Site};
@@ -114,6 +115,8 @@ pub struct Speaker {
     pub port: u16,
     /// Where it stands.
     pub site: Site,
+    /// By which name it knows the tracker.
+    pub via: Address,
 }
 
 /// The machine for one tracker.
@@ -238,8 +241,8 @@ impl Announcer {
             ping_every: self.timeout / 3,
             refused: None,
         });
-        let Speaker { node, port, site } = self.speaker.clone();
-        self.send(ToTracker::Hello { v: VERSION, node, port, site });
+        let Speaker { node, port, site, via } = self.speaker.clone();
+        self.send(ToTracker::Hello { v: VERSION, node, port, site, via: Some(via) });
         self.outputs.extend(self.torrents.keys().copied().map(Output::NeedJoin));
     }
 

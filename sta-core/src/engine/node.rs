@@ -190,7 +190,7 @@ impl Node {
         self.outputs.extend(std::iter::from_fn(|| swarm.poll_output()));
         for tracker in &*trackers {
             let (node, site) = (self.id.clone(), self.config.site.clone());
-            let speaker = Speaker { node, port: self.port, site };
+            let speaker = Speaker { node, port: self.port, site, via: tracker.clone() };
             let rng = self.seed.stream(&format!("tracker/{tracker}"));
             let new = || Announcer::new(speaker, &self.config, rng);
             self.trackers.entry(tracker.clone()).or_insert_with(new);

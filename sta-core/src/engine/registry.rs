@@ -31,7 +31,7 @@ use crate::model::limits;
 use crate::model::rng::{Rng, Seed};
 use crate::model::time::Time;
 use crate::wire::tracker::{FromTracker, StatusRow, ToTracker};
-use leases::{EntryIx, Leases, NodeIx, TorrentIx};
+use leases::{EntryIx, Leases, NodeIx, TorrentIx, Via};
 use persist::Journal;
 
 /// A connection, as its shell calls it. Never used for another one.
@@ -250,8 +250,8 @@ impl Registry {
                 client.due = now + self.config.lease;
             }
             return match message {
-                ToTracker::Hello { node, port, site, .. } => {
-                    self.hello(conn, node, port, site, now)
+                ToTracker::Hello { node, port, site, via, .. } => {
+                    self.hello(conn, (node, Via::of(via.as_ref())), port, site, now)
                 }
                 ToTracker::Status { torrent } => {
                     self.answer_status(conn, torrent);

@@ -488,8 +488,13 @@ mod tests {
         assert_eq!(counts(), (3, 0));
         for (number, left) in [(1, (3, 1)), (2, (2, 2)), (3, (1, 3)), (4, (0, 4)), (5, (0, 4))] {
             let node = format!("n{number}").parse().expect("a name");
-            let hello =
-                Says::messages([ToTracker::Hello { v: 1, node, port: 1, site: Site::default() }]);
+            let hello = Says::messages([ToTracker::Hello {
+                v: 1,
+                node,
+                port: 1,
+                site: Site::default(),
+                via: None,
+            }]);
             let takes = Takes::slowly(1 << 20, Duration::from_millis(1));
             come.send(connection(hello, takes, Arc::clone(&known))).expect("it listens");
             sleep(Duration::from_millis(500)).await;

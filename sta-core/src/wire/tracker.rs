@@ -21,6 +21,10 @@ pub enum ToTracker {
         /// Where it stands: it is told mostly of others there.
         #[serde(default, skip_serializing_if = "Site::is_empty")]
         site: Site,
+        /// By which name it knows the tracker. A node that knows it by several, a number and the name of a host say, has a connection
+        /// for each, and torrents of its own on each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Address>,
     },
     /// The node takes part in a torrent, from now on. Repeated after a reconnection, with all it has.
     Join {

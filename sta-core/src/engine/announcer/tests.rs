@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{Announcer, Input, Output, Speaker};
+use crate::model::address::Address;
 use crate::model::bitfield::PieceRange;
 use crate::model::config::EngineConfig;
 use crate::model::ids::{InfoHash, NodeId, Site};
@@ -17,6 +18,10 @@ fn site() -> Site {
     "rack-7".parse().expect("a name")
 }
 
+fn via() -> Address {
+    "tracker.example:6081".parse().expect("an address")
+}
+
 fn node(name: &str) -> NodeId {
     name.parse().expect("a name")
 }
@@ -30,7 +35,7 @@ struct Story(Announcer);
 
 impl Story {
     fn new() -> Self {
-        let speaker = Speaker { node: node("me"), port: 7000, site: site() };
+        let speaker = Speaker { node: node("me"), port: 7000, site: site(), via: via() };
         Self(Announcer::new(speaker, &EngineConfig::default(), Seed(1).stream("announcer")))
     }
 
@@ -94,7 +99,8 @@ fn it_dials_for_the_first_torrent_and_introduces_itself() {
     assert_eq!(story.0.deadline(), None, "nothing to talk about");
     assert_eq!(story.give(0.0, join(A, &[])), [Output::Dial]);
     assert_eq!(story.give(0.1, join(B, &[])), [], "one dial is enough");
-    let hello = ToTracker::Hello { v: 1, node: node("me"), port: 7000, site: site() };
+    let via = Some(via());
+    let hello = ToTracker::Hello { v: 1, node: node("me"), port: 7000, site: site(), via };
     assert_eq!(
         story.give(0.2, Input::Opened { tracker: "192.0.2.1:6081".parse().expect("an address") }),
         [Output::Send(hello), Output::NeedJoin(A), Output::NeedJoin(B)]

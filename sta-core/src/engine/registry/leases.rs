@@ -14,6 +14,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::{ConnId, Have};
+use crate::model::address::Address;
 use crate::model::bitfield::PieceRange;
 use crate::model::ids::{InfoHash, NodeId, Site};
 use crate::model::limits;
@@ -30,9 +31,28 @@ pub(super) struct TorrentIx(pub(super) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryIx(pub(super) u32);
 
+/// By which name a node calls the tracker, as a number. One process may know it by several names, has a connection for each, and is then
+/// a node for each: what it has joined on one it has not joined on another, and where it listens for the peers of one address family
+/// is no use to those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Via(u64);
+
+impl Via {
+    /// It did not say, or it is not known any more.
+    pub(super) const UNKNOWN: Self = Self(0);
+
+    pub(super) fn of(name: Option<&Address>) -> Self {
+        let Some(name) = name else { return Self::UNKNOWN };
+        let hash = blake3::hash(name.to_string().as_bytes());
+        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        Self(u64::from_le_bytes(first))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
+    via: Via,
     /// Host as observed, port as it said.
     pub(super) addr: SocketAddr,
     /// Where it stands.
@@ -92,7 +112,7 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     pub(super) nodes: Slab<Node>,
-    names: BTreeMap<NodeId, NodeIx>,
+    names: BTreeMap<(NodeId, Via), NodeIx>,
     pub(super) torrents: Slab<Torrent>,
     hashes: BTreeMap<InfoHash, TorrentIx>,
     pub(super) entries: Slab<Entry>,
@@ -124,8 +144,20 @@ impl Leases {
         &mut self.entries[entry.0 as usize]
     }
 
-    pub(super) fn node_named(&self, id: &NodeId) -> Option<NodeIx> {
-        self.names.get(id).copied()
+    /// The node that goes by this name and calls the tracker so; or else one of that name that was known before the tracker began anew,
+    /// and is here again.
+    pub(super) fn node_named(&mut self, id: &NodeId, via: Via) -> Option<NodeIx> {
+        if let Some(node) = self.names.get(&(id.clone(), via)) {
+            return Some(*node);
+        }
+        let restored = *self.names.get(&(id.clone(), Via::UNKNOWN))?;
+        if self.node(restored).conn.is_some() {
+            return None;
+        }
+        self.names.remove(&(id.clone(), Via::UNKNOWN));
+        self.names.insert((id.clone(), via), restored);
+        self.node_mut(restored).via = via;
+        Some(restored)
     }
 
     pub(super) fn entry_of(&self, node: NodeIx, torrent: &InfoHash) -> Option<EntryIx> {
@@ -148,9 +180,10 @@ impl Leases {
         entry.stale.is_none() && self.node(entry.node).conn.is_some()
     }
 
-    pub(super) fn add_node(&mut self, id: NodeId, addr: SocketAddr) -> NodeIx {
+    pub(super) fn add_node(&mut self, id: NodeId, via: Via, addr: SocketAddr) -> NodeIx {
         let node = NodeIx(self.nodes.insert(Node {
             id: id.clone(),
+            via,
             addr,
             site: Site::default(),
             conn: None,
@@ -161,7 +194,7 @@ impl Leases {
             entries: Vec::new(),
             pieces: 0,
         }) as u32);
-        self.names.insert(id, node);
+        self.names.insert((id, via), node);
         node
     }
 
@@ -169,7 +202,7 @@ impl Leases {
     pub(super) fn remove_node(&mut self, node: NodeIx) -> Node {
         let node = self.nodes.remove(node.0 as usize);
         debug_assert!(node.entries.is_empty(), "{} has entries", node.id);
-        self.names.remove(&node.id);
+        self.names.remove(&(node.id.clone(), node.via));
         node
     }
 

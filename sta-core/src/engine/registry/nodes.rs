@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::leases::{EntryIx, NodeIx};
+use super::leases::{EntryIx, NodeIx, Via};
 use super::{ConnId, Have, Output, Refused, Registry, Timer};
 use crate::model::bitfield::PieceRange;
 use crate::model::event::Event;
@@ -26,7 +26,7 @@ impl Registry {
     pub(super) fn hello(
         &mut self,
         conn: ConnId,
-        id: NodeId,
+        (id, via): (NodeId, Via),
         port: u16,
         site: Site,
         now: Time,
@@ -37,7 +37,7 @@ impl Registry {
             return Err("port 0 is nowhere; say where you listen".to_owned());
         }
         let addr = SocketAddr::new(ip, port);
-        let node = match self.leases.node_named(&id) {
+        let node = match self.leases.node_named(&id, via) {
             Some(known) if self.leases.node(known).addr.ip() == ip => {
                 self.send_twin_away(known, addr, now)?;
                 self.returned(known, addr, now);
@@ -50,7 +50,7 @@ impl Registry {
                 if let Some(old) = moved {
                     self.end_node(old, now);
                 }
-                self.leases.add_node(id, addr)
+                self.leases.add_node(id, via, addr)
             }
         };
         let alone = self.leases.stands(node, site);

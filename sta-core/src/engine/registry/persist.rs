@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use super::leases::{EntryIx, Leases};
+use super::leases::{EntryIx, Leases, Via};
 use super::{Have, Registry, Timer};
 use crate::model::ids::{InfoHash, NodeId};
 use crate::model::limits;
@@ -180,8 +180,8 @@ impl Registry {
             if !fits || lease.addr.port() == 0 || self.leases.entries.len() >= limits::LEASES_MAX {
                 continue;
             }
-            let node = self.leases.node_named(&lease.node).unwrap_or_else(|| {
-                let node = self.leases.add_node(lease.node.clone(), lease.addr);
+            let node = self.leases.node_named(&lease.node, Via::UNKNOWN).unwrap_or_else(|| {
+                let node = self.leases.add_node(lease.node.clone(), Via::UNKNOWN, lease.addr);
                 self.leases.node_mut(node).lease_end = now + self.config.lease;
                 self.arm_node(node);
                 node

@@ -137,7 +137,7 @@ impl Tracker {
     /// A node of that name at that address, which says that it stands there.
     pub(super) fn hello_from(&mut self, site: &str, name: &str, remote: &str) -> ConnId {
         let (conn, site) = (self.open(remote), site.parse().expect("a name"));
-        self.say(conn, ToTracker::Hello { v: 1, node: node(name), port: 7000, site });
+        self.say(conn, ToTracker::Hello { v: 1, node: node(name), port: 7000, site, via: None });
         conn
     }
 
@@ -332,7 +332,10 @@ fn of_two_that_live_under_one_name_on_one_host_the_later_is_sent_away() {
     let mut t = Tracker::new(1);
     let hello = |t: &mut Tracker, port: u16, from: u16| {
         let conn = t.open(&format!("192.0.2.7:{from}"));
-        t.say(conn, ToTracker::Hello { v: 1, node: node("n"), port, site: Site::default() });
+        t.say(
+            conn,
+            ToTracker::Hello { v: 1, node: node("n"), port, site: Site::default(), via: None },
+        );
         conn
     };
     let in_use = |port: u16| FromTracker::Error {
@@ -363,6 +366,32 @@ fn of_two_that_live_under_one_name_on_one_host_the_later_is_sent_away() {
     assert!(t.closed.contains_key(&alone) && !t.closed.contains_key(&back), "it is itself");
 }
 
+/// Torrents may call one tracker by several names. The connections of one node took each other's place for ever, or the later, by
+/// another address family, was refused since the node was in its own way.
+#[test]
+fn who_knows_the_tracker_by_several_names_is_there_by_each() {
+    let mut t = Tracker::new(1);
+    let by = |t: &mut Tracker, via: &str, remote: &str, torrent| {
+        let (conn, via) = (t.open(remote), Some(via.parse().expect("an address")));
+        let hello =
+            ToTracker::Hello { v: 1, node: node("n"), port: 7000, site: Site::default(), via };
+        t.say(conn, hello);
+        t.say(conn, ToTracker::Join { torrent, pieces: PIECES, have: ALL.to_vec(), want: 10 });
+        conn
+    };
+    let first = by(&mut t, "192.0.2.1:6081", "192.0.2.7:1", A);
+    let second = by(&mut t, "tracker.example:6081", "192.0.2.7:2", B);
+    let third = by(&mut t, "[2001:db8::1]:6081", "[2001:db8::7]:3", A);
+    let stand = [first, second, third].iter().all(|conn| !t.closed.contains_key(conn));
+    assert!(stand && t.status().iter().all(|row| row.online), "{:?}", t.closed);
+    let addrs: Vec<String> = t.status().iter().map(|row| row.addr.to_string()).collect();
+    assert_eq!(addrs, ["192.0.2.7:7000", "[2001:db8::7]:7000", "192.0.2.7:7000"]);
+    let again = by(&mut t, "192.0.2.1:6081", "192.0.2.7:9", A);
+    assert!(t.closed.contains_key(&first) && !t.closed.contains_key(&again), "each by itself");
+    assert!(!t.closed.contains_key(&second) && !t.closed.contains_key(&third));
+    assert_eq!(t.status().len(), 3);
+}
+
 #[test]
 fn a_broken_rule_costs_the_connection() {
     let join = |pieces, ranges| ToTracker::Join {
@@ -371,7 +400,13 @@ fn a_broken_rule_costs_the_connection() {
         have: vec![PieceRange::one(0); ranges],
         want: 10,
     };
-    let hello = |port| ToTracker::Hello { v: 1, node: node("other"), port, site: Site::default() };
+    let hello = |port| ToTracker::Hello {
+        v: 1,
+        node: node("other"),
+        port,
+        site: Site::default(),
+        via: None,
+    };
     // (whether it has said hello, what it says then, the beginning of the reason or nothing)
     let table = [
         (false, ToTracker::Ping, "say hello first"),
@@ -379,7 +414,17 @@ fn a_broken_rule_costs_the_connection() {
         (false, hello(0), "port 0 is nowhere"),
         (false, ToTracker::Unknown, ""),
         (false, ToTracker::Status { torrent: None }, ""),
-        (false, ToTracker::Hello { v: 9, node: node("later"), port: 1, site: Site::default() }, ""),
+        (
+            false,
+            ToTracker::Hello {
+                v: 9,
+                node: node("later"),
+                port: 1,
+                site: Site::default(),
+                via: None,
+            },
+            "",
+        ),
         (true, hello(1), "hello is said once"),
         (true, join(u32::MAX, 0), "4294967295 pieces are more than"),
         (true, join(5, limits::HAVE_RANGES_MAX + 1), "2001 ranges in one message"),
@@ -426,7 +471,13 @@ fn a_node_on_the_trackers_machine_is_reached_where_the_tracker_was() {
         let conn = t.open_at(asker, by);
         t.say(
             conn,
-            ToTracker::Hello { v: 1, node: node("asker"), port: 7001, site: Site::default() },
+            ToTracker::Hello {
+                v: 1,
+                node: node("asker"),
+                port: 7001,
+                site: Site::default(),
+                via: None,
+            },
         );
         t.join(conn, &[]);
         assert_eq!(t.told(conn), [told], "{at} for {asker} by {by}");

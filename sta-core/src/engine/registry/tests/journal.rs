@@ -2,6 +2,7 @@
 
 use super::{A, ALL, Have, Input, LEASE, Lease, PieceRange, Registry, RegistryConfig, Seed};
 use super::{StatusRow, ToTracker, Tracker, TransferEvent, node, secs, torrent};
+use crate::model::ids::Site;
 use crate::model::limits;
 use crate::model::time::Time;
 
@@ -80,7 +81,11 @@ fn what_was_written_down_brings_a_tracker_back() {
     told.sort();
     assert_eq!(told, ["part 192.0.2.8:7000", "seed 192.0.2.7:7000"], "answers at once");
     u.wait(secs(30));
-    u.joined("seed", "192.0.2.7:2", ALL);
+    // By which name it calls the tracker is not written down.
+    let (back, site) = (u.open("192.0.2.7:2"), Site::default());
+    let via = Some("tracker.example:6081".parse().expect("an address"));
+    u.say(back, ToTracker::Hello { v: 1, node: node("seed"), port: 7000, site, via });
+    u.join(back, ALL);
     u.say(newcomer, ToTracker::Ping);
     u.wait(secs(31));
     let mut names = u.names();

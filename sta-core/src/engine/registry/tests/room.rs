@@ -101,7 +101,7 @@ fn who_has_not_said_hello_makes_room() {
     assert!(matches!(t.sent(strangers[0]).last(), Some(FromTracker::Error { .. })), "and is told");
     t.say(
         strangers[1],
-        ToTracker::Hello { v: 1, node: node("third"), port: 1, site: Site::default() },
+        ToTracker::Hello { v: 1, node: node("third"), port: 1, site: Site::default(), via: None },
     );
     let fourth = t.hello("fourth", "192.0.2.9:1");
     assert!(t.closed.contains_key(&strangers[2]), "not who has said hello in time");
