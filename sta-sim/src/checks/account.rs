@@ -173,8 +173,10 @@ pub struct Fault {
     pub verb: String,
     /// What that does to a host.
     pub effect: Effect,
-    /// To whom, and the other side.
-    pub targets: Vec<NodeId>,
+    /// To whom.
+    pub on: Vec<NodeId>,
+    /// The other side, where it has two: what it does it does between them.
+    pub against: Vec<NodeId>,
     /// When it began.
     pub began: Time,
     /// When it was undone.
@@ -182,6 +184,24 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// To whom, and the other side.
+    pub fn targets(&self) -> impl Iterator<Item = &NodeId> {
+        self.on.iter().chain(&self.against)
+    }
+
+    /// Whether it comes between these two, as the two sides of it.
+    #[must_use]
+    pub fn is_between(&self, a: &NodeId, b: &NodeId) -> bool {
+        let parts = |a, b| self.on.contains(a) && self.against.contains(b);
+        parts(a, b) || parts(b, a)
+    }
+
+    /// Whether it is upon `node` and has no other side.
+    #[must_use]
+    pub fn is_upon(&self, node: &NodeId) -> bool {
+        self.against.is_empty() && self.on.contains(node)
+    }
+
     /// Whether it was in force at any time since `since`.
     #[must_use]
     pub fn in_force_since(&self, since: Time) -> bool {
@@ -326,15 +346,18 @@ impl Account {
         &self.faults
     }
 
-    /// Whether any fault has been in force upon one of `hosts` at any time since `since`, that could keep them from hearing or
-    /// saying something.
+    /// Whether any fault has been in force at any time since `since` that could keep `a` and `b` from hearing each other: upon one of
+    /// them, or between them. What parts one of them from others is none.
     #[must_use]
-    pub fn disturbed_since(&self, since: Time, hosts: &[&NodeId]) -> bool {
-        self.faults.iter().any(|fault| {
-            fault.effect != Effect::Withholds
-                && fault.in_force_since(since)
-                && fault.targets.iter().any(|target| hosts.contains(&target))
-        })
+    pub fn parted_since(&self, since: Time, a: &NodeId, b: &NodeId) -> bool {
+        self.disturbances_since(since)
+            .any(|fault| fault.is_upon(a) || fault.is_upon(b) || fault.is_between(a, b))
+    }
+
+    /// The faults that have been in force at any time since `since`, and could keep somebody from hearing or saying something.
+    pub fn disturbances_since(&self, since: Time) -> impl Iterator<Item = &Fault> {
+        let disturbs = |fault: &&Fault| fault.effect != Effect::Withholds;
+        self.faults.iter().filter(disturbs).filter(move |fault| fault.in_force_since(since))
     }
 
     /// The occurrence of the event of this id that ended last, and when. What does not last ends as it begins.
@@ -469,7 +492,8 @@ impl Account {
                     origin: *origin,
                     verb: verb.to_string(),
                     effect: *effect,
-                    targets: on.iter().chain(against).cloned().collect(),
+                    on: on.to_vec(),
+                    against: against.to_vec(),
                     began: *at,
                     ended: None,
                 });

@@ -341,7 +341,7 @@ impl Rule for Recovery {
 /// Why a host had nothing to recover from; `None` if it had.
 fn nothing_to_recover_from(account: &Account, event: &Fault, host: HostIx) -> Option<String> {
     let (plan, Fault { id, began, .. }) = (account.plan(), event);
-    let mut targets = event.targets.iter().filter_map(|target| account.host_ix(target));
+    let mut targets = event.targets().filter_map(|target| account.host_ix(target));
     // Without a tracker or a source everybody may get stuck.
     let for_all =
         |target: HostIx| plan.hosts[target].role == Role::Tracker || plan.is_source(target);

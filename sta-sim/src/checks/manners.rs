@@ -236,7 +236,7 @@ impl State {
         }
         let choked = self.choked?;
         let for_long = account.now().since(choked) > CHOKE_NEWS;
-        (for_long && !account.disturbed_since(choked, &[who, peer]))
+        (for_long && !account.parted_since(choked, who, peer))
             .then(|| format!("which choked it at {choked}"))
     }
 

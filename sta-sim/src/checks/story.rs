@@ -19,8 +19,8 @@ use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::dist::Dist;
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{
-    Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, SetPlan, Take,
-    UnreadablePlan, Verb, Which, World,
+    Behaviour, BoundPlan, ContentPlan, DiskPlan, HostPlan, LeavePlan, Plan, Role, SetPlan,
+    SlowPlan, Take, UnreadablePlan, Verb, Which, World,
 };
 use crate::scenario::site::Core;
 use crate::scenario::units::Ppm;
@@ -101,14 +101,17 @@ fn entry(at: Time, who: &str, rest: &[&str], faults: &mut usize) -> Entry {
         ["disk", claimed, "wrong", wrong] => noted(disk(who, claimed, wrong)),
         [verb, targets @ ..] if who == "fault" => {
             *faults += 1;
+            let mut sides = targets.split(|word| *word == "against");
+            let mut side = || sides.next().unwrap_or_default().iter().map(|target| id(target));
+            let (on, against) = (side().collect(), side().collect());
             noted(Note::FaultBegan {
                 fault: *faults - 1,
                 id: (*verb).into(),
                 origin: Origin::Healed,
                 verb: (*verb).into(),
                 effect: verb_named(verb).effect(),
-                on: targets.iter().map(|target| id(target)).collect(),
-                against: [].into(),
+                on,
+                against,
             })
         }
         [fault] if who == "ended" => noted(Note::FaultEnded { fault: number(fault) as usize }),
@@ -171,6 +174,8 @@ fn said(at: Time, who: &str, event: Event) -> Entry {
 fn verb_named(name: &str) -> Verb {
     match name {
         "cut" => Verb::Cut,
+        "pause" => Verb::Pause,
+        "slow" => Verb::Slow(SlowPlan::default()),
         "reset" => Verb::Reset,
         "power-off" => Verb::PowerOff,
         "torn-write" => Verb::TornWrite,

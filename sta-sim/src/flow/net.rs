@@ -120,8 +120,19 @@ struct Host {
     site: Option<SiteIx>,
     /// Bytes of packets to be charged to longer messages: of the uplink, of the downlink.
     owed: [u64; 2],
-    listens: bool,
+    door: Door,
     conns: Vec<ConnIx>,
+}
+
+/// What becomes of dials to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Somebody listens.
+    Open,
+    /// Nobody does: they are refused.
+    Shut,
+    /// The machine is off: they are not answered.
+    Dark,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +179,7 @@ impl<M> Net<M> {
     /// A host of `site` that sends `up` and receives `down` bytes per second at the most. Nobody listens on it yet.
     pub fn add_host(&mut self, site: Option<SiteIx>, up: u64, down: u64) -> HostIx {
         let (up, down) = (self.fair.add_link(up), self.fair.add_link(down));
-        self.hosts.push(Host { up, down, site, owed: [0; 2], listens: false, conns: Vec::new() });
+        self.hosts.push(Host { up, down, site, owed: [0; 2], door: Door::Shut, conns: Vec::new() });
         self.hosts.len() as HostIx - 1
     }
 
@@ -180,9 +191,9 @@ impl<M> Net<M> {
         self.settled = false;
     }
 
-    /// Whether dials to `host` are answered.
+    /// Whether dials to `host`, which is on, are taken.
     pub fn listen(&mut self, host: HostIx, listens: bool) {
-        self.hosts[host as usize].listens = listens;
+        self.hosts[host as usize].door = if listens { Door::Open } else { Door::Shut };
     }
 
     /// Bytes per second that `host` sends and receives at this moment.

@@ -40,6 +40,10 @@ mod tests;
 /// How often conditions are looked at: the precision of `when` and of leaving after completion.
 pub const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
 
+/// So long after a host has left by itself, its tracker and its peers know. (What chance does is an event in a capsule, and neither is waited
+/// for.)
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Something that a world does now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
@@ -270,11 +274,19 @@ impl Driver {
             |&event: &usize| matches!(self.plan.timeline[event].verb, Verb::Restart | Verb::Join);
         // At the end of the faults' phase churners that are away come back.
         let stays = || (0..self.log.len()).any(|ix| self.churner_away_by(ix) == Some(host));
+        // What is over some day, or what another's end makes void, lets go of it.
+        let lasts = |cause: &OccurrenceIx| {
+            let entry = &self.log[*cause];
+            entry.until.is_none() && !matches!(entry.origin, Origin::Fault(_))
+        };
+        let for_good = state.held_by().any(|cause| lasts(&cause));
         let comes_back = |task: &Task| match task {
             Task::Join(other) => *other == host,
             // A churner that something else has stopped waits for that to be undone.
             Task::Churn(other) => *other == host && state.process == Process::Away,
-            Task::End(cause) => self.is_under_way(*cause) && self.log[*cause].on.contains(&host),
+            Task::End(cause) => {
+                self.is_under_way(*cause) && self.log[*cause].on.contains(&host) && !for_good
+            }
             Task::Begin(event) => starts(event),
             Task::Healed => stays(),
             _ => false,
@@ -287,11 +299,13 @@ impl Driver {
     #[must_use]
     pub fn has_plans(&self) -> bool {
         let awaited = |task: &Task| match task {
-            Task::Join(_) | Task::Leave(_) | Task::Begin(_) => true,
+            Task::Join(_) | Task::Leave(_) | Task::Begin(_) | Task::SaidGoodbye => true,
             Task::End(cause) => self.is_under_way(*cause),
             Task::Toggle(_) | Task::Fault(_) | Task::Churn(_) | Task::Healed => false,
         };
-        !self.waiting.is_empty() || self.agenda.any(awaited)
+        // Who leaves once it is complete may be so, and not have been seen.
+        let leaves = self.finishing.iter().any(|host| self.hosts[*host].runs());
+        leaves || !self.waiting.is_empty() || self.agenda.any(awaited)
     }
 
     /// Whether nothing has undone `cause` yet.
@@ -355,6 +369,7 @@ impl Driver {
             Task::Fault(ix) => self.begin_fault(at, ix, view),
             Task::Churn(host) => self.churn(at, host, view),
             Task::Healed => self.heal_everything(at, view),
+            Task::SaidGoodbye => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use sta_core::model::limits;
 use sta_core::model::time::Time;
 
-use super::{Call, ConnIx, Happening, HostIx, Net, Planned, Side, flow_of};
+use super::{Call, ConnIx, Door, Happening, HostIx, Net, Planned, Side, flow_of};
 use crate::flow::way::{Freight, Parcel, Passage, Progress, Way, Why};
 
 #[derive(Debug)]
@@ -65,12 +65,14 @@ impl<M> Net<M> {
         if !dialling || conn.silent[1] {
             return;
         }
-        // Behind a cut it is tried again and again, and at a held door it stands: either way it gets through when that is over.
-        if passages.iter().any(|passage| *passage != Passage::Open) {
+        let door = self.hosts[conn.hosts[1] as usize].door;
+        // Behind a cut, or of a machine that is off, it is tried again and again, and at a held door it stands: either way it gets
+        // through when that is over.
+        if door == Door::Dark || passages.iter().any(|passage| *passage != Passage::Open) {
             conn.state = State::Waiting;
             return;
         }
-        let accepted = self.hosts[conn.hosts[1] as usize].listens && !conn.refused;
+        let accepted = door == Door::Open && !conn.refused;
         let delay = conn.delay;
         self.plan(delay, Planned::Answer(ix, accepted));
     }
@@ -81,7 +83,7 @@ impl<M> Net<M> {
         if conn.state != State::Dialling {
             return None;
         }
-        if !accepted || !self.hosts[conn.hosts[1] as usize].listens {
+        if !accepted || self.hosts[conn.hosts[1] as usize].door != Door::Open {
             conn.state = State::Over;
             return Some(Happening::Closed(ix, 0, Why::Refused));
         }
@@ -126,7 +128,7 @@ impl<M> Net<M> {
 
     /// The machine `host` is off: its ends say nothing more, and nothing reaches them.
     pub fn silence(&mut self, host: HostIx) {
-        self.listen(host, false);
+        self.hosts[host as usize].door = Door::Dark;
         for conn in self.conns(host) {
             let side = self.side_of(conn, host);
             let state = self.conns[conn as usize].state;
@@ -141,10 +143,17 @@ impl<M> Net<M> {
         }
     }
 
-    /// The machine `host` is on again and knows nothing of its old connections: those who still use them learn it.
+    /// The machine `host` is on again and knows nothing of its old connections: those who still use them learn it. Who has dialled
+    /// meanwhile gets through.
     pub fn revive(&mut self, host: HostIx) {
         for conn in self.conns(host) {
             let side = self.side_of(conn, host);
+            let dialled = &mut self.conns[conn as usize];
+            if side == 1 && dialled.state == State::Waiting && !dialled.silent[1] {
+                dialled.state = State::Dialling;
+                let delay = dialled.delay;
+                self.plan(delay, Planned::Knock(conn));
+            }
             if self.conns[conn as usize].silent[side] && !self.way(conn, 1 - side).is_idle() {
                 self.reset_by(conn, side);
             }

@@ -252,6 +252,21 @@ fn a_dial_behind_a_cut_succeeds_once_it_is_over() {
     }
 }
 
+/// It was refused, as if a process had died.
+#[test]
+fn who_dials_a_machine_that_is_off_waits_for_it() {
+    let mut net = net(2);
+    net.silence(1);
+    net.dial(0, 1, CALL);
+    let timeout = limits::DIAL_TIMEOUT.as_millis() as u64;
+    assert_eq!(run(&mut net, 6_000 * MS), [format!("{timeout}.000 0.0 TimedOut")]);
+    net.dial(0, 1, CALL);
+    assert!(run(&mut net, 7_000 * MS).is_empty());
+    net.listen(1, true);
+    net.revive(1);
+    assert_eq!(run(&mut net, 9_000 * MS), ["7020.000 1 opened", "7020.000 1 accepted"]);
+}
+
 /// A machine that is off answers nothing, however open the way is.
 #[test]
 fn a_dial_to_a_silent_machine_is_given_up() {

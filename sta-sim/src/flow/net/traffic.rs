@@ -3,7 +3,7 @@
 use sta_core::model::time::Time;
 
 use super::conns::State;
-use super::{ConnIx, Happening, Net, PACKET_BYTES, Planned, Postage, Side, flow_of, way_of};
+use super::{ConnIx, Door, Happening, Net, PACKET_BYTES, Planned, Postage, Side, flow_of, way_of};
 use crate::flow::fair::FlowId;
 use crate::flow::way::{Freight, PARTS, Parcel, Passage};
 
@@ -122,7 +122,7 @@ impl<M> Net<M> {
     /// Puts something into the queue of a way.
     pub(super) fn post(&mut self, ix: ConnIx, side: Side, parcel: Parcel<M>) {
         let conn = &self.conns[ix as usize];
-        if conn.silent[1 - side] && self.hosts[conn.hosts[1 - side] as usize].listens {
+        if conn.silent[1 - side] && self.hosts[conn.hosts[1 - side] as usize].door == Door::Open {
             self.reset_by(ix, 1 - side);
             return;
         }

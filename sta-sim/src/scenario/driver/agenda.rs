@@ -27,6 +27,8 @@ pub(super) enum Task {
     Churn(HostIx),
     /// The phase of faults is over.
     Healed,
+    /// Whoever has just left has said so, and it was heard.
+    SaidGoodbye,
 }
 
 /// Tasks by time.
@@ -39,7 +41,7 @@ pub(super) struct Agenda {
 impl Agenda {
     pub(super) fn put(&mut self, at: Time, task: Task) {
         let (rank, order) = match task {
-            Task::End(_) | Task::Toggle(_) | Task::Healed => (0, self.written),
+            Task::End(_) | Task::Toggle(_) | Task::Healed | Task::SaidGoodbye => (0, self.written),
             Task::Join(_) | Task::Begin(_) | Task::Fault(_) | Task::Churn(_) => (1, self.written),
             Task::Leave(host) => (2, host as u64),
         };

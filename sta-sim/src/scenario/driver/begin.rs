@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use sta_core::model::bitfield::PieceRange;
+use sta_core::model::config::EngineConfig;
 use sta_core::model::time::Time;
 
 use super::agenda::Task;
 use super::host::Process;
-use super::{Action, DiskState, Do, Driver, Occurrence, Origin};
+use super::{Action, DiskState, Do, Driver, GOODBYE, Occurrence, Origin};
 use crate::scenario::dist::below;
 use crate::scenario::network::{Kind, OccurrenceIx};
-use crate::scenario::plan::{ContentIx, HostIx, SetPlan, UnreadablePlan, Verb, Which};
+use crate::scenario::plan::{Behaviour, ContentIx, HostIx, SetPlan, UnreadablePlan, Verb, Which};
 use crate::scenario::units::Ppm;
 use crate::scenario::view::View;
 
@@ -55,6 +56,9 @@ impl Driver {
             self.begin_network(at, cause, kind, &against);
         } else {
             self.begin_other(at, cause, &against, view);
+        }
+        if (&what.verb, what.origin) == (&Verb::Leave, Origin::Host) {
+            self.agenda.put(at + GOODBYE, Task::SaidGoodbye);
         }
         match until {
             Some(until) => self.agenda.put(until, Task::End(cause)),
@@ -127,10 +131,7 @@ impl Driver {
                 }
                 Verb::Join => self.start(cause, host),
                 Verb::Leave => self.leave(cause, host),
-                Verb::Pause if self.hosts[host].process == Process::Running => {
-                    self.hosts[host].process = Process::Paused(cause);
-                    self.act(cause, host, Do::Pause);
-                }
+                Verb::Pause => self.pause(cause, host),
                 Verb::Reset => {
                     let peers = against.iter().copied().filter(|&peer| peer != host).collect();
                     self.out.push(Action { cause, host, what: Do::Reset { peers } });
@@ -156,29 +157,53 @@ impl Driver {
         self.out.push(Action { cause, host, what });
     }
 
-    /// Stops a process that runs.
+    /// Stops a process that runs; one that is down stays so until this is over, too.
     fn stop(&mut self, cause: OccurrenceIx, host: HostIx, how: Do) {
-        if self.hosts[host].runs() {
-            self.hosts[host].process = Process::Down(cause);
+        let state = &mut self.hosts[host];
+        if state.runs() {
+            state.process = Process::Down(cause);
+            state.holds.clear();
             self.act(cause, host, how);
+        } else if let Process::Down(_) = state.process {
+            state.holds.push(cause);
+        }
+    }
+
+    fn pause(&mut self, cause: OccurrenceIx, host: HostIx) {
+        let state = &mut self.hosts[host];
+        match state.process {
+            Process::Running => {
+                state.process = Process::Paused(cause);
+                self.act(cause, host, Do::Pause);
+            }
+            Process::Paused(_) => state.holds.push(cause),
+            Process::Away | Process::Down(_) => {}
         }
     }
 
     /// Starts a process that does not run. To be undone is no effect: an ending does not count.
     pub(super) fn start(&mut self, cause: OccurrenceIx, host: HostIx) {
         if !self.hosts[host].runs() {
-            let was = std::mem::replace(&mut self.hosts[host].process, Process::Running);
+            let state = &mut self.hosts[host];
+            let was = std::mem::replace(&mut state.process, Process::Running);
+            let mut held_by = std::mem::take(&mut state.holds);
+            if let Process::Down(by) = was {
+                held_by.push(by);
+            }
             self.log[cause].touched += u64::from(self.log[cause].ended.is_none());
             self.out.push(Action { cause, host, what: Do::Start });
-            if let Process::Down(by) = was {
+            for by in held_by {
                 self.undone(cause, by);
             }
         }
     }
 
-    /// What had stopped a host is over once something else has started all its hosts.
+    /// What had stopped a host is over once something else has started all its hosts. Who left may come again: that is not over.
     fn undone(&mut self, cause: OccurrenceIx, by: OccurrenceIx) {
-        let still = self.hosts.iter().any(|host| host.process == Process::Down(by));
+        if self.log[by].verb == Verb::Leave {
+            return;
+        }
+        let still = self.hosts.iter().any(|host| host.held_by().any(|hold| hold == by));
         if by != cause && !still && self.log[by].ended.is_none() {
             self.mark_ended(self.log[cause].ended.unwrap_or(self.log[cause].began), by);
         }
@@ -186,11 +211,14 @@ impl Driver {
 
     /// A host goes in order. One that is down stays down.
     pub(super) fn leave(&mut self, cause: OccurrenceIx, host: HostIx) {
-        if self.hosts[host].runs() {
+        let state = &mut self.hosts[host];
+        if state.runs() {
+            state.process = Process::Away;
+            state.holds.clear();
             self.log[cause].touched += u64::from(self.log[cause].ended.is_none());
             self.out.push(Action { cause, host, what: Do::Leave });
         }
-        self.hosts[host].process = Process::Away;
+        self.hosts[host].holds.push(cause);
     }
 
     fn begin_disk(&mut self, cause: OccurrenceIx, host: HostIx, fault: DiskState) {
@@ -263,14 +291,27 @@ impl Driver {
     }
 
     fn set(&mut self, cause: OccurrenceIx, host: HostIx, set: &SetPlan) {
-        if let Some(behaviour) = set.behaviour {
+        self.hosts[host].sets.push((cause, set.clone()));
+        let (behaviour, engine) = self.set_to(host);
+        if set.behaviour.is_some() {
             self.act(cause, host, Do::Behave(behaviour));
         }
         if !set.engine.is_empty() {
-            let engine = set.engine.apply(&self.hosts[host].engine);
-            self.hosts[host].engine = engine.clone();
             self.act(cause, host, Do::Engine(engine));
         }
+    }
+
+    /// How a host behaves, and its knobs: as the file says, and what is set upon it since, the latest last.
+    pub(super) fn set_to(&self, host: HostIx) -> (Behaviour, EngineConfig) {
+        let plan = &self.plan.hosts[host];
+        let own = match plan.behaviour {
+            Behaviour::Churner { .. } => Behaviour::Honest,
+            other => other,
+        };
+        let sets = self.hosts[host].sets.iter().map(|(_, set)| set);
+        sets.fold((own, plan.engine.clone()), |(behaviour, engine), set| {
+            (set.behaviour.unwrap_or(behaviour), set.engine.apply(&engine))
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use super::begin::{What, network_kind};
 use super::host::Process;
 use super::{Action, Do, Driver, Occurrence, Origin};
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Behaviour, HostIx, Verb};
+use crate::scenario::plan::{HostIx, SetPlan, Verb};
 use crate::scenario::view::View;
 
 impl Driver {
@@ -21,14 +21,8 @@ impl Driver {
         self.network_changed(cause, touched);
         let (verb, on) = (self.log[cause].verb.clone(), self.log[cause].on.clone());
         for host in on {
-            let process = self.hosts[host].process;
             match verb {
-                Verb::Pause if process == Process::Paused(cause) => {
-                    self.hosts[host].process = Process::Running;
-                    self.out.push(Action { cause, host, what: Do::Resume });
-                }
                 Verb::Join => self.leave(cause, host),
-                Verb::Leave if process == Process::Away => self.start(cause, host),
                 Verb::DiskFull | Verb::DiskSlow { .. } => {
                     let disk = self.hosts[host].end_disk(cause);
                     self.out.push(Action { cause, host, what: Do::Disk(disk) });
@@ -39,29 +33,37 @@ impl Driver {
                         self.out.push(Action { cause, host, what: Do::Readable(pieces) });
                     }
                 }
-                Verb::Set(ref set) => {
-                    self.unset(cause, host, set.behaviour, !set.engine.is_empty());
-                }
-                _ if process == Process::Down(cause) => self.start(cause, host),
-                _ => {}
+                Verb::Set(ref set) => self.unset(cause, host, set),
+                _ => self.let_go(cause, host),
             }
         }
     }
 
-    /// A host behaves as the file says it does by itself.
-    fn unset(&mut self, cause: OccurrenceIx, host: HostIx, was: Option<Behaviour>, engine: bool) {
-        let plan = &self.plan.hosts[host];
-        if was.is_some() {
-            let own = match plan.behaviour {
-                Behaviour::Churner { .. } => Behaviour::Honest,
-                other => other,
-            };
-            self.out.push(Action { cause, host, what: Do::Behave(own) });
+    /// `cause` keeps a host from running no longer: it runs, or something else that began meanwhile keeps it from that.
+    fn let_go(&mut self, cause: OccurrenceIx, host: HostIx) {
+        let state = &mut self.hosts[host];
+        if !state.held_by().any(|hold| hold == cause) {
+            return;
         }
-        if engine {
-            let own = plan.engine.clone();
-            self.hosts[host].engine = own.clone();
-            self.out.push(Action { cause, host, what: Do::Engine(own) });
+        if let Some(next) = state.let_go(cause) {
+            self.log[next].touched += 1;
+        } else if matches!(state.process, Process::Paused(_)) {
+            state.process = Process::Running;
+            self.out.push(Action { cause, host, what: Do::Resume });
+        } else {
+            self.start(cause, host);
+        }
+    }
+
+    /// A host is again what it was without this.
+    fn unset(&mut self, cause: OccurrenceIx, host: HostIx, set: &SetPlan) {
+        self.hosts[host].sets.retain(|(other, _)| *other != cause);
+        let (behaviour, engine) = self.set_to(host);
+        if set.behaviour.is_some() {
+            self.out.push(Action { cause, host, what: Do::Behave(behaviour) });
+        }
+        if !set.engine.is_empty() {
+            self.out.push(Action { cause, host, what: Do::Engine(engine) });
         }
     }
 

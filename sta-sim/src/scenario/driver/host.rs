@@ -1,10 +1,8 @@
 //! What the driver knows of a host: whether its process runs, who stopped it, and what its disk suffers.
 
-use sta_core::model::config::EngineConfig;
-
 use super::DiskState;
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{ContentIx, DiskPlan, HostPlan};
+use crate::scenario::plan::{ContentIx, DiskPlan, HostPlan, SetPlan};
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +20,10 @@ pub(super) enum Process {
 /// A host, as the driver sees it.
 pub(super) struct HostState {
     pub(super) process: Process,
-    pub(super) engine: EngineConfig,
+    /// What besides keeps it from running, in the order in which it began: it runs again when all of it is over.
+    pub(super) holds: Vec<OccurrenceIx>,
+    /// What is set upon it, by the cause under way.
+    pub(super) sets: Vec<(OccurrenceIx, SetPlan)>,
     disk: DiskPlan,
     /// Disk faults under way: the cause, and what it does.
     disk_faults: Vec<(OccurrenceIx, DiskState)>,
@@ -34,7 +35,8 @@ impl HostState {
     pub(super) fn new(plan: &HostPlan) -> Self {
         Self {
             process: Process::Away,
-            engine: plan.engine.clone(),
+            holds: Vec::new(),
+            sets: Vec::new(),
             disk: plan.disk,
             disk_faults: Vec::new(),
             unreadable: Vec::new(),
@@ -44,6 +46,31 @@ impl HostState {
     /// Whether it runs or stands still.
     pub(super) const fn runs(&self) -> bool {
         matches!(self.process, Process::Running | Process::Paused(_))
+    }
+
+    /// What keeps it from running.
+    pub(super) fn held_by(&self) -> impl Iterator<Item = OccurrenceIx> {
+        let first = match self.process {
+            Process::Paused(by) | Process::Down(by) => Some(by),
+            Process::Away | Process::Running => None,
+        };
+        first.into_iter().chain(self.holds.iter().copied())
+    }
+
+    /// `cause` keeps it from running no longer. Says what does then, if anything.
+    pub(super) fn let_go(&mut self, cause: OccurrenceIx) -> Option<OccurrenceIx> {
+        self.holds.retain(|hold| *hold != cause);
+        let first = self.holds.first().copied();
+        match &mut self.process {
+            Process::Paused(by) | Process::Down(by) if *by == cause => {
+                *by = first?;
+                self.holds.remove(0);
+                first
+            }
+            Process::Paused(by) | Process::Down(by) => Some(*by),
+            Process::Away => first,
+            Process::Running => None,
+        }
     }
 
     /// Adds a disk fault; returns what the disk is like now.

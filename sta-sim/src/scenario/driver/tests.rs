@@ -224,6 +224,58 @@ fn processes_stop_and_start_once_whatever_overlaps() {
     assert_eq!(story.log_of("off")[0].touched, 1, "one of the two was down already");
 }
 
+/// Who was struck twice came back in the middle of the second outage.
+#[test]
+fn who_is_struck_twice_runs_again_when_both_outages_are_over() {
+    let event = |verb: &str, at: u32, rest: &str| {
+        format!("[[event]]\nid='{verb}-{at}'\nat='{at}s'\ndo='{verb}'\non='leech[0]'\n{rest}\n")
+    };
+    let both =
+        |verb: &str, other: &str, rest: &str| event(verb, 1, "for='3s'") + &event(other, 2, rest);
+    let story = |verb: &str, other: &str, rest: &str| {
+        let mut story = Story::of(&both(verb, other, rest), 0);
+        let done = story.until(30_000);
+        let touched = story.log_of(&format!("{other}-2"))[0].touched;
+        (done, touched)
+    };
+    let over = |word: &str| format!("7.000s leech[0] {word}\n");
+    for (verb, other, begins, ends) in [
+        ("crash", "power-off", "Crash", "Start"),
+        ("power-off", "crash", "PowerOff { torn: false }", "Start"),
+        ("crash", "leave", "Crash", "Start"),
+        ("leave", "leave", "Leave", "Start"),
+        ("pause", "pause", "Pause", "Resume"),
+    ] {
+        let (done, touched) = story(verb, other, "for='5s'");
+        assert_eq!(done, format!("1.000s leech[0] {begins}\n{}", over(ends)), "{verb}, {other}");
+        assert_eq!(touched, 1, "it is kept longer by {other}");
+    }
+    let (done, _) = story("crash", "power-off", "");
+    assert_eq!(done, "1.000s leech[0] Crash\n", "for good");
+    let again = both("crash", "power-off", "for='9s'") + &event("join", 6, "");
+    let done = Story::of(&again, 0).until(30_000);
+    assert_eq!(done, "1.000s leech[0] Crash\n6.000s leech[0] Start\n", "it was told to");
+}
+
+/// What was set first was undone with what was set later.
+#[test]
+fn what_is_set_within_what_is_set_leaves_that_as_it_was() {
+    let set = |id: &str, at: u32, lasts: u32, with: &str| {
+        format!(
+            "[[event]]\nid='{id}'\nat='{at}s'\ndo='set'\non='leech[0]'\nwith={{{with}}}\nfor='{lasts}s'\n"
+        )
+    };
+    let text = set("outer", 1, 9, "behaviour='free-rider', engine={upload-slots=1}")
+        + &set("inner", 2, 3, "behaviour='liar 50%', engine={peers-wanted=3}");
+    let mut story = Story::of(&text, 0);
+    let done = story.until(7_000);
+    let last: Vec<&str> = done.lines().rev().take(2).collect();
+    assert!(last[1].ends_with("leech[0] Behave(FreeRider)"), "{done}");
+    assert!(last[0].contains("upload_slots: 1,"), "{done}");
+    let done = story.until(30_000);
+    assert!(done.contains("leech[0] Behave(Honest)") && !done.contains("upload_slots: 1,"));
+}
+
 #[test]
 fn trackers_fail_in_their_own_ways() {
     let text =
@@ -240,6 +292,7 @@ fn who_leaves_when_complete_leaves_so_long_after() {
     story.held[2] = Bitfield::full(8);
     assert_eq!(story.until(9_000), "5.010s leech[0] Leave\n");
     assert!(story.driver.is_gone(2) && !story.driver.is_gone(3));
+    assert!(story.driver.has_plans(), "the others leave when they are complete");
 }
 
 #[test]
