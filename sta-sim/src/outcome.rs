@@ -187,6 +187,12 @@ impl Judged {
     pub fn fails(&self) -> bool {
         self.judgement.held == Held::No && !self.warn_only
     }
+
+    /// Whether it did not hold, and is only reported.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        self.judgement.held == Held::No && self.warn_only
+    }
 }
 
 impl Outcome {
@@ -211,6 +217,12 @@ impl Outcome {
             .into_iter()
             .flat_map(|judged| judged.judgement.findings.iter().map(|f| (judged.name.as_str(), f)));
         self.panics.iter().map(|finding| ("panic", finding)).chain(found).collect()
+    }
+
+    /// What did not hold and is only reported, what had to fail left out.
+    pub fn warnings(&self) -> impl Iterator<Item = &Judged> {
+        let had_to = |judged: &Judged| self.must_fail.as_ref() == Some(&judged.name);
+        self.expectations.iter().filter(move |judged| judged.warns() && !had_to(judged))
     }
 
     /// Planned and drawn faults that touched nothing.

@@ -280,6 +280,17 @@ mod tests {
         let outcome = run("0 leech-0 added 0/1", warn);
         assert_eq!(outcome.verdict, Verdict::Passed);
         assert_eq!(outcome.expectations[0].judgement.findings.len(), 1, "but it is reported");
+        let words = verdict_words(&outcome);
+        let said =
+            "Everything that has to hold held. 1 expectation that only warns did not hold. 0 of ";
+        assert!(words.starts_with(said), "{words}");
+        let held = verdict_words(&run(DONE, warn));
+        assert!(held.starts_with("Everything that was asked held. "), "{held}");
+        let must = run("0 leech-0 added 0/1", |plan| {
+            warn(plan);
+            plan.must_fail = Some("complete".into());
+        });
+        assert_eq!(must.warnings().count(), 0, "it had to fail");
     }
 
     #[test]

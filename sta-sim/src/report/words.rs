@@ -31,15 +31,17 @@ pub fn speed_words(times: f64) -> String {
     format!("{times:.digits$}")
 }
 
-/// One or two sentences for somebody who knows nothing of checks.
+/// A few sentences for somebody who knows nothing of checks.
 #[must_use]
 pub fn verdict_words(outcome: &Outcome) -> String {
+    let warnings = outcome.warnings().count();
     let verdict = match (outcome.verdict, &outcome.must_fail) {
         (Verdict::Passed, Some(name)) => format!("The check {name} failed, as it must here."),
         (Verdict::Failed, Some(name)) if outcome.panics.is_empty() => {
             format!("The check {name} did not fail, but this scenario proves that it can.")
         }
-        (Verdict::Passed, None) => "Everything that was asked held.".to_owned(),
+        (Verdict::Passed, None) if warnings == 0 => "Everything that was asked held.".to_owned(),
+        (Verdict::Passed, None) => "Everything that has to hold held.".to_owned(),
         (Verdict::Unproved, _) => {
             "Nothing was broken, but something that was asked was never put to the test.".to_owned()
         }
@@ -49,7 +51,16 @@ pub fn verdict_words(outcome: &Outcome) -> String {
         }
         (Verdict::Failed, _) => "What was asked did not hold.".to_owned(),
     };
-    format!("{verdict} {}", completion(outcome))
+    format!("{verdict}{} {}", warned(warnings), completion(outcome))
+}
+
+/// ` 2 expectations that only warn did not hold.`; nothing where all of them held.
+fn warned(warnings: usize) -> String {
+    match warnings {
+        0 => String::new(),
+        1 => " 1 expectation that only warns did not hold.".to_owned(),
+        more => format!(" {more} expectations that only warn did not hold."),
+    }
 }
 
 /// `All 8 nodes that lacked something had everything at 3.214 s, 1.31 times the bound.`

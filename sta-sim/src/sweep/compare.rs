@@ -10,7 +10,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::summary::{measures, quantiles, seeds_words};
+use super::summary::{measures, of_runs, quantiles, seeds_words};
 use super::tally::{Row, row_name};
 use crate::outcome::{Measures, Verdict};
 use crate::scenario::plan::World;
@@ -90,28 +90,33 @@ fn fails_only(this: &Line, other: &Line) -> bool {
 fn row(name: &str, pairs: &[(&Line, &Line)]) -> String {
     let same = pairs.iter().filter(|(a, b)| a.hash == b.hash).count();
     let mut text = format!("{name}: {} seeds in both, {same} of them the same run\n", pairs.len());
-    writeln!(
-        text,
-        "  {:<18}{:>10}{:>10}{:>8}{:>10}{:>11}",
-        "medians", "a", "b", "b/a", "lower in", "higher in"
-    )
-    .expect("a String");
     let figures: Vec<_> = pairs.iter().map(|(a, b)| (figures(a), figures(b))).collect();
-    for (ix, (what, digits)) in names().into_iter().enumerate() {
+    let heads = ["medians", "a", "b", "b/a", "lower in", "higher in"].map(str::to_owned);
+    let lines = names().into_iter().enumerate().map(|(ix, (what, digits))| {
         let of_both = figures.iter().filter_map(|(a, b)| a[ix].zip(b[ix]));
         let (of_a, of_b): (Vec<f64>, Vec<f64>) = of_both.clone().unzip();
         let ratios: Vec<f64> =
             of_both.clone().filter(|(a, _)| *a > 0.0).map(|(a, b)| b / a).collect();
-        let median = |samples: &[f64]| quantiles(samples).map(|[_, median, ..]| median);
-        let Some((a, b)) = median(&of_a).zip(median(&of_b)) else { continue };
-        let ratio = median(&ratios).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
+        let median = |samples: &[f64], digits: usize| match quantiles(samples) {
+            Some([_, median, ..]) => format!("{median:.digits$}"),
+            None => "-".to_owned(),
+        };
         let lower = of_both.clone().filter(|(a, b)| b < a).count();
         let higher = of_both.filter(|(a, b)| b > a).count();
-        writeln!(
-            text,
-            "  {what:<18}{a:>10.digits$}{b:>10.digits$}{ratio:>8}{lower:>10}{higher:>11}"
-        )
-        .expect("a String");
+        [
+            format!("{what}{}", of_runs(of_a.len(), pairs.len())),
+            median(&of_a, digits),
+            median(&of_b, digits),
+            median(&ratios, 3),
+            lower.to_string(),
+            higher.to_string(),
+        ]
+    });
+    let lines: Vec<[String; 6]> = std::iter::once(heads).chain(lines).collect();
+    let width = lines.iter().map(|[what, ..]| what.len() + 2).fold(18, usize::max);
+    for [what, a, b, ratio, lower, higher] in lines {
+        writeln!(text, "  {what:<width$}{a:>10}{b:>10}{ratio:>8}{lower:>10}{higher:>11}")
+            .expect("a String");
     }
     let only = |of: fn(&(&Line, &Line)) -> bool| -> Vec<u64> {
         pairs.iter().filter(|pair| of(pair)).map(|pair| pair.0.seed).collect()
@@ -163,7 +168,7 @@ mod tests {
             line("gone", 1, "passed", 1, "t"),
         ]);
         let b = sweep(&[
-            line("x", 3, "passed", 9_000, "r"),
+            line("x", 3, "passed", 9_000, "r").replace("9000000000", "null"),
             line("x", 2, "failed", 1_500, "u"),
             line("x", 1, "passed", 2_000, "v"),
             line("new", 1, "passed", 1, "w"),
@@ -178,8 +183,11 @@ mod tests {
         let expected = [
             "x, flow, up = 1: 3 seeds in both, 1 of them the same run",
             "medians a b b/a lower in higher in",
-            "makespan, s 3.000 2.000 1.000 1 1",
+            "makespan, s (2 of 3) 2.000 1.750 1.250 1 1",
+            "over the bound (0 of 3) - - - 0 0",
             "waste, % 0.0 0.0 - 0 0",
+            "fairness, % (0 of 3) - - - 0 0",
+            "longest stall, s (0 of 3) - - - 0 0",
             "real time, ms 1 1 1.000 0 0",
             "fails only in a: seed 3",
             "fails only in b: seed 2",

@@ -44,16 +44,19 @@ pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> Str
     let all = tally.runs == planned;
     let (why, of) =
         if all { Default::default() } else { (format!("{why}: "), format!(" of {planned}")) };
-    let failed = match (tally.failed(), tally.causes.len() + tally.refused.len()) {
+    let mut failed = match (tally.failed(), tally.causes.len() + tally.refused.len()) {
         (0, _) => "none failed".to_owned(),
         (failed, 1) => format!("{failed} failed for 1 reason"),
         (failed, reasons) => format!("{failed} failed for {reasons} reasons"),
     };
     let lacking = tally.rows.values().map(|row| row.lacks().count()).sum::<usize>();
-    let failed = match lacking {
-        0 => failed,
-        lacking => format!("{failed}, {lacking} LACKING"),
-    };
+    let warned: u64 = tally.rows.values().map(|row| row.warned_runs).sum();
+    if warned > 0 {
+        failed += &format!(", {warned} warned");
+    }
+    if lacking > 0 {
+        failed += &format!(", {lacking} LACKING");
+    }
     format!(
         "{why}{}{of} runs, {failed}, in {:.1} s: {:.1} a second, {} times as fast as real time",
         tally.runs,
@@ -66,14 +69,26 @@ pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> Str
 fn scenario(name: &str, row: &Row) -> String {
     let counts =
         row.verdicts.iter().map(|(verdict, runs)| format!("{runs} {}", verdict_word(*verdict)));
-    let mut text = format!("{name}: {}\n", counts.collect::<Vec<_>>().join(", "));
-    writeln!(text, "  {:<18}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p90", "max")
+    let warned = match row.warned_runs {
+        0 => String::new(),
+        runs => format!("; {runs} warned"),
+    };
+    let mut text = format!("{name}: {}{warned}\n", counts.collect::<Vec<_>>().join(", "));
+    let named = measures(row).map(|(what, samples, digits)| {
+        (format!("{what}{}", of_runs(samples.len(), row.runs())), samples, digits)
+    });
+    let width = named.iter().map(|(what, ..)| what.len() + 2).fold(18, usize::max);
+    writeln!(text, "  {:<width$}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p90", "max")
         .expect("a String");
-    for (what, samples, digits) in measures(row) {
-        if let Some([min, median, p90, max]) = quantiles(samples) {
-            let cells = [min, median, p90, max].map(|x| format!("{x:>9.digits$}")).concat();
-            writeln!(text, "  {what:<18}{cells}").expect("a String");
-        }
+    for (what, samples, digits) in named {
+        let cells = match quantiles(samples) {
+            Some(quantiles) => quantiles.map(|x| format!("{x:>9.digits$}")),
+            None => std::array::from_fn(|_| format!("{:>9}", "-")),
+        };
+        writeln!(text, "  {what:<width$}{}", cells.concat()).expect("a String");
+    }
+    for (what, runs) in &row.warned {
+        writeln!(text, "  warned: {what} in {runs} runs").expect("a String");
     }
     for (kind, runs) in row.cover.iter().filter(|(_, runs)| **runs > 0) {
         writeln!(text, "  covered: {kind} in {runs} runs").expect("a String");
@@ -85,6 +100,11 @@ fn scenario(name: &str, row: &Row) -> String {
         writeln!(text, "  idle: {what}").expect("a String");
     }
     text
+}
+
+/// ` (8 of 10)`: of how many of `all` runs something is known; nothing where that is all of them.
+pub(super) fn of_runs(known: usize, all: usize) -> String {
+    if known == all { String::new() } else { format!(" ({known} of {all})") }
 }
 
 /// What is measured of every run, and the digits that are shown of it.
@@ -108,17 +128,30 @@ fn side_by_side(tally: &Tally) -> String {
     let mut text = String::new();
     for (of, rows) in matrices.into_iter().filter(|(_, rows)| rows.len() > 1) {
         let width = rows.iter().map(|row| row.cell.chars().count()).max().unwrap_or_default();
-        let heads = measures(rows[0]).map(|(what, ..)| format!("{what:>18}")).concat();
-        writeln!(text, "\n{of}: medians, cell by cell\n  {:<width$}{heads}", "").expect("a String");
-        for row in rows {
-            let medians = measures(row).map(|(_, samples, digits)| match quantiles(samples) {
-                Some([_, median, ..]) => format!("{median:>18.digits$}"),
-                None => format!("{:>18}", "-"),
-            });
-            writeln!(text, "  {:<width$}{}", row.cell, medians.concat()).expect("a String");
+        let heads = measures(rows[0]).map(|(what, ..)| what.to_owned());
+        let medians =
+            rows.iter().map(|row| measures(row).map(|measure| median_words(row, measure)));
+        let lines: Vec<[String; 6]> = std::iter::once(heads).chain(medians).collect();
+        let wide = lines.iter().flatten().map(|cell| cell.len() + 2).fold(18, usize::max);
+        let lines =
+            lines.into_iter().map(|line| line.map(|cell| format!("{cell:>wide$}")).concat());
+        let names = std::iter::once("").chain(rows.iter().map(|row| row.cell.as_str()));
+        writeln!(text, "\n{of}: medians, cell by cell").expect("a String");
+        for (name, line) in names.zip(lines) {
+            writeln!(text, "  {name:<width$}{line}").expect("a String");
         }
     }
     text
+}
+
+/// `18.655 (8 of 10)`
+fn median_words(row: &Row, (_, samples, digits): (&str, &[f64], usize)) -> String {
+    match quantiles(samples) {
+        Some([_, median, ..]) => {
+            format!("{median:.digits$}{}", of_runs(samples.len(), row.runs()))
+        }
+        None => "-".to_owned(),
+    }
 }
 
 fn failure(name: &str, why: &str, cause: &Cause) -> String {
@@ -176,7 +209,10 @@ pub(super) fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
 mod tests {
     use std::time::Duration;
 
-    use super::{quantiles, side_by_side, totals};
+    use sta_core::model::time::Time;
+
+    use super::{quantiles, scenario, side_by_side, totals};
+    use crate::outcome::{Measures, Verdict};
     use crate::sweep::tally::{Row, Tally};
 
     #[test]
@@ -191,15 +227,45 @@ mod tests {
         assert!(said(16).starts_with("16 runs, none failed"), "{}", said(16));
     }
 
+    /// A row of runs that were complete after so many seconds, or never.
+    fn row(makespans: &[Option<u64>]) -> Row {
+        let mut row = Row::default();
+        for secs in makespans {
+            let makespan = secs.map(|secs| Time::from_nanos(secs * 1_000_000_000));
+            row.measure(&Measures { makespan, ..Measures::default() }, Duration::from_millis(1));
+        }
+        row
+    }
+
+    #[test]
+    fn a_row_says_of_how_many_runs_it_is_and_what_warned() {
+        let mut row = row(&[Some(1), None, Some(3)]);
+        row.verdicts.insert(Verdict::Passed, 3);
+        row.warned_runs = 2;
+        row.warned.extend([("complete".to_owned(), 1), ("makespan".to_owned(), 2)]);
+        let text = scenario("x, flow", &row);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines[0], "x, flow: 3 passed; 2 warned");
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(lines[2]), "makespan, s (2 of 3) 1.000 2.000 2.800 3.000");
+        assert_eq!(words(lines[3]), "over the bound (0 of 3) - - - -");
+        assert_eq!(words(lines[7]), "real time, ms 1 1 1 1");
+        assert_eq!(lines[8..], ["warned: complete in 1 runs", "warned: makespan in 2 runs"]);
+        let mut tally = Tally { runs: 3, ..Tally::default() };
+        tally.rows.insert("x, flow".to_owned(), row);
+        let said = totals(&tally, (3, ""), Duration::from_secs(1));
+        assert!(said.starts_with("3 runs, none failed, 2 warned, in"), "{said}");
+    }
+
     #[test]
     fn the_cells_of_a_matrix_stand_side_by_side() {
-        let row = |cell: &str, makespan: &[f64]| {
+        let row = |cell: &str, makespans: &[Option<u64>]| {
             let (of, cell) = ("x, flow".to_owned(), cell.to_owned());
             let name = format!("{of}, {cell}");
-            (name, Row { of, cell, makespan: makespan.to_vec(), ..Row::default() })
+            (name, Row { of, cell, ..row(makespans) })
         };
         let mut tally = Tally::default();
-        tally.rows.extend([row("up = 1", &[3.0, 1.0]), row("up = 10", &[])]);
+        tally.rows.extend([row("up = 1", &[Some(3), None, Some(1)]), row("up = 10", &[])]);
         let table = side_by_side(&tally);
         let lines: Vec<String> = table
             .lines()
@@ -207,7 +273,7 @@ mod tests {
             .collect();
         assert_eq!(lines[1], "x, flow: medians, cell by cell");
         assert!(lines[2].starts_with("makespan, s over the bound"), "{table}");
-        assert_eq!(lines[3..], ["up = 1 2.000 - - - - -", "up = 10 - - - - - -"]);
+        assert_eq!(lines[3..], ["up = 1 2.000 (2 of 3) - - - - 1", "up = 10 - - - - - -"]);
         tally.rows.pop();
         assert_eq!(side_by_side(&tally), "", "one cell is beside none");
     }

@@ -54,6 +54,10 @@ pub struct Row {
     pub wall: Vec<f64>,
     /// What has to happen in at least one run, and in how many it did.
     pub cover: BTreeMap<String, u64>,
+    /// Runs in which something did not hold that only warns,
+    pub warned_runs: u64,
+    /// and what that was, and in how many.
+    pub warned: BTreeMap<String, u64>,
     /// What was asked and not yet put to the test by any run.
     pub unasked: BTreeSet<String>,
     /// Planned events and random faults: how often each began, and how often it touched something.
@@ -167,11 +171,22 @@ impl Row {
         self.wall.push(wall.as_secs_f64() * 1e3);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn runs(&self) -> usize {
+        self.wall.len()
+    }
+
     /// Adds what a run has put to the test.
     fn look(&mut self, plan: &Plan, outcome: &Outcome, first: bool) {
         for kind in &plan.cover {
             *self.cover.entry(kind.clone()).or_default() +=
                 u64::from(outcome.happened.contains_key(kind));
+        }
+        self.warned_runs += u64::from(outcome.warnings().next().is_some());
+        let warned: BTreeSet<&String> = outcome.warnings().map(|judged| &judged.text).collect();
+        for text in warned {
+            *self.warned.entry(text.clone()).or_default() += 1;
         }
         let texts = outcome.expectations.iter().filter(|judged| !judged.warn_only);
         if first {
@@ -231,4 +246,43 @@ fn scenario_name(scenario: &str, world: World) -> String {
 fn cell_name(cell: &[(String, String)]) -> String {
     let cell = cell.iter().map(|(key, value)| format!("{key} = {value}"));
     cell.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::Tally;
+    use crate::checks::story;
+    use crate::runlog::{Ended, Recorder};
+    use crate::scenario::plan::{Check, Expectation};
+    use crate::verdict::judge;
+    use sta_core::model::time::Time;
+
+    #[test]
+    fn what_only_warns_is_counted_by_run_and_by_what_was_asked() {
+        let expect = |check: Check, warn_only| Expectation {
+            text: check.name().to_owned(),
+            check,
+            warn_only,
+        };
+        let log = Recorder::new().finish(Time::ZERO, Ended::Done, vec![]);
+        let mut tally = Tally::default();
+        for at_most in [0, 1] {
+            let happens = |at_least| Check::Happens { event: "choked".into(), at_least, at_most };
+            let mut plan = story::plan(1);
+            plan.expectations = vec![
+                expect(Check::Makespan { at_most: 1_000_000 }, true),
+                expect(happens(at_most), true),
+                expect(happens(0), false),
+            ];
+            tally.add(&plan, &judge(&Arc::new(plan.clone()), &log, Duration::ZERO));
+        }
+        let row = &tally.rows[0];
+        assert_eq!((row.runs(), row.warned_runs), (2, 2));
+        let warned: Vec<_> = row.warned.iter().map(|(what, runs)| (what.as_str(), *runs)).collect();
+        assert_eq!(warned, [("happens", 1), ("makespan", 2)]);
+        assert_eq!(tally.failed(), 0);
+    }
 }
