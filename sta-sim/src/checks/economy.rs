@@ -1,7 +1,8 @@
 //! What the swarm's bytes were spent on: payload received in vain, and copies sent by a source.
 //!
 //! Waste is payload that came twice or failed its hash, over payload that became verified pieces. It is 0 where
-//! everything came once; what is fetched again after a disk has lost it was needed again. Copies are payload bytes sent over the bytes of what the sender was a source of.
+//! everything came once; what is fetched again after a disk has lost it was needed again. Copies are payload bytes sent over the bytes of what the
+//! senders were sources of: of each content once, however many of them had it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use sta_core::model::event::{Event, Record};
 use super::account::{About, Part};
 use super::{Account, Findings, Judgement, Rule, factor, percent, ppm};
 use crate::runlog::{Detail, Entry};
-use crate::scenario::plan::HostIx;
+use crate::scenario::plan::{ContentIx, HostIx};
 use crate::scenario::units::Ppm;
 
 /// Payload received in vain, by some hosts together.
@@ -100,6 +101,11 @@ impl Copies {
     }
 }
 
+/// Whether it had everything from the start: what it passes on without that is no copy of a source's.
+fn had_everything(part: &Part) -> bool {
+    part.wanted == Some(0)
+}
+
 impl Rule for Copies {
     fn needs(&self) -> Detail {
         Detail::Blocks
@@ -107,11 +113,9 @@ impl Rule for Copies {
 
     fn see(&mut self, entry: &Entry, account: &Account) {
         let About { who, torrent, .. } = account.about();
-        // What it passes on without having had it from the start is no copy of a source's.
-        let source = |part: &Part| part.wanted == Some(0);
         if let Entry::Said(Record { event: Event::BlockSent { block, .. }, .. }) = entry
             && account.host_ix_of(who).is_some_and(|ix| self.hosts.contains(&ix))
-            && account.part(who, torrent).is_some_and(source)
+            && account.part(who, torrent).is_some_and(had_everything)
         {
             self.sent += u64::from(block.len);
         }
@@ -119,20 +123,10 @@ impl Rule for Copies {
 
     fn finish(&mut self, account: &Account) -> Judgement {
         let plan = account.plan();
-        let whole = |host: &HostIx| -> u64 {
-            plan.hosts[*host]
-                .takes
-                .iter()
-                .filter(|take| {
-                    account.hosts()[*host]
-                        .parts
-                        .get(&take.content)
-                        .is_some_and(|part| part.wanted == Some(0))
-                })
-                .map(|take| plan.contents[take.content].layout.total())
-                .sum()
-        };
-        let copy: u64 = self.hosts.iter().map(whole).sum();
+        let parts = self.hosts.iter().flat_map(|&host| &account.hosts()[host].parts);
+        let had = parts.filter(|(_, part)| had_everything(part)).map(|(content, _)| *content);
+        let had: BTreeSet<ContentIx> = had.collect();
+        let copy: u64 = had.into_iter().map(|content| plan.contents[content].layout.total()).sum();
         let Some(copies) = ppm(self.sent.into(), copy.into()) else {
             return Judgement::unasked("none of these hosts was a source of anything");
         };
@@ -182,6 +176,10 @@ mod tests {
         let once = "0 seed-0 added 2/2 | 1 seed-0 sent leech-0 0 | 1 seed-0 sent leech-1 1";
         assert_eq!(holds(copies(), once).measured, "1.00 copies");
         breaks(copies(), &format!("{once} | 2 seed-0 sent leech-1 0"), "sent 1.50 copies");
+        let two = Box::new(Copies::new(vec![1, 2], 1_100_000));
+        let each = "0 seed-0 added 2/2 | 0 seed-1 added 2/2 | 1 seed-0 sent leech-0 0 \
+            | 1 seed-1 sent leech-0 1";
+        assert_eq!(holds(two, each).measured, "1.00 copies", "two sources of one content");
         let judgement = judge(copies(), "0 seed-0 added 0/2 | 1 seed-1 sent leech-0 0");
         assert!(matches!(judgement.held, Held::Unasked(_)), "{judgement:?}");
     }
