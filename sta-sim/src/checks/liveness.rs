@@ -3,6 +3,7 @@
 //!
 //! Asked of hosts that are there when the run ends, and of those that had finished when they went; one that went before owes
 //! nothing, unless it was late by then. What was complete and then wiped must become complete again: the last time counts.
+//! A run that ends at its deadline does not tell what would have been done after that.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,21 @@ impl Complete {
             Since::Event(id) => account.last_ended(id).map(|(_, ended)| ended),
         }
     }
+
+    /// By when a host must have everything whose time counts from `base`: by the end of the run, if it has as long as that.
+    fn due(&self, account: &Account, base: Time) -> Time {
+        let (due, deadline) = (base + self.within, account.plan().deadline);
+        if Time::ZERO + self.within < deadline { due } else { due.min(deadline) }
+    }
+}
+
+/// Why nobody knows whether `host` would have been done by `due`: the run ended at its deadline, before that. `None` if it did not.
+fn ended_before(account: &Account, due: Time, host: HostIx) -> Option<String> {
+    let end = account.now();
+    (end >= account.plan().deadline && due > end).then(|| {
+        let early = seconds(due.since(end));
+        format!("the run ended {early} before {} was due, at {due}", account.id(host))
+    })
 }
 
 /// Whether this is the end of a process.
@@ -71,7 +87,7 @@ impl Rule for Complete {
 
     fn finish(&mut self, account: &Account) -> Judgement {
         let mut findings = Findings::default();
-        let (mut last, mut asked) = (None, 0);
+        let (mut last, mut asked, mut open) = (None, 0, None);
         // Nobody is named where nobody lacks anything, as with an empty file: then everybody is meant.
         if self.hosts.is_empty() {
             self.hosts = account.nodes().collect();
@@ -88,7 +104,8 @@ impl Rule for Complete {
                 Ok(base) => base,
                 Err(why) => return Judgement::unasked(&why),
             };
-            let (due, id, line) = (base + self.within, account.id(host), shown_by(account, host));
+            let (due, id, line) =
+                (self.due(account, base), account.id(host), shown_by(account, host));
             if !account.counts(host) {
                 if let Some((at, line)) = went.filter(|(at, _)| *at > due) {
                     asked += 1;
@@ -98,8 +115,15 @@ impl Rule for Complete {
                 }
                 continue;
             }
+            let complete = account.complete_since(host);
+            if complete.is_none()
+                && let Some(why) = ended_before(account, due, host)
+            {
+                open.get_or_insert(why);
+                continue;
+            }
             asked += 1;
-            match account.complete_since(host) {
+            match complete {
                 Some(at) if at <= due => last = last.max(Some((at, host))),
                 Some(at) => findings.add_at(at, line, Some(id), || {
                     format!("{id} was complete at {at}, due at {due}")
@@ -108,6 +132,9 @@ impl Rule for Complete {
                     format!("{id} was not complete at {due}: {}", state(account, host))
                 }),
             }
+        }
+        if let Some(why) = open.filter(|_| findings.count() == 0) {
+            return Judgement::unasked(&why);
         }
         if asked == 0 {
             return Judgement::unasked("none of these hosts was there at the end");
@@ -306,7 +333,8 @@ impl Rule for Recovery {
             Err(why) => return Judgement::unasked(&why),
         };
         let mut findings = Findings::default();
-        let (mut slowest, mut why) = (None, "none of these hosts was there at the end".to_owned());
+        let (mut slowest, mut open) = (None, None);
+        let mut why = "none of these hosts was there at the end".to_owned();
         for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
             if let Some(nothing) = nothing_to_recover_from(account, event, host) {
                 why = nothing;
@@ -317,7 +345,14 @@ impl Rule for Recovery {
             let after = |times: &Vec<(Time, u64)>| times.iter().copied().find(|(at, _)| *at >= end);
             let complete = account.complete_since(host).map(|at| (at.max(end), shown));
             let piece = self.verified.get(&host).and_then(after);
-            match piece.into_iter().chain(complete).min() {
+            let next = piece.into_iter().chain(complete).min();
+            if next.is_none()
+                && let Some(why) = ended_before(account, due, host)
+            {
+                open.get_or_insert(why);
+                continue;
+            }
+            match next {
                 Some((at, _)) if at <= due => slowest = slowest.max(Some((at.since(end), host))),
                 Some((at, line)) => findings.add_at(at, line, Some(id), || {
                     let took = seconds(at.since(end));
@@ -327,6 +362,9 @@ impl Rule for Recovery {
                     format!("{id} got nothing after the end of {} at {end}", self.after)
                 }),
             }
+        }
+        if let Some(why) = open.filter(|_| findings.count() == 0) {
+            return Judgement::unasked(&why);
         }
         let measured = slowest.map_or(String::new(), |(took, host)| {
             format!("the slowest, {}, after {}", account.id(host), seconds(took))

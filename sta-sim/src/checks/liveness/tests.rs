@@ -92,6 +92,44 @@ fn the_time_counts_from_what_was_said() {
     assert!(matches!(judge(within(Since::Event("cut".into())), &done(1)).held, Held::Unasked(_)));
 }
 
+/// The deadline of every story is at 60 s.
+#[test]
+fn what_was_due_after_the_deadline_was_not_put_to_the_test() {
+    let since = || Since::Event("cut".into());
+    let within = |secs, hosts: &[usize]| {
+        Box::new(Complete::new(hosts.to_vec(), Duration::from_secs(secs), since()))
+    };
+    let recovery = || Box::new(Recovery::new(vec![LEECH_0], "cut".into(), Duration::from_secs(5)));
+    let cut = "0 leech-0 added 0/1 | 1000 fault cut leech-0 | 58000 ended 0";
+    let lacks = format!("{cut} | 60000 seed-0 announced 0");
+    for rule in [within(5, &[LEECH_0]) as Box<dyn Rule>, recovery()] {
+        let why = "the run ended 3.000s before leech-0 was due, at 63.000s";
+        assert_eq!(judge(rule, &lacks).held, Held::Unasked(why.to_owned()));
+    }
+    // By the deadline is what was asked, it was due before, the run ended for another reason, or it is done.
+    breaks(within(60, &[LEECH_0]), &lacks, "leech-0 was not complete at 60.000s");
+    breaks(within(1, &[LEECH_0]), &lacks, "leech-0 was not complete at 59.000s");
+    for rule in [within(5, &[LEECH_0]) as Box<dyn Rule>, recovery()] {
+        breaks(rule, &format!("{cut} | 59000 seed-0 announced 0"), "leech-0");
+    }
+    let done = format!("{cut} | 59000 leech-0 verified 0 | 59000 leech-0 complete");
+    let done = format!("{done} | 60000 seed-0 announced 0");
+    for rule in [within(5, &[LEECH_0]) as Box<dyn Rule>, recovery()] {
+        holds(rule, &done);
+    }
+    // Of two one is open, and then all of it; but who was late was late.
+    let two = within(5, &[LEECH_0, LEECH_0 + 1]);
+    let open = format!("0 leech-1 added 0/1 | {done}");
+    assert!(matches!(judge(two, &open).held, Held::Unasked(_)));
+    let hosts = vec![LEECH_0, LEECH_0 + 1];
+    let late = Box::new(Complete::new(hosts, Duration::from_secs(5), Since::Join));
+    let joins = "0 leech-0 added 0/1 | 58000 leech-1 added 0/1 | 60000 seed-0 announced 0";
+    assert_eq!(
+        breaks(late, joins, "leech-0 was not complete at 5.000s").measured,
+        "0 of 1 in time"
+    );
+}
+
 #[test]
 fn a_stall_is_a_wait_of_one_who_runs_and_lacks_something() {
     let rule = || Box::new(Stall::new(vec![LEECH_0], Duration::from_secs(3)));
