@@ -2,8 +2,9 @@
 //!
 //! The index of `x` is `(sum x)^2 / (n * sum x^2)` (Jain, Chiu, Hawe 1984): 1 where all are equal, `1/n` where one has
 //! everything. A host's rate is the bytes it lacked when it joined, over the time until it had them; one that never
-//! finished counts with the bytes it got over all of its time.
+//! finished counts with the bytes it got over all of its time, unless it is gone: then nobody owes it anything.
 
+use super::liveness::is_lost;
 use super::{Account, Findings, Judgement, Rule, percent, ppm};
 use crate::runlog::Entry;
 use crate::scenario::plan::HostIx;
@@ -31,9 +32,13 @@ pub fn jain(shares: &[u64]) -> Option<u64> {
     ppm(sum * sum, squares * shares.len() as u128)
 }
 
-/// A host's mean download rate in bytes per second; `None` if it lacked nothing or never started.
+/// A host's mean download rate in bytes per second; `None` if it lacked nothing, never started, or is gone without having
+/// had everything.
 #[must_use]
 pub fn download_rate(account: &Account, host: HostIx) -> Option<u64> {
+    if is_lost(account, host) {
+        return None;
+    }
     let seen = &account.hosts()[host];
     let (mut bytes, mut until) = (0, seen.first_start?);
     for (content, part) in &seen.parts {
@@ -116,5 +121,20 @@ mod tests {
         let never = format!("0 leech-1 added 0/1 | {}", one("leech-0", 500));
         breaks(rule(), &never, "the slowest, leech-1, got 0 bytes per second");
         assert!(matches!(judge(rule(), "0 seed-0 added 1/1").held, Held::Unasked(_)));
+    }
+
+    #[test]
+    fn who_is_gone_without_having_had_everything_is_left_out() {
+        let rule = || Box::new(Fairness::new(LEECHES.collect(), Ppm(900_000)));
+        let others = "0 leech-1 added 0/1 | 500 leech-1 verified 0 | 500 leech-1 complete";
+        let gone = format!("0 leech-0 added 0/1 | {others} | 600 leech-0 dies");
+        for lingers in [700, 50_000] {
+            let story = format!("{gone} | {lingers} seed-0 announced 0");
+            assert_eq!(holds(rule(), &story).measured, "100%");
+        }
+        breaks(rule(), &format!("{gone} | 700 leech-0 added 0/1"), "the slowest, leech-0,");
+        let done = "0 leech-0 added 0/1 | 5000 leech-0 verified 0 | 5000 leech-0 complete";
+        let went = format!("{others} | {done} | 6000 leech-0 stopped");
+        breaks(rule(), &went, "the slowest, leech-0, got 13107 bytes");
     }
 }

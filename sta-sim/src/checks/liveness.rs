@@ -431,10 +431,13 @@ pub fn downloads(account: &Account) -> impl Iterator<Item = (HostIx, Option<Time
 
 /// How many nodes were to download and are gone without having had everything.
 pub fn lost(account: &Account) -> usize {
-    let is_lost = |host: &HostIx| {
-        !account.counts(*host) && !account.hosts()[*host].running && wants(account, *host)
-    };
-    account.nodes().filter(is_lost).count()
+    account.nodes().filter(|&host| is_lost(account, host) && wants(account, host)).count()
+}
+
+/// Whether a host is gone without having had everything.
+#[must_use]
+pub fn is_lost(account: &Account, host: HostIx) -> bool {
+    !account.counts(host) && !account.hosts()[host].running
 }
 
 /// Whether a node was to download something.
