@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::time::Time;
 
@@ -16,6 +17,9 @@ use super::account::{Account, Fault};
 use super::{Findings, Judgement, Rule, factor, ppm, seconds};
 use crate::runlog::{Detail, Entry, Note};
 use crate::scenario::plan::{HostIx, Role, Since};
+
+/// Hosts named with the reason why they were not asked; the others are counted.
+const NAMED_MAX: usize = 3;
 
 /// These hosts have everything they take part in, in time.
 pub struct Complete {
@@ -334,10 +338,10 @@ impl Rule for Recovery {
         };
         let mut findings = Findings::default();
         let (mut slowest, mut open) = (None, None);
-        let mut why = "none of these hosts was there at the end".to_owned();
+        let mut spared: IndexMap<String, Vec<&str>> = IndexMap::new();
         for &host in self.hosts.iter().filter(|&&host| account.counts(host)) {
             if let Some(nothing) = nothing_to_recover_from(account, event, host) {
-                why = nothing;
+                spared.entry(nothing).or_default().push(account.id(host).as_str());
                 continue;
             }
             let (id, due) = (account.id(host), end + self.within);
@@ -370,13 +374,28 @@ impl Rule for Recovery {
             format!("the slowest, {}, after {}", account.id(host), seconds(took))
         });
         if measured.is_empty() && findings.list.is_empty() {
-            return Judgement::unasked(&why);
+            return Judgement::unasked(&match spared.is_empty() {
+                true => "none of these hosts was there at the end".to_owned(),
+                false => spared_words(&spared),
+            });
         }
         findings.judge(measured)
     }
 }
 
-/// Why a host had nothing to recover from; `None` if it had.
+/// `leech-0, leech-1, leech-2 and 4 more lacked nothing when cut began, at 3.000s; leech-9 ...`
+fn spared_words(spared: &IndexMap<String, Vec<&str>>) -> String {
+    let words = spared.iter().map(|(why, hosts)| {
+        let named = hosts[..hosts.len().min(NAMED_MAX)].join(", ");
+        match hosts.len() - hosts.len().min(NAMED_MAX) {
+            0 => format!("{named} {why}"),
+            more => format!("{named} and {more} more {why}"),
+        }
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// Why a host had nothing to recover from, as what can be said of several too; `None` if it had.
 fn nothing_to_recover_from(account: &Account, event: &Fault, host: HostIx) -> Option<String> {
     let (plan, Fault { id, began, .. }) = (account.plan(), event);
     let mut targets = event.targets().filter_map(|target| account.host_ix(target));
@@ -384,10 +403,10 @@ fn nothing_to_recover_from(account: &Account, event: &Fault, host: HostIx) -> Op
     let for_all =
         |target: HostIx| plan.hosts[target].role == Role::Tracker || plan.is_source(target);
     if !targets.any(|target| target == host || for_all(target)) {
-        return Some(format!("{id} was not upon these hosts, nor upon a tracker or a source"));
+        return Some(format!("did not have {id} upon them, and no tracker or source did"));
     }
     let lacked_nothing = account.complete_since(host).is_some_and(|at| at < *began);
-    lacked_nothing.then(|| format!("these hosts lacked nothing when {id} began, at {began}"))
+    lacked_nothing.then(|| format!("lacked nothing when {id} began, at {began}"))
 }
 
 /// From the start to the last completion, over the bound.

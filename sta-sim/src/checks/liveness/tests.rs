@@ -164,9 +164,9 @@ fn who_has_nothing_to_recover_from_is_not_asked() {
     let cut = |whom: &str| format!("1000 fault cut {whom} | 4000 ended 0");
     let others =
         why(&format!("0 leech-0 added 0/9 | {} | 5000 leech-0 verified 1", cut("leech-1")));
-    assert!(others.contains("was not upon these hosts"), "{others}");
+    assert_eq!(others, "leech-0 did not have cut upon them, and no tracker or source did");
     let complete = why(&format!("{} | {}", done(500), cut("leech-0")));
-    assert!(complete.contains("lacked nothing when cut began, at 1.000s"), "{complete}");
+    assert_eq!(complete, "leech-0 lacked nothing when cut began, at 1.000s");
     let open = why("0 leech-0 added 0/9 | 1000 fault cut leech-0 | 5000 leech-0 verified 1");
     assert_eq!(open, "cut never ended");
     assert_eq!(why(&done(1)), "cut never began");
@@ -175,6 +175,22 @@ fn who_has_nothing_to_recover_from_is_not_asked() {
     }
     let wiped = format!("{} | {} | 4000 leech-0 added 0/1", done(500), cut("leech-0"));
     breaks(rule(), &wiped, "got nothing after the end of cut");
+}
+
+#[test]
+fn who_was_not_asked_is_named_with_the_reason() {
+    let (hosts, within) = ((LEECH_0..LEECH_0 + 4).collect(), Duration::from_secs(2));
+    let rule = Box::new(Recovery::new(hosts, "cut".into(), within));
+    let story =
+        format!("{} | 0 leech-1 added 0/1 | 1000 fault cut leech-0 | 4000 ended 0", done(500));
+    let why = "leech-0 lacked nothing when cut began, at 1.000s; \
+        leech-1, leech-2, leech-3 did not have cut upon them, and no tracker or source did";
+    assert_eq!(judge(rule, &story).held, Held::Unasked(why.to_owned()));
+    let hosts = (LEECH_0..LEECH_0 + 5).collect();
+    let rule = Box::new(Recovery::new(hosts, "cut".into(), within));
+    let story = "0 leech-0 added 0/1 | 1000 fault cut liar-0 | 4000 ended 0";
+    let Held::Unasked(why) = judge(rule, story).held else { panic!("nobody was to recover") };
+    assert!(why.starts_with("leech-0, leech-1, leech-2 and 1 more did not have"), "{why}");
 }
 
 #[test]
