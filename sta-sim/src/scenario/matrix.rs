@@ -107,9 +107,30 @@ fn entry<'a, 'k>(
         },
         None => {
             let known: Vec<String> = entries.iter().flat_map(names).collect();
+            if known.is_empty() {
+                return Err(no_names(which, of, entries));
+            }
             Err(nothing_called(which, of, &known))
         }
     }
+}
+
+/// Of entries that are told apart by their numbers alone.
+fn no_names(name: &str, of: &str, entries: &[Value]) -> String {
+    let what = |entry: &Value| {
+        let word = |key: &&str| Some(entry.get(*key)?.as_str()?.to_owned());
+        ["that", "do"].iter().find_map(word)
+    };
+    let numbered = entries.iter().enumerate().map(|(ix, entry)| match what(entry) {
+        Some(word) => format!("{of}.{ix} ({word})"),
+        None => format!("{of}.{ix}"),
+    });
+    let numbered: Vec<String> = numbered.collect();
+    let hint = match numbered.is_empty() {
+        true => "the file has none".to_owned(),
+        false => format!("they have no names, so write a number: {}", numbered.join(", ")),
+    };
+    format!("there is no {of} {name:?}; {hint}")
 }
 
 fn nothing_called(name: &str, what: &str, known: &[String]) -> String {
@@ -170,5 +191,22 @@ mod tests {
         {
             set(&mut file, key, &7.into()).expect_err(key);
         }
+    }
+
+    #[test]
+    fn entries_without_names_are_called_by_number() {
+        let mut file: Table = toml::from_str(
+            "fault = []\nexpect = [{ that = 'complete' }, { that = 'waste' }]\ncontent = [{ size = '1 MiB' }]",
+        )
+        .expect("TOML");
+        let mut refused = |key: &str| set(&mut file, key, &7.into()).expect_err(key);
+        assert_eq!(
+            refused("expect.complete.within"),
+            "there is no expect \"complete\"; they have no names, so write a number: \
+             expect.0 (complete), expect.1 (waste)"
+        );
+        assert!(refused("content.x.piece").ends_with("write a number: content.0"));
+        assert_eq!(refused("fault.cut.on"), "there is no fault \"cut\"; the file has none");
+        set(&mut file, "expect.1.at-most", &"2%".into()).expect("the second");
     }
 }
