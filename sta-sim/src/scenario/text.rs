@@ -37,15 +37,23 @@ pub type Quantity = fn(&str) -> Result<u64, UnitError>;
 /// Most seeds that one file or command asks for: a day of the fastest world.
 pub const SEEDS_MAX: u64 = 100_000_000;
 
-const DIST_FORMS: &str = "\"10ms\", \"uniform 1ms to 5ms\", \"exp 6s max 30s\", \"lognormal 30ms p99 180ms\" or \"bimodal 10ms or 200ms in 5%\"";
+const DURATIONS: &str = "\"10ms\", \"uniform 1ms to 5ms\", \"exp 6s max 30s\", \"lognormal 30ms p99 180ms\" or \"bimodal 10ms or 200ms in 5%\"";
+
+const RATES: &str = "\"20 Mbit/s\", \"uniform 10 Mbit/s to 50 Mbit/s\", \"exp 20 Mbit/s max 100 Mbit/s\", \"lognormal 20 Mbit/s p99 100 Mbit/s\" or \"bimodal 100 Mbit/s or 2 Mbit/s in 20%\"";
 
 /// A distribution of durations or rates.
 ///
 /// # Errors
 /// If the text is none.
 pub fn dist(text: &str, quantity: Quantity) -> Result<Dist, TextError> {
-    let form =
-        || TextError::Form { text: text.to_owned(), what: "a distribution", forms: DIST_FORMS };
+    let form = || {
+        // What it is of is known by what is read.
+        let (what, forms) = match quantity("1s").is_ok() {
+            true => ("a distribution of durations", DURATIONS),
+            false => ("a distribution of rates", RATES),
+        };
+        TextError::Form { text: text.to_owned(), what, forms }
+    };
     let (word, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     match word {
         "uniform" => {
@@ -280,7 +288,9 @@ pub fn amount(text: &str, of: &'static str, example: &'static str) -> Result<u64
 
 #[cfg(test)]
 mod tests {
-    use super::{TextError, behaviour, dist, join, leave, seeds, show_behaviour, show_dist};
+    use super::{
+        Quantity, TextError, behaviour, dist, join, leave, seeds, show_behaviour, show_dist,
+    };
     use crate::scenario::units;
 
     #[test]
@@ -304,6 +314,19 @@ mod tests {
             "churner on exp 10s max 100s off 5s",
         ] {
             assert_eq!(show_behaviour(behaviour(text).expect(text)), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_distribution_is_answered_in_its_own_units() {
+        for (quantity, unit) in [(units::duration as Quantity, "ms"), (units::rate, "Mbit/s")] {
+            let error = dist("fast", quantity).expect_err("no number").to_string();
+            let forms: Vec<&str> = error.split('"').skip(3).step_by(2).collect();
+            assert!(forms[0].ends_with(unit), "{error}");
+            for form in &forms {
+                dist(form, quantity).unwrap_or_else(|why| panic!("{form}: {why}"));
+            }
+            assert_eq!(forms.len(), 5, "{error}");
         }
     }
 
