@@ -6,11 +6,11 @@ use std::time::Duration;
 use sta_core::model::time::Time;
 
 use super::dist::Dist;
-use super::plan::{Behaviour, FaultPlan, HostPlan, Plan, PlannedEvent, Role, Start};
+use super::plan::{Behaviour, FaultPlan, HostPlan, LeavePlan, Plan, PlannedEvent, Role, Start};
 use super::plan::{UnreadablePlan, Verb, Which};
 use super::site::SitePlan;
 use super::text::{show_behaviour, show_dist};
-use super::units::{show_duration, show_rate, show_size};
+use super::units::{Ppm, show_duration, show_rate, show_size};
 use crate::runlog::verb_name;
 
 /// The whole plan, as text.
@@ -83,6 +83,7 @@ fn alike(a: &HostPlan, b: &HostPlan) -> bool {
         |host: &HostPlan| host.takes.iter().map(|take| take.have.is_empty()).collect::<Vec<_>>();
     a.group == b.group
         && (a.up, a.down, a.latency, a.behaviour) == (b.up, b.down, b.latency, b.behaviour)
+        && (a.jitter, a.loss, a.leave) == (b.jitter, b.loss, b.leave)
         && held(a) == held(b)
 }
 
@@ -105,11 +106,27 @@ fn host(plan: &Plan, first: usize, last: usize) -> String {
         rate(host.down),
         duration(host.latency)
     );
+    if host.jitter != Dist::ZERO {
+        let _ = write!(text, ", jitter {}", show_dist(&host.jitter, show_duration));
+    }
+    if host.loss != Ppm::NONE {
+        let _ = write!(text, ", loss {}", host.loss);
+    }
     let (joins, until) = (host.join, plan.hosts[last].join);
     if until > joins {
         let _ = write!(text, ", joins {} to {}", time(joins), time(until));
     } else if joins > Time::ZERO {
         let _ = write!(text, ", joins {}", time(joins));
+    }
+    match host.leave {
+        LeavePlan::Stay => {}
+        LeavePlan::At(at) => {
+            let _ = write!(text, ", leaves at {}", time(at));
+        }
+        LeavePlan::AfterComplete(Duration::ZERO) => text += ", leaves when complete",
+        LeavePlan::AfterComplete(after) => {
+            let _ = write!(text, ", leaves {} after it is complete", duration(after));
+        }
     }
     if host.behaviour != Behaviour::Honest {
         let _ = write!(text, ", {}", show_behaviour(host.behaviour));
@@ -138,8 +155,19 @@ fn timeline(plan: &Plan, out: &mut String) {
         let _ = writeln!(out, "  {}: healed; no fault from here on", time(plan.healed));
     }
     if plan.timeline.is_empty() && plan.faults.is_empty() {
-        let _ = writeln!(out, "  nothing happens to anybody");
+        let nothing = match plan.hosts.iter().any(comes_or_goes) {
+            true => "nothing, but that hosts come and go by themselves, as it says above",
+            false => "nothing happens to anybody",
+        };
+        let _ = writeln!(out, "  {nothing}");
     }
+}
+
+/// Whether it does without being told.
+fn comes_or_goes(host: &HostPlan) -> bool {
+    host.join > Time::ZERO
+        || host.leave != LeavePlan::Stay
+        || matches!(host.behaviour, Behaviour::Churner { .. })
 }
 
 fn line(event: &PlannedEvent) -> String {
@@ -185,13 +213,38 @@ fn bound(plan: &Plan, out: &mut String) {
         return;
     };
     let counted = bound.counted.map_or_else(
-        || "does not apply (rates differ, or several sources)".to_owned(),
+        || format!("does not apply ({})", why_not_counted(plan)),
         |counted| (Time::ZERO + counted).to_string(),
     );
     let (fluid, best) = (Time::ZERO + bound.fluid, Time::ZERO + bound.best());
     let _ = writeln!(out, "  counted in leaves: {counted}");
     let _ = writeln!(out, "  as a fluid: {fluid}");
     let _ = writeln!(out, "  no schedule finishes before {best}");
+}
+
+/// What keeps leaves from being counted: what the bound of that name is for, and this plan is not.
+fn why_not_counted(plan: &Plan) -> String {
+    let takers = || plan.hosts.iter().enumerate().filter(|(_, host)| !host.takes.is_empty());
+    let receivers = || takers().filter(|(ix, _)| !plan.is_source(*ix));
+    let any = |is: &dyn Fn(&HostPlan) -> bool| takers().any(|(_, host)| is(host));
+    let rate = takers().next().and_then(|(_, host)| host.up);
+    let part = |host: &HostPlan| host.takes.iter().any(|take| !take.have.is_empty());
+    let reasons = [
+        (plan.contents.len() > 1, "there are several contents"),
+        (takers().count() > receivers().count() + 1, "there are several sources"),
+        (takers().count() == receivers().count(), "nobody has everything"),
+        (any(&|host| host.up.is_none()), "uplinks are unlimited"),
+        (any(&|host| host.up != rate), "uplinks differ"),
+        (
+            any(&|host| host.down.is_some() && host.down < host.up),
+            "downlinks are slower than uplinks",
+        ),
+        (any(&|host| host.join > Time::ZERO), "hosts join later"),
+        (receivers().any(|(_, host)| part(host)), "receivers have a part of it"),
+    ];
+    let reasons: Vec<&str> =
+        reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, reason)| *reason).collect();
+    reasons.join(", ")
 }
 
 /// A verb and what it knows, as a file has it.
@@ -218,4 +271,54 @@ fn time(at: Time) -> String {
 
 fn duration(duration: Duration) -> String {
     show_duration(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::tests::plan;
+
+    fn explained(group: &str, more: &str) -> String {
+        let text = format!(
+            "schema = 1\nname = \"x\"\nclock = {{ deadline = \"60s\" }}\n[[group]]\nname = \"tracker\"\n\
+             [[group]]\nname = \"seed\"\nup = \"20 Mbit/s\"\n[[group]]\nname = \"leech\"\ncount = 4\n\
+             up = \"20 Mbit/s\"\n{group}\n[[content]]\nname = \"c\"\nsize = \"8 MiB\"\n{more}\n\
+             [[expect]]\nthat = \"complete\"\n"
+        );
+        super::plan(&plan(&text, 0))
+    }
+
+    #[test]
+    fn what_a_group_says_of_its_links_and_its_going_is_told() {
+        let text = explained(
+            "jitter = \"exp 5ms max 30ms\"\nloss = \"0.5%\"\nleave = \"5s after complete\"",
+            "",
+        );
+        let leech = text.lines().find(|line| line.contains("leech[0]")).expect("a line");
+        let said = "leech[0] to leech[3]: receiver, up 20 Mbit/s, down unlimited, 1ms to the core, \
+            jitter exp 5ms max 30ms, loss 0.5%, leaves 5s after it is complete";
+        assert_eq!(leech.trim(), said);
+        assert!(text.contains("hosts come and go by themselves"), "{text}");
+        let one = explained("", "[[host]]\nname = \"leech[3]\"\nleave = \"on-complete\"");
+        assert!(one.contains("leech[3]: receiver, up 20 Mbit/s, down unlimited, 1ms to the core, leaves when complete"), "{one}");
+        assert!(explained("", "").contains("nothing happens to anybody"));
+    }
+
+    #[test]
+    fn why_leaves_are_not_counted_is_told() {
+        assert!(!explained("", "").contains("does not apply"));
+        for (group, more, why) in [
+            ("join = \"every 1s\"", "", "hosts join later"),
+            ("down = \"8 Mbit/s\"", "", "downlinks are slower than uplinks"),
+            ("", "initial = { \"leech[0]\" = \"30%\" }", "receivers have a part of it"),
+            ("", "[[content]]\nname = \"d\"\nsize = \"8 MiB\"", "there are several contents"),
+            (
+                "",
+                "[[group]]\nname = \"more\"\nrole = \"seed\"\nup = \"9 Mbit/s\"",
+                "there are several sources, uplinks differ",
+            ),
+        ] {
+            let text = explained(group, more);
+            assert!(text.contains(&format!("counted in leaves: does not apply ({why})")), "{text}");
+        }
+    }
 }
