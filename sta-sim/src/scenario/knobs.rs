@@ -12,6 +12,9 @@ use sta_core::model::ids::Site;
 
 use super::units;
 
+/// Where each knob says what it means.
+const SOURCE: &str = include_str!("../../../sta-core/src/model/config.rs");
+
 /// Knobs that differ from what they were. Values are as in the serialised [`EngineConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -42,6 +45,26 @@ pub fn all() -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, value)| (name, shown(&value)))
         .collect()
+}
+
+/// What the knob of this name means: the comment on its field of [`EngineConfig`].
+#[must_use]
+pub fn meaning(name: &str) -> Option<String> {
+    let (_, fields) = SOURCE.split_once("pub struct EngineConfig {")?;
+    let (fields, _) = fields.split_once("\n}")?;
+    let mut comment = Vec::new();
+    for line in fields.lines().map(str::trim) {
+        if let Some(words) = line.strip_prefix("///") {
+            comment.push(words.trim());
+            continue;
+        }
+        let field = line.strip_prefix("pub ").and_then(|rest| rest.split_once(':'));
+        if field.is_some_and(|(field, _)| field.replace('_', "-") == name) {
+            return Some(comment.join(" "));
+        }
+        comment.clear();
+    }
+    None
 }
 
 impl Knobs {
@@ -144,7 +167,20 @@ mod tests {
     use serde_json::json;
     use sta_core::model::config::EngineConfig;
 
-    use super::{KnobError, Knobs, all};
+    use super::{KnobError, Knobs, all, meaning};
+
+    #[test]
+    fn every_knob_has_a_meaning() {
+        for (name, _) in all() {
+            let meaning = meaning(&name).unwrap_or_default();
+            assert!(meaning.ends_with('.') && meaning.len() > 20, "{name}: {meaning:?}");
+        }
+        assert_eq!(
+            meaning("choke-interval").as_deref(),
+            Some("How often the slots are handed out anew.")
+        );
+        assert_eq!(meaning("no-knob"), None);
+    }
 
     #[test]
     fn every_knob_can_be_set_to_its_own_default() {

@@ -85,7 +85,7 @@ pub fn annotated() -> String {
     }
     let _ = writeln!(out, "\n# Knobs of `engine`, with what they usually are");
     for (name, usual) in knobs::all() {
-        let _ = writeln!(out, "# {name} = {usual}");
+        let _ = writeln!(out, "# {:27}{}", format!("{name} = {usual}"), meaning(&name));
     }
     out
 }
@@ -122,11 +122,15 @@ pub fn markdown() -> String {
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "### Knobs of `engine`\n\n| knob | usual |\n| --- | --- |");
+    let _ = writeln!(out, "### Knobs of `engine`\n\n| knob | usual | means |\n| --- | --- | --- |");
     for (name, usual) in knobs::all() {
-        let _ = writeln!(out, "| `{name}` | `{usual}` |");
+        let _ = writeln!(out, "| `{name}` | `{usual}` | {} |", cell(&meaning(&name)));
     }
     out
+}
+
+fn meaning(knob: &str) -> String {
+    knobs::meaning(knob).unwrap_or_default()
 }
 
 fn cell(text: &str) -> String {
