@@ -86,7 +86,7 @@ pub enum Note {
         effect: Effect,
         /// To whom. Empty if it found nobody.
         on: Box<[NodeId]>,
-        /// The other side of a network fault; empty where that is everybody else.
+        /// The other side of a network fault, everybody of it; empty where what was done has none.
         against: Box<[NodeId]>,
     },
     /// It was undone.

@@ -89,10 +89,7 @@ pub fn bound(
         [terms(true, *down), terms(false, *up)].into_iter().flatten().flatten()
     });
     let fluid = fluid(&parts).into_iter().chain(source_terms).chain(shared).max();
-    let counted = match contents {
-        [content] => counted(content, &parts),
-        _ => None,
-    };
+    let counted = counted(contents, &parts);
     let fluid = fluid.or(counted)?;
     Some(BoundPlan {
         counted: counted.map(Duration::from_nanos),
@@ -303,22 +300,53 @@ fn shared_terms(
     once.into_iter().chain(together).collect()
 }
 
-/// Where it applies: one source, receivers with nothing, all there from the start, of one rate, and downloads no
-/// slower.
-fn counted(content: &ContentPlan, parts: &[Part]) -> Option<u64> {
-    let total = content.layout.total();
-    // However many only help: those who have a leaf are twice as many after each round at the most, whoever they are.
+/// Why leaves cannot be counted, each reason in a few words; none where they are.
+#[must_use]
+pub fn why_not_counted(
+    hosts: &[HostPlan],
+    contents: &[ContentPlan],
+    timeline: &[PlannedEvent],
+) -> Vec<&'static str> {
+    let fates = fates(hosts, timeline);
+    let takers = hosts.iter().zip(fates).filter(|(host, _)| !host.takes.is_empty());
+    let parts: Vec<Part> = takers.map(|(host, fate)| fated(part(host, contents), fate)).collect();
+    obstacles(contents, &parts)
+}
+
+/// What is otherwise than where it applies: one content, one source, receivers with nothing, all there from the start, of one rate, and
+/// downloads no slower.
+fn obstacles(contents: &[ContentPlan], parts: &[Part]) -> Vec<&'static str> {
+    let total: u64 = contents.iter().map(|content| content.layout.total()).sum();
     let sources = parts.iter().filter(|part| part.lacks == 0).count();
-    let empty = parts.iter().filter(|part| part.lacks == total).count();
-    let receivers = parts.iter().filter(|part| part.missing == total).count() as u64;
-    let rate = parts.first()?.link?;
-    let equal = parts.iter().all(|part| {
-        part.link == Some(rate) && part.down.is_none_or(|down| down >= rate) && part.join == 0
+    let (rate, any) = (parts.first().and_then(|part| part.link), |is: &dyn Fn(&Part) -> bool| {
+        parts.iter().any(is)
     });
-    let applies = equal && total > 0 && sources == 1 && receivers > 0;
-    if !applies || sources + empty != parts.len() {
+    let reasons = [
+        (contents.len() != 1, "there are several contents"),
+        (total == 0, "there is nothing to send"),
+        (sources > 1, "there are several sources"),
+        (sources == 0, "nobody has everything"),
+        (!any(&|part| part.missing == total), "nobody stays who lacks everything"),
+        (any(&|part| part.link.is_none()), "uplinks are unlimited"),
+        (any(&|part| part.link != rate), "uplinks differ"),
+        (
+            any(&|part| part.down.is_some() && part.down < part.link),
+            "downlinks are slower than uplinks",
+        ),
+        (any(&|part| part.join > 0), "hosts join later"),
+        (any(&|part| part.lacks > 0 && part.lacks < total), "receivers have a part of it"),
+    ];
+    reasons.into_iter().filter(|(is_so, _)| *is_so).map(|(_, reason)| reason).collect()
+}
+
+fn counted(contents: &[ContentPlan], parts: &[Part]) -> Option<u64> {
+    if !obstacles(contents, parts).is_empty() {
         return None;
     }
+    let (content, rate) = (contents.first()?, parts.first()?.link?);
+    let total = content.layout.total();
+    // However many only help: those who have a leaf are twice as many after each round at the most, whoever they are.
+    let receivers = parts.iter().filter(|part| part.missing == total).count() as u64;
     // The last leaf may be shorter: whichever leaves the source last, none is sooner out than the shortest.
     let shortest = content.layout.last_leaf_bytes();
     nanos(total + u64::from(receivers.ilog2()) * u64::from(shortest), rate)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sta_core::model::time::Time;
 
+use super::bound::why_not_counted;
 use super::dist::Dist;
 use super::plan::{Behaviour, FaultPlan, HostPlan, LeavePlan, Plan, PlannedEvent, Role, Start};
 use super::plan::{UnreadablePlan, Verb, Which};
@@ -213,38 +214,16 @@ fn bound(plan: &Plan, out: &mut String) {
         return;
     };
     let counted = bound.counted.map_or_else(
-        || format!("does not apply ({})", why_not_counted(plan)),
+        || {
+            let why = why_not_counted(&plan.hosts, &plan.contents, &plan.timeline);
+            format!("does not apply ({})", why.join(", "))
+        },
         |counted| (Time::ZERO + counted).to_string(),
     );
     let (fluid, best) = (Time::ZERO + bound.fluid, Time::ZERO + bound.best());
     let _ = writeln!(out, "  counted in leaves: {counted}");
     let _ = writeln!(out, "  as a fluid: {fluid}");
     let _ = writeln!(out, "  no schedule finishes before {best}");
-}
-
-/// What keeps leaves from being counted: what the bound of that name is for, and this plan is not.
-fn why_not_counted(plan: &Plan) -> String {
-    let takers = || plan.hosts.iter().enumerate().filter(|(_, host)| !host.takes.is_empty());
-    let receivers = || takers().filter(|(ix, _)| !plan.is_source(*ix));
-    let any = |is: &dyn Fn(&HostPlan) -> bool| takers().any(|(_, host)| is(host));
-    let rate = takers().next().and_then(|(_, host)| host.up);
-    let part = |host: &HostPlan| host.takes.iter().any(|take| !take.have.is_empty());
-    let reasons = [
-        (plan.contents.len() > 1, "there are several contents"),
-        (takers().count() > receivers().count() + 1, "there are several sources"),
-        (takers().count() == receivers().count(), "nobody has everything"),
-        (any(&|host| host.up.is_none()), "uplinks are unlimited"),
-        (any(&|host| host.up != rate), "uplinks differ"),
-        (
-            any(&|host| host.down.is_some() && host.down < host.up),
-            "downlinks are slower than uplinks",
-        ),
-        (any(&|host| host.join > Time::ZERO), "hosts join later"),
-        (receivers().any(|(_, host)| part(host)), "receivers have a part of it"),
-    ];
-    let reasons: Vec<&str> =
-        reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, reason)| *reason).collect();
-    reasons.join(", ")
 }
 
 /// A verb and what it knows, as a file has it.
