@@ -2,7 +2,10 @@
 //! inside.
 
 use std::fs::File;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sta_core::model::event::{Event, Record};
 use tracing_subscriber::EnvFilter;
@@ -17,15 +20,17 @@ use crate::output::Output;
 /// # Errors
 /// If `log-level` is not one, or the file cannot be made.
 pub fn init(settings: &Settings, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(settings)?);
+    // The library would tell stderr of every line that cannot be written, and end the program where it cannot be told either.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter(settings)?).log_internal_errors(false);
     match file {
         None => {
             let output = output.clone();
             lines.with_ansi(output.terminal()).with_writer(move || output.log_writer()).init();
         }
         Some(name) => {
-            let file = create(&settings.directories.logs, name)?;
-            lines.with_ansi(false).with_writer(file).init();
+            let file = create(&settings.directories.logs, name, output)?;
+            lines.with_ansi(false).with_writer(Arc::new(file)).init();
         }
     }
     Ok(())
@@ -64,8 +69,39 @@ pub fn event(record: &Record) {
     }
 }
 
+/// A file that is logged to. What goes wrong with a log is no reason to stop the work: it is told once.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    output: Output,
+    told: AtomicBool,
+}
+
+impl LogFile {
+    fn tell(&self, reason: &io::Error) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let failure = Failure::unmet(self.path.display(), reason)
+                .advise("lines of the log are lost, and the work goes on; make room, or name another file with --log-file");
+            self.output.failure(&failure);
+        }
+    }
+}
+
+impl Write for &LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Err(error) = (&self.file).write_all(line) {
+            self.tell(&error);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Opens the file. The logs directory is made; other folders are a person's, and may be misspelt.
-fn create(logs: &Path, name: &Path) -> Result<File, Failure> {
+fn create(logs: &Path, name: &Path, output: &Output) -> Result<LogFile, Failure> {
     let path = logs.join(name);
     if name.is_relative() {
         std::fs::create_dir_all(logs).map_err(|reason| {
@@ -73,16 +109,14 @@ fn create(logs: &Path, name: &Path) -> Result<File, Failure> {
                 .advise("choose another logs directory: --set directories.logs=DIR")
         })?;
     }
-    File::options().create(true).append(true).open(&path).map_err(|reason| {
-        match path.parent().filter(|folder| !folder.exists()) {
-            Some(folder) => Failure::start(
-                path.display(),
-                format_args!("the folder {} is missing", folder.display()),
-            )
-            .advise("make it, or name another file with --log-file"),
-            None => {
-                Failure::start(path.display(), reason).advise("name another file with --log-file")
-            }
-        }
-    })
+    let opened = File::options().create(true).append(true).open(&path);
+    let file = opened.map_err(|reason| match path.parent().filter(|folder| !folder.exists()) {
+        Some(folder) => Failure::start(
+            path.display(),
+            format_args!("the folder {} is missing", folder.display()),
+        )
+        .advise("make it, or name another file with --log-file"),
+        None => Failure::start(path.display(), reason).advise("name another file with --log-file"),
+    })?;
+    Ok(LogFile { path, file, output: output.clone(), told: AtomicBool::new(false) })
 }

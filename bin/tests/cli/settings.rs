@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::util::{Dir, Running};
+use crate::util::{Dir, Running, Signal};
 
 #[test]
 fn later_ones_win_and_the_result_can_be_read_again() {
@@ -100,6 +100,28 @@ fn logs_go_to_the_logs_directory_and_never_to_stdout() {
     {
         assert!(told("logs/d.log").contains(event), "{event}");
         assert_eq!(told("logs/i.log").contains(event), at_info, "{event}");
+    }
+}
+
+/// Each line was told of in two more, and who could not be told of it either died.
+#[test]
+fn a_log_that_cannot_be_written_is_told_of_once() {
+    let dir = Dir::new();
+    let told = "sta-tracker: /dev/full: No space left on device\n  lines of the log are lost";
+    for (stderr, times) in [("2>&2", 1), ("2>/dev/full", 0)] {
+        let mut tracker = dir.shell(&format!("exec \"$0\" \"$@\" {stderr}"));
+        let listen = ["--listen", "127.0.0.1:0", "--no-state"];
+        let log = ["--log-level", "trace", "--log-file", "/dev/full"];
+        tracker.arg(env!("CARGO_BIN_EXE_sta-tracker")).args(listen).args(log);
+        let mut tracker = Running::start(tracker);
+        let line = tracker.wait_for("the tracker listens at ");
+        let at = format!("sta://{}", line.rsplit(' ').next().expect("a word"));
+        dir.run(&["status", "--tracker", &at]).expect(0, &[], &[]);
+        tracker.signal(Signal::TERM);
+        let ended = tracker.end();
+        ended.expect(0, &[], &[]);
+        assert_eq!(ended.err.matches(told).count(), times, "{}", ended.err);
+        assert!(!ended.err.contains("tracing-subscriber"), "{}", ended.err);
     }
 }
 
