@@ -21,7 +21,7 @@ use crate::torrent::{self, TorrentError};
 pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
     torrent::load(path).map(Arc::new).map_err(|error| {
         let broken = matches!(error, TorrentError::Broken { .. });
-        if path.is_dir() || broken && !torrent::is_torrent(path) {
+        if path.is_dir() || broken && !torrent::begins_like_a_torrent(path) {
             return Failure::of(error).advise(
                 "if it is what you want to share: `sta-node share` shares it at once, and `sta-node maketorrent` \
                  makes the .torrent file of it",

@@ -117,16 +117,22 @@ pub fn save_beside(torrent: &Metainfo, content: &Path, path: &Path) -> Result<()
     save(torrent, path)
 }
 
-/// Whether a torrent lies at `path`, be it a broken one: its first bytes are enough not to take a person's file for one.
+/// Whether a torrent lies at `path`: what this program itself cannot read as one is a person's file.
+fn is_torrent(path: &Path) -> bool {
+    is_file(path) && load(path).is_ok()
+}
+
+/// Whether what lies at `path` begins as torrents do, be it a broken one. So do other files: it is for advice alone.
 #[must_use]
-pub fn is_torrent(path: &Path) -> bool {
-    // To open a pipe would wait for who writes to it.
-    if !path.metadata().is_ok_and(|there| there.is_file()) {
-        return false;
-    }
-    let mut start = [0; 3];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && start[0] == b'd' && start[1].is_ascii_digit()
+pub fn begins_like_a_torrent(path: &Path) -> bool {
+    let mut start = [0; 2];
+    let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    is_file(path) && read().is_ok() && start[0] == b'd' && start[1].is_ascii_digit()
+}
+
+/// To open a pipe would wait for who writes to it.
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| there.is_file())
 }
 
 /// Threads to hash with: one for each core this process may use.

@@ -109,7 +109,11 @@ fn a_torrent_is_written_over_nothing_but_a_torrent() {
     let dir = Dir::new();
     let bytes = dir.write("data", 200_000);
     fs::copy(dir.path("data"), dir.path("data.torrent.part")).expect("copied");
+    // It begins as torrents do.
+    let rules = b"d2 and d6 dice rules\n";
+    fs::write(dir.path("dice.txt"), rules).expect("written");
     for (path, to, why) in [
+        ("data", "dice.txt", "dice.txt: is there already and is no torrent"),
         ("data", "data", "data: is a part of what the torrent describes"),
         ("folder", "folder/keep", "folder/keep: is a part of what the torrent describes"),
         ("folder", "data", "data: is there already and is no torrent"),
@@ -117,7 +121,7 @@ fn a_torrent_is_written_over_nothing_but_a_torrent() {
         dir.write("folder/keep", 10);
         dir.run(&["maketorrent", path, "-o", to]).expect(2, &[], &[why, "-o"]);
     }
-    assert!(dir.read("data") == bytes);
+    assert!(dir.read("data") == bytes && dir.read("dice.txt") == rules);
     for _ in 0..2 {
         dir.run(&["maketorrent", "data"]).expect(0, &["data.torrent"], &[]);
     }
