@@ -21,9 +21,8 @@ pub(super) async fn run(args: &Maketorrent, ctx: &mut Context) -> Result<Exit, F
     if trackers.is_empty() && ctx.settings.names_a_tracker() {
         trackers.push(ctx.settings.tracker_address()?);
     }
-    let torrent = make(&args.path, args.piece_size, trackers, ctx).await?;
     let to = args.output.clone().unwrap_or_else(|| torrent_path(&args.path));
-    torrent::save_beside(&torrent, &args.path, &to).map_err(Failure::of)?;
+    let torrent = make_file(&args.path, &to, args.piece_size, trackers, ctx).await?;
     if ctx.output.json() {
         ctx.output.json_line(&TorrentView::new(&torrent));
     } else {
@@ -47,6 +46,26 @@ pub(super) fn torrent_path(path: &Path) -> PathBuf {
     }
     name.push(".torrent");
     name.into()
+}
+
+/// Makes the torrent of `path` and writes it to `to`.
+///
+/// # Errors
+/// As for [`make`], and if it cannot be written.
+pub(super) async fn make_file(
+    path: &Path,
+    to: &Path,
+    piece_bytes: Option<u32>,
+    trackers: Vec<Address>,
+    ctx: &mut Context,
+) -> Result<Metainfo, Failure> {
+    // What is not there is named as that, and not the torrent that would lie beside it.
+    if path.exists() {
+        torrent::check_beside(path, to).map_err(Failure::of)?;
+    }
+    let torrent = make(path, piece_bytes, trackers, ctx).await?;
+    torrent::save(&torrent, to).map_err(Failure::of)?;
+    Ok(torrent)
 }
 
 /// Makes the torrent of `path`, under a bar.

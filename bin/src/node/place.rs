@@ -291,12 +291,6 @@ fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> 
         .map_err(failure)
 }
 
-/// The folder that `path` lies in.
-#[must_use]
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
 /// Whether something bears that name, be it a link that leads nowhere.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()

@@ -3,10 +3,11 @@
 use super::args::Seed;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, folder_of};
+use super::place::Place;
 use super::torrents;
 use super::watch::Watch;
 use crate::exit::{Exit, Failure};
+use crate::torrent::folder_of;
 
 /// Files that are not right and are named; `verify` names them all.
 const FILES_NAMED: usize = 5;

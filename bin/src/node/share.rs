@@ -10,10 +10,11 @@ use super::args::{Contacts, Share};
 use super::context::Context;
 use super::link::Link;
 use super::member::Member;
-use super::place::{Place, folder_of};
+use super::place::Place;
 use super::{address, make, seed, tracker};
 use crate::config::machine;
 use crate::exit::{Exit, Failure};
+use crate::torrent::folder_of;
 
 /// For an address of which only the host matters.
 const ANY_PORT: u16 = 1;

@@ -23,10 +23,10 @@ use self::input::{End, Line, Terminal};
 use super::args::Contacts;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, check_space, folder_of};
+use super::place::{Place, check_space};
 use super::{make, report, torrents};
 use crate::exit::{Exit, Failure};
-use crate::torrent;
+use crate::torrent::{self, folder_of};
 
 mod command;
 mod input;
@@ -188,9 +188,8 @@ impl Shell {
         let path = self.find(path);
         // The seed document's torrents always name the tracker of the configuration.
         let trackers = vec![ctx.settings.tracker_address()?];
-        let torrent = make::make(&path, None, trackers, ctx).await?;
         let to = make::torrent_path(&path);
-        torrent::save_beside(&torrent, &path, &to).map_err(Failure::of)?;
+        let torrent = make::make_file(&path, &to, None, trackers, ctx).await?;
         ctx.output.result(format_args!("made {}, info-hash {}", to.display(), torrent.info_hash()));
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::args::Verify;
 use super::context::Context;
 use super::{place, report, torrents};
 use crate::exit::{Exit, Failure};
+use crate::torrent::folder_of;
 use crate::torrent::verify::{BadFile, Verified};
 use crate::units;
 
@@ -34,7 +35,7 @@ struct Answer<'a> {
 /// If the torrent or the data cannot be read.
 pub(super) async fn run(args: &Verify, ctx: &mut Context) -> Result<Exit, Failure> {
     let torrent = torrents::read(&args.torrent)?;
-    let dir = args.data.as_deref().unwrap_or_else(|| place::folder_of(&args.torrent));
+    let dir = args.data.as_deref().unwrap_or_else(|| folder_of(&args.torrent));
     // Without a folder everything would be missing, whatever was misspelt.
     std::fs::read_dir(dir).map_err(|reason| {
         Failure::start(dir.display(), reason)

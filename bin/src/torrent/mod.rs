@@ -15,6 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use sta_core::model::limits;
 use sta_core::model::metainfo::{Metainfo, MetainfoError};
 
@@ -70,23 +71,50 @@ pub fn load(path: &Path) -> Result<Metainfo, TorrentError> {
     Metainfo::parse(bytes).map_err(|source| TorrentError::Broken { path: path.to_owned(), source })
 }
 
+/// Whether a torrent of `content` could be written to `path`, as far as that can be known before there is one: to make one takes long.
+///
+/// # Errors
+/// If `path` is a part of `content`, something else than a torrent is there, or its folder cannot be written.
+pub fn check_beside(content: &Path, path: &Path) -> Result<(), TorrentError> {
+    if let (Ok(folder), Ok(content), Some(name)) =
+        (folder_of(path).canonicalize(), content.canonicalize(), path.file_name())
+        && folder.join(name).starts_with(content)
+    {
+        return Err(TorrentError::Inside(path.to_owned()));
+    }
+    check_place(path)
+}
+
+fn check_place(path: &Path) -> Result<(), TorrentError> {
+    if path.is_dir() {
+        return Err(TorrentError::Folder(path.to_owned()));
+    }
+    let unwritable = |source| TorrentError::Write { path: path.to_owned(), source };
+    match path.symlink_metadata() {
+        Ok(_) if is_torrent(path) => {}
+        Ok(_) => return Err(TorrentError::InTheWay(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unwritable(error)),
+    }
+    rustix::fs::access(folder_of(path), Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| unwritable(error.into()))
+}
+
+/// The folder that `path` lies in.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes `torrent` to `path`, whole or not at all. Replaces the torrent that is there.
 ///
 /// # Errors
 /// If something else than a torrent is there, or it cannot be written; then all is as it was.
 pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
-    if path.is_dir() {
-        return Err(TorrentError::Folder(path.to_owned()));
-    }
-    if path.symlink_metadata().is_ok() && !is_torrent(path) {
-        return Err(TorrentError::InTheWay(path.to_owned()));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    check_place(path)?;
     // As for any file: what the process' mask takes away is taken away.
     let everybody = fs::Permissions::from_mode(0o666);
-    let part = tempfile::Builder::new()
-        .permissions(everybody)
-        .tempfile_in(folder.unwrap_or(Path::new(".")));
+    let part = tempfile::Builder::new().permissions(everybody).tempfile_in(folder_of(path));
     let written = part.and_then(|mut file| {
         file.write_all(torrent.bytes())?;
         file.as_file().sync_all()?;
@@ -99,22 +127,6 @@ pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
             io::Error::new(error.kind(), said.split(" at path ").next().unwrap_or_default());
         TorrentError::Write { path: path.to_owned(), source }
     })
-}
-
-/// [`save`] for a torrent that has just been made of `content`.
-///
-/// # Errors
-/// As for [`save`], and if `path` is a part of what it describes.
-pub fn save_beside(torrent: &Metainfo, content: &Path, path: &Path) -> Result<(), TorrentError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
-    if let (Ok(folder), Ok(content), Some(name)) =
-        (folder, content.canonicalize(), path.file_name())
-        && folder.join(name).starts_with(content)
-    {
-        return Err(TorrentError::Inside(path.to_owned()));
-    }
-    save(torrent, path)
 }
 
 /// Whether a torrent lies at `path`: what this program itself cannot read as one is a person's file.

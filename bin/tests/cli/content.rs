@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::util::Dir;
+use crate::util::{Dir, names};
 
 #[test]
 fn a_torrent_is_made_shown_and_verified() {
@@ -127,6 +127,33 @@ fn a_torrent_is_written_over_nothing_but_a_torrent() {
     }
     assert!(dir.read("data.torrent.part") == bytes, "somebody's, whatever it is called");
     assert_eq!(dir.read("folder/keep").len(), 10);
+}
+
+/// All of it was hashed first, which here takes longer than a test waits.
+#[test]
+fn where_no_torrent_can_be_written_nothing_is_hashed() {
+    let dir = Dir::new();
+    let long = "n".repeat(248);
+    for name in ["folder/huge", &long] {
+        dir.write(name, 0);
+        let huge = fs::File::options().write(true).open(dir.path(name)).expect("there");
+        huge.set_len(1 << 40).expect("no byte of it is written");
+    }
+    fs::write(dir.path("mine"), b"mine").expect("written");
+    for (path, to, why) in [
+        ("folder", "nowhere/x", "nowhere/x: cannot write the torrent: No such file or directory"),
+        ("folder", "mine/x", "mine/x: cannot write the torrent: Not a directory"),
+        ("folder", "mine", "mine: is there already and is no torrent"),
+        ("folder", ".", ".: is a folder; name the file"),
+        ("folder", "folder/x", "folder/x: is a part of what the torrent describes"),
+        (&long, &format!("{long}.torrent"), "File name too long"),
+    ] {
+        let given = ["maketorrent", path, "-o", to];
+        // The long one is where it is written if nobody says.
+        let args = if path == long { &given[..2] } else { &given[..] };
+        dir.run(args).expect(2, &[], &[&format!("sta-node: {to}"), why]);
+    }
+    assert_eq!(names(&dir.path("")), ["folder", "mine", &long], "nothing is left behind");
 }
 
 #[test]
