@@ -20,7 +20,7 @@ use super::context::Context;
 use super::progress;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::torrent::verify::{self, BadFile, LinkState, Verified};
+use crate::torrent::verify::{self, BadFile, Verified};
 use crate::units;
 
 /// A torrent with its content, verified.
@@ -205,10 +205,10 @@ impl Place {
         verified: Verified,
     ) -> Result<Self, Failure> {
         let path = dir.join(torrent.name());
-        if fetch && let Some((index, BadFile { why, .. })) = verified.in_the_way(&torrent) {
+        if fetch && let Some(BadFile { path: inside, why }) = verified.in_the_way(&torrent) {
             let mut at = part_of(&path);
             if torrent.files().is_folder() {
-                at.push(&torrent.files().as_slice()[index].path);
+                at.push(inside);
             }
             return Err(in_the_way(&at, format!("no download of this torrent left it: {why}")));
         }
@@ -311,10 +311,8 @@ fn pieces_wrong(have: &Bitfield) -> String {
 
 /// Whether `path` would be gone on with, if it were called as what is incomplete.
 fn can_be_mended(torrent: &Metainfo, path: &Path, verified: &Verified) -> bool {
-    let can_be = |link: &LinkState| matches!(link, LinkState::Right | LinkState::Missing);
     !verified.good.is_empty()
         && verified.in_the_way(torrent).is_none()
-        && verified.links.iter().all(can_be)
         && !path.is_symlink()
         && !is_there(&part_of(path))
 }

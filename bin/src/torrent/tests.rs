@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha1::Digest as _;
-use sta_core::model::files::FilesError;
+use sta_core::model::files::{FilesError, part_of};
 use sta_core::model::metainfo::{About, Builder, Metainfo};
 use tempfile::TempDir;
 
@@ -132,6 +132,32 @@ fn links_inside_a_folder_are_made_and_verified() {
     let bad: Vec<_> = verified.bad_files(&torrent).into_iter().map(|bad| bad.why).collect();
     let elsewhere = "a link to /etc/passwd, it should lead to a.so";
     assert_eq!(bad, ["not a link to a.so.1", elsewhere, "missing"]);
+}
+
+/// That something else was in the place of a link was said once all had been fetched.
+#[test]
+fn what_is_incomplete_may_lack_links_and_where_they_lead_but_has_nothing_else_there() {
+    let dir = TempDir::new().expect("a folder");
+    let root = dir.path().join("release");
+    put(&root.join("lib/a.so.1"), &content(1, PIECE));
+    for (path, text) in [("lib/a.so", "a.so.1"), ("lib/b.so", "a.so"), ("lib64", "lib")] {
+        symlink(text, root.join(path)).expect("a link");
+    }
+    let torrent = made(&root);
+    let part = part_of(&root);
+    fs::rename(&root, &part).expect("it is there");
+    for path in ["lib/a.so.1", "lib/a.so", "lib/b.so", "lib64"] {
+        fs::remove_file(part.join(path)).expect("it is there");
+    }
+    let in_the_way = || verified(&torrent, dir.path()).in_the_way(&torrent).map(|bad| bad.why);
+    assert_eq!(in_the_way(), None);
+    symlink("./../lib/a.so", part.join("lib/b.so")).expect("a link");
+    assert_eq!(in_the_way(), None, "the same in other words");
+    symlink("lib/a.so", part.join("lib64")).expect("a link");
+    assert_eq!(in_the_way(), Some("a link to lib/a.so, it should lead to lib".to_owned()));
+    fs::remove_file(part.join("lib64")).expect("it is there");
+    put(&part.join("lib64/file"), &[]);
+    assert_eq!(in_the_way(), Some("not a link to lib".to_owned()));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Verified {
     pub leaves: Vec<(u32, LeafHashes)>,
     /// What there is of each file, in the torrent's order.
     pub files: Vec<FileState>,
-    /// What there is of each link, in the torrent's order. Incomplete content has none yet.
+    /// What there is of each link, in the torrent's order. Incomplete content need not have one yet.
     pub links: Vec<LinkState>,
 }
 
@@ -117,24 +117,28 @@ impl Verified {
         servable
     }
 
-    /// Something that no download of this torrent left, and that lies where one of its files belongs.
+    /// Something that no download of this torrent left, and that lies where one of its files or links belongs.
     ///
     /// A download gives a file all of its length with the first byte. A shorter one may be a copy of one that broke off; but if
     /// nothing that is there is right, it is somebody else's: browsers call what is not complete `NAME.part`, too.
     #[must_use]
-    pub fn in_the_way<'a>(&self, torrent: &'a Metainfo) -> Option<(usize, BadFile<'a>)> {
+    pub fn in_the_way<'a>(&self, torrent: &'a Metainfo) -> Option<BadFile<'a>> {
         let foreign = |state: &FileState| match state {
             FileState::Long(_) | FileState::NotAFile | FileState::Link => true,
             FileState::Short(there) => *there > 0 && self.good.is_empty(),
             FileState::Whole | FileState::Part | FileState::Missing | FileState::Padding => false,
         };
-        let index = self.files.iter().position(foreign)?;
-        let path = &torrent.files().as_slice()[index].path;
-        let mut bad = self.bad_files(torrent).into_iter().find(|bad| bad.path == path)?;
+        let odd = |link: &LinkState| !matches!(link, LinkState::Right | LinkState::Missing);
+        let bad = |path: &str| self.bad_files(torrent).into_iter().find(|bad| bad.path == path);
+        let Some(index) = self.files.iter().position(foreign) else {
+            let link = &torrent.files().links()[self.links.iter().position(odd)?];
+            return bad(&link.path);
+        };
+        let mut bad = bad(&torrent.files().as_slice()[index].path)?;
         if matches!(self.files[index], FileState::Short(_)) {
             bad.why.push_str(", and no piece is right");
         }
-        Some((index, bad))
+        Some(bad)
     }
 
     /// The files and links that are not whole and right, and why.
@@ -366,9 +370,6 @@ fn survey(torrent: &Metainfo, root: &Root) -> Result<Vec<FileState>, VerifyError
 
 /// Looks at a link of a torrent without following it.
 fn look_at_link(link: &Link, root: &Root) -> Result<LinkState, VerifyError> {
-    if root.part {
-        return Ok(LinkState::Right);
-    }
     let path = root.path.join(&link.path);
     if root.is_below_link(&path) {
         return Ok(LinkState::BelowLink);
@@ -376,19 +377,25 @@ fn look_at_link(link: &Link, root: &Root) -> Result<LinkState, VerifyError> {
     match fs::read_link(&path) {
         // Others have made it in other words.
         Ok(text)
-            if text.to_str() == Some(&link.text())
-                || is_one_place(&path, &root.path.join(&link.to)) =>
+            if says(link, &text, root.part) || is_one_place(&path, &root.path.join(&link.to)) =>
         {
             Ok(LinkState::Right)
         }
         Ok(text) => Ok(LinkState::Elsewhere(text)),
         Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory if root.part => Ok(LinkState::Right),
             ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(LinkState::Missing),
             // What readlink(2) says of what is no link.
             ErrorKind::InvalidInput => Ok(LinkState::NotALink),
             _ => Err(VerifyError { path, source: error }),
         },
     }
+}
+
+/// Whether `text` is what `link` says; in content that is incomplete, where it leads may not be there yet, be it in other words.
+fn says(link: &Link, text: &Path, incomplete: bool) -> bool {
+    let to = || text.to_str().and_then(|text| Link::target(&link.path, text));
+    text.to_str() == Some(&link.text()) || incomplete && to().as_ref() == Some(&link.to)
 }
 
 /// The torrent's file or folder, complete or incomplete by its name.

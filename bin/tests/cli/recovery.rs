@@ -207,15 +207,19 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
     dir.write("file", 100_000);
     dir.write("folder/a", 100_000);
     dir.write("folder/sub/b", 100_000);
+    let symlink = |to: &str, path: &str| {
+        std::os::unix::fs::symlink(to, dir.path(path)).expect("made");
+    };
+    symlink("sub", "folder/dir");
     let tracker = ["--tracker", "127.0.0.1:9"];
     for name in ["file", "folder"] {
         dir.run(&[&["maketorrent", name], &tracker[..]].concat()).expect(0, &[], &[]);
     }
     let write = |path: &str, len| drop(dir.write(path, len));
     let mkdir = |path: &str| fs::create_dir_all(dir.path(path)).expect("made");
-    let link = |path: &str| std::os::unix::fs::symlink("nowhere", dir.path(path)).expect("made");
+    let link = |path: &str| symlink("nowhere", path);
     type Make<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&str));
-    let makes: [Make<'_>; 10] = [
+    let makes: [Make<'_>; 12] = [
         ("file", "file.part", "too long: 100001 bytes", &|path| write(path, 100_001)),
         ("file", "file.part", SHORT, &|path| write(path, 99_999)),
         ("folder", "folder.part/sub/b", SHORT, &|path| write(path, 99_999)),
@@ -226,6 +230,8 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
         ("folder", "folder.part/a", "too long: 100001 bytes", &|path| write(path, 100_001)),
         ("folder", "folder.part/sub/b", "not a file", &mkdir),
         ("folder", "folder.part/a", "a link", &link),
+        ("folder", "folder.part/dir", "not a link to sub", &mkdir),
+        ("folder", "folder.part/dir", "a link to nowhere, it should lead to sub", &link),
     ];
     for (name, place, why, make) in makes {
         mkdir("out");
