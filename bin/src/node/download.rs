@@ -198,6 +198,11 @@ impl<'a> Fetching<'a> {
                 let Some(place) = self.open.remove(&torrent) else { return };
                 let status = self.status_of(torrent).await;
                 let Some(status) = status else { return };
+                if let Err(failure) = place.check_found() {
+                    self.failed.insert(torrent);
+                    ctx.output.failure(&failure);
+                    return;
+                }
                 let time = self.member.now().since(self.started);
                 let saved = self.stays.then_some(&*place.path);
                 ctx.output.result(report::complete(&place.torrent, &status, time, saved));

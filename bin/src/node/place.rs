@@ -20,6 +20,7 @@ use super::context::Context;
 use super::progress;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::torrent::folder_of;
 use crate::torrent::verify::{self, BadFile, Verified};
 use crate::units;
 
@@ -102,6 +103,20 @@ impl Place {
     #[must_use]
     pub(super) fn is_left_over(&self) -> bool {
         !self.fetch && !self.have.is_full() && !is_there(&self.path)
+    }
+
+    /// Whether what is complete now can be found where it was to be.
+    ///
+    /// # Errors
+    /// If its folder is not there any more.
+    pub(super) fn check_found(&self) -> Result<(), Failure> {
+        if self.store.is_at_its_path() {
+            return Ok(());
+        }
+        let reason =
+            "it is not the folder any more that was downloaded into: that was moved or unmounted";
+        Err(Failure::unmet(folder_of(&self.path).display(), reason)
+            .advise(format!("{} is complete in it, wherever it is now", self.torrent.name())))
     }
 
     /// Where the content lies until it is complete.

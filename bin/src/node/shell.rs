@@ -329,6 +329,11 @@ impl Shell {
             return;
         }
         let Some(known) = self.known.get(&torrent) else { return };
+        if let Err(failure) = known.place.check_found() {
+            self.failed = true;
+            ctx.output.failure(&failure);
+            return;
+        }
         let status = self.member.handle.status().await;
         let mut torrents = status.into_iter().flat_map(|status| status.torrents);
         if let Some(status) = torrents.find(|status| status.info_hash == torrent) {

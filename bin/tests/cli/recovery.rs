@@ -379,6 +379,27 @@ fn who_keeps_seeding_says_what_there_is_to_seed() {
     none.end().expect(1, &[], &["none/a: it exists already"]);
 }
 
+/// It was said to be saved where nothing was.
+#[test]
+fn a_folder_that_is_moved_meanwhile_is_told_of() {
+    let dir = Dir::new();
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    let bytes = dir.write("file", 100_000);
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let at = ["--listen", "127.0.0.1:0"];
+    let args = ["download", "file.torrent", "-o", "some/out", "--json"];
+    let mut download = dir.start(&[&args[..], &at].concat());
+    download.wait_for("\"torrent-added\"");
+    // Nobody has it yet.
+    fs::rename(dir.path("some/out"), dir.path("moved")).expect("it is there");
+    let _seed = dir.start(&[&["seed", "file.torrent"], &at[..]].concat());
+    let words = ["sta-node: some/out: it is not the folder any more", "file is complete in it"];
+    let ended = download.end();
+    ended.expect(1, &["\"torrent-complete\""], &words);
+    assert!(!ended.err.contains("saved"), "{}", ended.err);
+    assert!(dir.read("moved/file") == bytes && !dir.path("some/out").exists());
+}
+
 /// It said that it tries again, and gave up the moment after.
 #[test]
 fn who_gives_up_says_that_and_nothing_else() {

@@ -272,6 +272,13 @@ impl FileStore {
             .sum()
     }
 
+    /// Whether the folder downloaded into is still the one at its path: somebody may have moved it, or mounted another there. What is
+    /// written goes to the same folder all the same, wherever it is.
+    #[must_use]
+    pub fn is_at_its_path(&self) -> bool {
+        self.download.as_ref().is_none_or(|download| open::is_way_to(&self.out, &download.out))
+    }
+
     /// The parts of files that a range of the content is; an error if the content ends before.
     fn spans(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = FileSpan>, StoreError> {
         if offset.checked_add(len).is_none_or(|end| end > self.layout().total()) {

@@ -182,6 +182,12 @@ pub(super) fn is_at(file: &File, parent: &OwnedFd, name: &str) -> io::Result<boo
     Ok(look(parent, name)?.is_some_and(|there| is_same(&own, &there)))
 }
 
+/// Whether `path` leads to `folder`.
+pub(super) fn is_way_to(path: &Path, folder: &OwnedFd) -> bool {
+    let there = rustix::fs::stat(path);
+    there.is_ok_and(|there| rustix::fs::fstat(folder).is_ok_and(|own| is_same(&own, &there)))
+}
+
 /// Whether both are one file or folder.
 pub(super) fn is_same(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)

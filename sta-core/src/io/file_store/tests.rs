@@ -543,7 +543,11 @@ fn a_folder_that_is_moved_while_it_is_downloaded_into_makes_no_difference() {
         let (here, there) = (dir.path().join("here"), dir.path().join("there"));
         let torrent = torrent("t", shape);
         let store = download(&torrent, &here).expect("nothing is in the way");
+        assert!(store.is_at_its_path());
         fs::rename(&here, &there).expect("it is there");
+        assert!(!store.is_at_its_path(), "nothing is there");
+        fs::create_dir(&here).expect("there is room");
+        assert!(!store.is_at_its_path(), "another is there");
         store.write(0, &bytes_of(torrent.files())).expect("there is room");
         store.finish().expect("it is all there");
         holds(&seed(&torrent, &there).expect("it is complete"), &bytes_of(torrent.files()));
