@@ -36,7 +36,7 @@ pub struct MakeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
     /// A file or folder cannot be read.
-    #[error("{}: cannot read it: {source}; check the path and its permissions", path.display())]
+    #[error("{}: cannot read it: {source}{}", path.display(), super::remedy(source))]
     Read {
         /// Which.
         path: PathBuf,

@@ -16,6 +16,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
+use rustix::io::Errno;
+use sta_core::io::file_store::TOO_MANY_OPEN;
 use sta_core::model::limits;
 use sta_core::model::metainfo::{Metainfo, MetainfoError};
 
@@ -23,7 +25,7 @@ use sta_core::model::metainfo::{Metainfo, MetainfoError};
 #[derive(Debug, thiserror::Error)]
 pub enum TorrentError {
     /// It cannot be read.
-    #[error("{}: cannot read the torrent: {source}; check the path and its permissions", path.display())]
+    #[error("{}: cannot read the torrent: {source}{}", path.display(), remedy(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -145,6 +147,14 @@ pub fn begins_like_a_torrent(path: &Path) -> bool {
 /// To open a pipe would wait for who writes to it.
 fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|there| there.is_file())
+}
+
+/// What to do about what cannot be read, after what the system says of it.
+fn remedy(source: &io::Error) -> &'static str {
+    match Errno::from_io_error(source) {
+        Some(Errno::MFILE | Errno::NFILE) => TOO_MANY_OPEN,
+        _ => "; check the path and its permissions",
+    }
 }
 
 /// Threads to hash with: one for each core this process may use.

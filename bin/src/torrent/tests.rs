@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use rustix::io::Errno;
 use sha1::Digest as _;
 use sta_core::model::files::{FilesError, part_of};
 use sta_core::model::metainfo::{About, Builder, Metainfo};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use super::make::{MakeError, MakeOptions, make};
 use super::show::TorrentView;
-use super::verify::{FileState, Verified, verify};
+use super::verify::{FileState, Verified, VerifyError, verify};
 use super::{TorrentError, load, save};
 
 const PIECE: usize = 16 << 10;
@@ -404,6 +405,25 @@ fn a_torrent_is_saved_whole_and_loaded() {
     let left: Vec<_> =
         fs::read_dir(dir.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left behind: {left:?}");
+}
+
+/// Where the data of many torrents was looked at, a person was to check permissions.
+#[test]
+fn whatever_is_open_too_often_the_limit_is_to_be_raised() {
+    let errors = |errno: Errno| {
+        let (path, source) = (|| Path::new("x").to_owned(), || errno.into());
+        [
+            TorrentError::Read { path: path(), source: source() }.to_string(),
+            VerifyError { path: path(), source: source() }.to_string(),
+            MakeError::Read { path: path(), source: source() }.to_string(),
+        ]
+    };
+    for said in errors(Errno::MFILE) {
+        assert!(said.ends_with("; raise the limit of open files (ulimit -n)"), "{said}");
+    }
+    for said in errors(Errno::ACCESS) {
+        assert!(said.ends_with("; check the path and its permissions"), "{said}");
+    }
 }
 
 #[test]

@@ -86,7 +86,7 @@ pub struct BadFile<'a> {
 
 /// Why data cannot be verified. That it is not there, or wrong, is no such reason.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: cannot read the data: {source}; check the path and its permissions", path.display())]
+#[error("{}: cannot read the data: {source}{}", path.display(), super::remedy(source))]
 pub struct VerifyError {
     /// The file.
     pub path: PathBuf,

@@ -211,6 +211,8 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
         std::os::unix::fs::symlink(to, dir.path(path)).expect("made");
     };
     symlink("sub", "folder/dir");
+    fs::create_dir(dir.path("folder/links")).expect("made");
+    symlink("../a", "folder/links/a");
     let tracker = ["--tracker", "127.0.0.1:9"];
     for name in ["file", "folder"] {
         dir.run(&[&["maketorrent", name], &tracker[..]].concat()).expect(0, &[], &[]);
@@ -219,14 +221,16 @@ fn what_lies_where_the_part_belongs_is_named_before_anything_is_asked_for() {
     let mkdir = |path: &str| fs::create_dir_all(dir.path(path)).expect("made");
     let link = |path: &str| symlink("nowhere", path);
     type Make<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&str));
-    let makes: [Make<'_>; 12] = [
+    let makes: [Make<'_>; 14] = [
         ("file", "file.part", "too long: 100001 bytes", &|path| write(path, 100_001)),
         ("file", "file.part", SHORT, &|path| write(path, 99_999)),
         ("folder", "folder.part/sub/b", SHORT, &|path| write(path, 99_999)),
         ("file", "file.part", "Is a directory", &mkdir),
         ("file", "file.part", "links are not followed", &link),
         ("folder", "folder.part", "Not a directory", &|path| write(path, 10)),
-        ("folder", "folder.part", "Not a directory", &link),
+        ("folder", "folder.part", "links are not followed", &link),
+        ("folder", "folder.part/sub", "Not a directory", &|path| write(path, 10)),
+        ("folder", "folder.part/links", "Not a directory", &|path| write(path, 10)),
         ("folder", "folder.part/a", "too long: 100001 bytes", &|path| write(path, 100_001)),
         ("folder", "folder.part/sub/b", "not a file", &mkdir),
         ("folder", "folder.part/a", "a link", &link),

@@ -46,6 +46,8 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+pub use error::TOO_MANY_OPEN;
+
 use changes::{Changes, Stamp};
 use error::store_error;
 use handles::Handles;
@@ -224,7 +226,8 @@ impl FileStore {
             if self.torrent.files().as_slice()[index].is_padding() {
                 continue;
             }
-            let wrong = |error: io::Error| store_error(&self.path(index), &error);
+            let wrong =
+                |error: io::Error| store_error(&self.obstacle(self.path(index), &error), &error);
             let Some(found) = self.look_at(index).map_err(wrong)? else { continue };
             if open::is_file(&found) && !seen.insert((found.st_dev, found.st_ino)) {
                 return Err(wrong(open::same_as_another()));
@@ -234,7 +237,27 @@ impl FileStore {
                 download.writing[index] = Presence::Found.into();
             }
         }
-        linked
+        linked.and_then(|()| self.look_for_ways_to_links())
+    }
+
+    /// Whether nothing is where the folders of the torrent's links belong: a link itself is looked at by whoever verifies.
+    fn look_for_ways_to_links(&self) -> Result<(), StoreError> {
+        let Base::Folder(root) = &self.base else { return Ok(()) };
+        self.torrent.files().links().iter().try_for_each(|link| {
+            let looked = open::look(root, &link.path).map(drop);
+            let at = || part_of(&self.out.join(self.torrent.name())).join(&link.path);
+            looked.map_err(|error| store_error(&self.obstacle(at(), &error), &error))
+        })
+    }
+
+    /// What a person is to move away for the sake of `path`, where the system said `error`: what is no folder on the way to it, or itself.
+    fn obstacle(&self, path: PathBuf, error: &io::Error) -> PathBuf {
+        if error.kind() != io::ErrorKind::NotADirectory {
+            return path;
+        }
+        let outer = path.ancestors().skip(1).take_while(|outer| *outer != self.out);
+        let is_none = |outer: &&Path| outer.symlink_metadata().is_ok_and(|found| !found.is_dir());
+        outer.filter(is_none).last().map(Path::to_owned).unwrap_or(path)
     }
 
     /// What there is where file `index` belongs, a link to nowhere included.
@@ -340,7 +363,7 @@ impl FileStore {
                 }
             }
         });
-        opened.map_err(|e| store_error(&self.path(index), &e))
+        opened.map_err(|e| store_error(&self.obstacle(self.path(index), &e), &e))
     }
 
     fn is_part(&self) -> bool {

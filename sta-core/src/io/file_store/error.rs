@@ -7,12 +7,15 @@ use rustix::io::Errno;
 
 use crate::io::store::StoreError;
 
+/// What to do where too many files are open, after what the system says of it.
+pub const TOO_MANY_OPEN: &str = "; raise the limit of open files (ulimit -n)";
+
 /// `error` met at `path`.
 pub(super) fn store_error(path: &Path, error: &io::Error) -> StoreError {
     let errno = Errno::from_io_error(error);
     let (advice, passing) = match errno {
         Some(Errno::NOSPC | Errno::DQUOT) => ("; make room, or choose another folder", true),
-        Some(Errno::MFILE | Errno::NFILE) => ("; raise the limit of open files (ulimit -n)", true),
+        Some(Errno::MFILE | Errno::NFILE) => (TOO_MANY_OPEN, true),
         Some(Errno::ACCESS | Errno::PERM) => {
             ("; change the permissions, or choose another folder", false)
         }

@@ -52,7 +52,16 @@ pub(super) fn make_folder(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> 
 
 fn subfolder(parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
+    match rustix::fs::openat(parent, name, flags, Mode::empty()) {
+        // Some systems say this of a link, too, and a person sees a folder there.
+        Err(Errno::NOTDIR) if is_link(parent, name) => Err(Errno::LOOP),
+        opened => opened,
+    }
+}
+
+fn is_link(parent: BorrowedFd<'_>, name: &str) -> bool {
+    let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
 }
 
 /// The file at `path`, components joined by `/`, below `base`.
