@@ -325,8 +325,8 @@ fn read_ip<'de, D: Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
 /// The part of a command line that concerns the configuration.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ConfigArgs {
-    /// Configuration file; otherwise sta.toml here, or sta/sta.toml in the user's configuration directory
-    #[arg(long, value_name = "FILE", env = "STA_CONFIG", global = true)]
+    /// Configuration file; otherwise that of STA_CONFIG, sta.toml here, or sta/sta.toml in the user's configuration directory
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Sets one key, for example --set engine.upload-slots=4
     #[arg(long, value_name = "KEY=VALUE", global = true)]
@@ -354,7 +354,8 @@ impl ConfigArgs {
         };
         overrides.extend(flags.iter().filter_map(flag));
         overrides.extend(self.log_level.clone().map(|level| Override::flag("log-level", level)));
-        layers::load(self.config.as_deref(), std::env::vars_os(), &overrides)
+        let file = self.config.clone().or_else(layers::file_of_env);
+        layers::load(file.as_deref(), std::env::vars_os(), &overrides)
             .map_err(|error| error.into_failure())
     }
 }

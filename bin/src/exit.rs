@@ -1,6 +1,7 @@
 //! How a program ends: the exit codes, and what it says when it did not do what it was asked.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 /// The exit codes of `sta-node` and `sta-tracker`.
@@ -79,6 +80,13 @@ pub fn plain(text: &str) -> String {
         );
     }
     plain
+}
+
+/// `error` without the name of the temporary file or folder that it is about, which means nothing to anybody.
+#[must_use]
+pub fn unnamed(error: &io::Error) -> io::Error {
+    let said = error.to_string();
+    io::Error::new(error.kind(), said.split(" at path ").next().unwrap_or_default())
 }
 
 impl fmt::Display for Failure {

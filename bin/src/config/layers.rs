@@ -14,8 +14,10 @@ use crate::exit::{Failure, plain};
 const FILE_NAME: &str = "sta.toml";
 /// What the variables of the environment begin with.
 const ENV_PREFIX: &str = "STA_";
-/// Variables that begin so and are not settings: `--config`'s, and the switch that rewrites golden files in tests.
-const ENV_OTHERS: [&str; 2] = ["STA_CONFIG", "STA_BLESS"];
+/// The variable that names the file where `--config` does not.
+const ENV_FILE: &str = "STA_CONFIG";
+/// Variables that begin so and are not settings: the file's, and the switch that rewrites golden files in tests.
+const ENV_OTHERS: [&str; 2] = [ENV_FILE, "STA_BLESS"];
 /// Jaro-Winkler likeness from which a key is worth a guess.
 const LIKENESS_MIN: f64 = 0.7;
 
@@ -123,6 +125,11 @@ pub(super) fn load(
     }
     let settings = table.try_into();
     Ok(settings.expect("the file and every change were accepted one by one"))
+}
+
+/// The file that the environment names; a variable that is empty is as good as none.
+pub(super) fn file_of_env() -> Option<PathBuf> {
+    std::env::var_os(ENV_FILE).filter(|file| !file.is_empty()).map(PathBuf::from)
 }
 
 /// The environment as text. What is none is nobody's but for a variable of ours.
@@ -277,12 +284,15 @@ fn leaves(table: &Table, path: &str) -> Vec<String> {
 }
 
 /// The variables that are settings. Others that begin like one may be another program's, and are ignored unless they
-/// look like a slip.
+/// look like a slip. One that is empty is as good as none.
 fn from_env(env: &[(String, String)]) -> Result<Vec<Override>, ConfigError> {
     let known = leaves(&defaults(), "");
     let variable = |key: &String| key.to_uppercase().replace(['.', '-'], "_");
     let mut found = Vec::new();
-    for (place, value) in env.iter().filter(|(name, _)| !ENV_OTHERS.contains(&name.as_str())) {
+    let is_set = |(name, value): &&(String, String)| {
+        !value.is_empty() && !ENV_OTHERS.contains(&name.as_str())
+    };
+    for (place, value) in env.iter().filter(is_set) {
         let Some(name) = place.strip_prefix(ENV_PREFIX) else { continue };
         if let Some(key) = known.iter().find(|key| variable(key) == name) {
             let (place, key, value) = (place.clone(), key.clone(), value.clone());

@@ -28,7 +28,7 @@ use super::place::{Place, check_space, free_bytes};
 use super::progress::{self, Progress};
 use super::watch::Watch;
 use super::{seed, tracker};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, unnamed};
 use crate::units;
 
 /// Bytes of the file: long enough that rates can be told, short enough for any machine.
@@ -49,7 +49,10 @@ const DISK_BYTES: u64 = 2 * FILE_BYTES + (64 << 20);
 /// If there is no room, or a node or the tracker cannot start.
 pub(super) async fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let dir = tempfile::Builder::new().prefix("sta-demo-").tempdir();
-    let dir = dir.map_err(|reason| Failure::start(std::env::temp_dir().display(), reason))?;
+    let dir = dir.map_err(|reason| {
+        Failure::start(std::env::temp_dir().display(), unnamed(&reason))
+            .advise("name a folder that is there, and that can be written, with TMPDIR")
+    })?;
     check_room(&dir)?;
     ctx.settings.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let tracker = tracker::start(ctx.settings.listen, &ctx.output).await?;

@@ -21,6 +21,8 @@ use sta_core::io::file_store::TOO_MANY_OPEN;
 use sta_core::model::limits;
 use sta_core::model::metainfo::{Metainfo, MetainfoError};
 
+use crate::exit::unnamed;
+
 /// Why a `.torrent` file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TorrentError {
@@ -122,13 +124,9 @@ pub fn save(torrent: &Metainfo, path: &Path) -> Result<(), TorrentError> {
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)
     });
-    written.map(drop).map_err(|error| {
-        // Without the name of the temporary file, which means nothing to anybody.
-        let said = error.to_string();
-        let source =
-            io::Error::new(error.kind(), said.split(" at path ").next().unwrap_or_default());
-        TorrentError::Write { path: path.to_owned(), source }
-    })
+    written
+        .map(drop)
+        .map_err(|error| TorrentError::Write { path: path.to_owned(), source: unnamed(&error) })
 }
 
 /// Whether a torrent lies at `path`: what this program itself cannot read as one is a person's file.

@@ -19,6 +19,17 @@ fn three_sources_feed_one_node_and_nothing_is_left() {
     assert!(names(&dir.path("tmp")).is_empty());
 }
 
+/// A folder was named that nobody had ever seen.
+#[test]
+fn a_folder_for_it_that_is_not_there_is_named() {
+    let dir = Dir::new();
+    let mut command = dir.node(&["demo"]);
+    command.env("TMPDIR", "/nonexistent");
+    let ended = Running::start(command).end();
+    ended.expect(2, &[], &["sta-node: /nonexistent: No such file or directory\n  name a folder"]);
+    assert!(!ended.err.contains("sta-demo"), "{}", ended.err);
+}
+
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let dir = Dir::new();

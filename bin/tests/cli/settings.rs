@@ -42,6 +42,26 @@ fn the_users_file_is_read_where_there_is_none_here() {
     dir.run(&["--print-config"]).expect(0, &["node-id = \"here\""], &[]);
 }
 
+/// How scripts write that a variable has no value. A value was said to be required.
+#[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let dir = Dir::new();
+    fs::write(dir.path("sta.toml"), "site = \"file\"\n").expect("written");
+    let variables = ["CONFIG", "NODE_ID", "SITE", "LISTEN", "TRACKER_PORT", "DIRECTORIES_LOGS"];
+    for program in ["node", "tracker"] {
+        let mut command = dir.program(program, &["--print-config"]);
+        command.envs(variables.map(|name| (format!("STA_{name}"), "")));
+        let shown = Running::start(command).end();
+        shown.expect(0, &["site = \"file\"", "port = 6081", "logs = \"logs\""], &[]);
+    }
+    fs::write(dir.path("other.toml"), "site = \"other\"\n").expect("written");
+    for (args, site) in [(&[][..], "other"), (&["--config", "sta.toml"], "file")] {
+        let mut command = dir.node(&[&["--print-config"], args].concat());
+        command.env("STA_CONFIG", "other.toml");
+        Running::start(command).end().expect(0, &[&format!("site = {site:?}")], &[]);
+    }
+}
+
 #[test]
 fn a_wrong_file_is_pointed_at() {
     let dir = Dir::new();
