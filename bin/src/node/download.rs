@@ -3,11 +3,13 @@
 //! Invariant: it ends with 0 only if every byte of every torrent is verified, durable and under its final name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sta_core::io::store::StoreError;
 use sta_core::model::event::{Event, Record};
 use sta_core::model::ids::{InfoHash, NodeId};
+use sta_core::model::metainfo::Metainfo;
 use sta_core::model::status::{NodeStatus, TorrentStatus};
 use sta_core::model::time::Time;
 use tokio::task::JoinSet;
@@ -31,10 +33,24 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
         list.push(torrents::read_or_fetch(text, ctx).await?);
     }
     let mut places = Vec::new();
-    for torrent in torrents::distinct(list)? {
+    let ended = download(torrents::distinct(list)?, &mut places, args, ctx).await;
+    for place in &places {
+        place.leave_no_trace();
+    }
+    ended
+}
+
+/// Fetches `torrents`; what is left of them, however that ends, is in `places`.
+async fn download(
+    torrents: Vec<Arc<Metainfo>>,
+    places: &mut Vec<Place>,
+    args: &Download,
+    ctx: &mut Context,
+) -> Result<Exit, Failure> {
+    for torrent in torrents {
         places.push(Place::for_download(torrent, &args.output, ctx).await?);
     }
-    place::check_space(&places, &args.output)?;
+    place::check_space(places, &args.output)?;
     let id = member::name(&ctx.settings)?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
     for place in places.iter().filter(|place| place.is_complete()) {
@@ -51,10 +67,10 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
         return Ok(Exit::Done);
     }
     let member = Member::start_as(id, &ctx.settings, &ctx.output).await?;
-    for place in &places {
+    for place in places.iter() {
         member.handle.add(place.spec(&args.contacts, &ctx.settings)?);
     }
-    let exit = take_part(&member, &places, args, ctx).await;
+    let exit = take_part(&member, places, args, ctx).await;
     member.handle.stop().await;
     exit
 }
@@ -253,15 +269,8 @@ impl<'a> Fetching<'a> {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
         self.member.handle.remove(torrent);
-        let part = place.part();
-        let advice = match part.exists() {
-            true => format!(
-                "what is verified of it is kept in {}; {when}, the same command goes on from there",
-                part.display()
-            ),
-            false => format!("{} is not there any more; {when}, start again", part.display()),
-        };
-        ctx.output.failure(&failure.clone().advise(advice));
+        let left = place.left_over(when, "the same command");
+        ctx.output.failure(&failure.clone().advise(left));
     }
 
     /// Says what storage could not do. Of what is given up it is said already, and nothing is tried again.
@@ -279,7 +288,13 @@ impl<'a> Fetching<'a> {
     async fn say_what_is_kept(&self, ctx: &Context) {
         let status = self.member.handle.status().await;
         for torrent in status.iter().flat_map(|status| &status.torrents) {
-            if let Some(place) = self.open.get(&torrent.info_hash) {
+            let Some(place) = self.open.get(&torrent.info_hash) else { continue };
+            if torrent.verified == 0 {
+                ctx.output.note(format_args!(
+                    "interrupted: nothing of {} is verified yet",
+                    place.torrent.name()
+                ));
+            } else {
                 ctx.output.note(format_args!(
                     "interrupted: {} of {} ({} %) are verified and kept in {}; the same command goes on from there",
                     units::bytes(torrent.verified),

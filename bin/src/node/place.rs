@@ -243,12 +243,25 @@ impl Place {
         layout.total().saturating_sub(here.max(self.store.set_aside()))
     }
 
-    /// Takes away what a download has begun with, if nothing was written to it.
-    fn leave_no_trace(&self) {
-        let part = self.part();
-        let is_empty = part.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
-        // Nothing but an empty folder can be removed so; what cannot is no worse than before.
-        let _ = if is_empty { fs::remove_file(&part) } else { fs::remove_dir(&part) };
+    /// What is left of a download that is given up, and what goes on with it: `command`, `when`.
+    #[must_use]
+    pub(super) fn left_over(&self, when: &str, command: &str) -> String {
+        let at = self.part();
+        let part = at.display();
+        if self.leave_no_trace() {
+            format!("nothing of it is kept; {when}, {command} begins again")
+        } else if is_there(&at) {
+            format!(
+                "what is verified of it is kept in {part}; {when}, {command} goes on from there"
+            )
+        } else {
+            format!("{part} is not there any more; {when}, {command} begins again")
+        }
+    }
+
+    /// Takes away what a download has begun with, if nothing was written to it; says whether it did.
+    pub(super) fn leave_no_trace(&self) -> bool {
+        self.store.leave_no_trace()
     }
 }
 
@@ -261,7 +274,9 @@ pub(super) fn check_space(places: &[Place], dir: &Path) -> Result<(), Failure> {
     let missing: u64 = fetching().map(Place::missing_bytes).sum();
     match free_bytes(dir) {
         Some(free) if free < missing => {
-            fetching().for_each(Place::leave_no_trace);
+            for place in fetching() {
+                place.leave_no_trace();
+            }
             let (missing, free) = (units::bytes(missing), units::bytes(free));
             let reason = format!("no space: {missing} to come, {free} free");
             Err(Failure::start(dir.display(), reason)

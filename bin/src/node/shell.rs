@@ -319,13 +319,10 @@ impl Shell {
         if let Err(error) = result {
             // It was left, and lets go of its files with this: the same command can begin again.
             let Some(known) = self.known.remove(&torrent) else { return };
-            let part = known.place.part();
+            let left = known.place.left_over("once that is mended", "the same DOWNLOAD");
             drop(known);
             self.failed = true;
-            ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(format!(
-                "what is verified of it is kept in {}; once that is mended, the same DOWNLOAD goes on from there",
-                part.display()
-            )));
+            ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(left));
             return;
         }
         let Some(known) = self.known.get(&torrent) else { return };

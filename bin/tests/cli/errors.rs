@@ -86,7 +86,7 @@ fn a_tracker_that_is_not_there_is_named() {
     for command in [&["download", "file.torrent", "-o", "out"][..], &["seed", "file.torrent"]] {
         expect_error(&dir.run(&[command, &impatient[..]].concat()), 2, &words);
     }
-    assert!(!dir.path("out/file").exists());
+    assert_eq!(names(&dir.path("out")), [""; 0], "nothing was begun");
     let refused = dir.run(&["status", "--tracker", &tracker]);
     expect_error(&refused, 2, &[&free.to_string(), "is it running"]);
     let link = format!("{tracker}/{}", "0".repeat(40));

@@ -67,8 +67,9 @@ fn the_tracker_killed_and_started_again_stops_nobody() {
     assert!(dir.read("first/file") == bytes && dir.read("second/file") == bytes);
 }
 
+/// Something empty was left, and said to hold what was kept.
 #[test]
-fn ctrl_c_keeps_what_is_verified_and_says_so() {
+fn ctrl_c_leaves_nothing_where_nothing_came() {
     let dir = Dir::new();
     dir.write("other", 10);
     dir.write("file", 100_000);
@@ -82,8 +83,30 @@ fn ctrl_c_keeps_what_is_verified_and_says_so() {
     download.end().expect(
         130,
         &["\"node-stopped\""],
-        &["interrupted: 0 B of 97.7 KiB (0 %) are verified and kept in out/file.part"],
+        &["interrupted: nothing of file is verified yet"],
     );
+    assert_eq!(names(&dir.path("out")), [""; 0]);
+    // What was there before is not this download's.
+    fs::write(dir.path("out/file.part"), "").expect("written");
+    let mut download = dir.start(&["download", "file.torrent", "-o", "out", "--json"]);
+    download.wait_for("\"tracker-connected\"");
+    download.signal(Signal::INT);
+    download.end().expect(130, &[], &["interrupted: nothing of file is verified yet"]);
+    assert_eq!(names(&dir.path("out")), ["file.part"]);
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_verified_and_says_so() {
+    let dir = Dir::new();
+    dir.write("file", 40 << 20);
+    let (_share, link) = dir.share("file");
+    let slow = ["--set", "download-limit=8 MiB/s"];
+    let args = ["download", &*link, "-o", "out", "--json"];
+    let mut download = dir.start(&[&args[..], &slow[..]].concat());
+    download.wait_for("\"piece-verified\"");
+    download.signal(Signal::INT);
+    let kept = "are verified and kept in out/file.part; the same command goes on from there";
+    download.end().expect(130, &[], &["interrupted: ", kept]);
     assert_eq!(names(&dir.path("out")), ["file.part"]);
 }
 

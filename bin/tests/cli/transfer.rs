@@ -292,9 +292,9 @@ fn a_download_that_gets_nothing_is_given_up_when_asked() {
     given_up.expect(
         1,
         &["file: complete"],
-        &["other: nothing has come for 900ms and no peer is connected"],
+        &["other: nothing has come for 900ms and no peer is connected\n  nothing of it is kept; once"],
     );
-    assert_eq!(names(&dir.path("out")), ["file", "other.part"]);
+    assert_eq!(names(&dir.path("out")), ["file"], "nothing was begun");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, Stat, unlinkat};
 
 use super::store::{Body, Doubt, FileRange, PieceStore, PieceVerifier, StoreError};
 use crate::io::hash::KnownLeaves;
@@ -110,6 +110,8 @@ struct Download {
     out: OwnedFd,
     /// Holds the lock on `NAME.part`, whose file or folder it is.
     lock: File,
+    /// Whether this download has made `NAME.part`.
+    is_new: bool,
     /// One finishes at a time.
     finishing: Mutex<()>,
     /// For each file: one writes to it at a time. The kernel sees to that too, but lets the others spin meanwhile, which was a
@@ -202,6 +204,7 @@ impl FileStore {
             return Err(finish::in_the_way(&dir.join(name)));
         }
         let in_part = |e: std::io::Error| store_error(&dir.join(&part), &e);
+        let is_new = !open::exists(&out, &part).map_err(in_part)?;
         let (lock, base) = if torrent.files().is_folder() {
             let root = open::make_folder(&out, &part).map_err(in_part)?;
             (File::from(root.try_clone().map_err(in_part)?), Base::Folder(root))
@@ -213,7 +216,7 @@ impl FileStore {
         let writing = torrent.files().as_slice().iter().map(|_| Presence::Absent.into()).collect();
         let finishing = Mutex::new(());
         let reserve = open::reserve(allocation);
-        let download = Download { reserve, sync, out, lock, finishing, writing };
+        let download = Download { reserve, sync, out, lock, is_new, finishing, writing };
         let mut store = Self::of(torrent, dir, base, false, Some(download));
         store.look_at_what_is_there()?;
         Ok(store)
@@ -293,6 +296,27 @@ impl FileStore {
             .filter_map(|path| path.symlink_metadata().ok())
             .map(|file| file.blocks() * 512)
             .sum()
+    }
+
+    /// Takes away the `NAME.part` that this download has made, if nothing was written to it; says whether it did. Whoever would still
+    /// write to it finds that it is lost.
+    pub fn leave_no_trace(&self) -> bool {
+        let made = self.download.as_ref().filter(|download| download.is_new && self.is_part());
+        let Some(download) = made else { return false };
+        let part = format!("{}{PART_SUFFIX}", self.torrent.name());
+        if !open::is_at(&download.lock, &download.out, &part).is_ok_and(|own| own) {
+            return false;
+        }
+        match &self.base {
+            // Nothing but an empty folder can be removed so.
+            Base::Folder(_) => unlinkat(&download.out, part, AtFlags::REMOVEDIR).is_ok(),
+            Base::Around(_) => {
+                // It gets its length, and with that its first byte, under the same lock.
+                let _alone = download.writing[0].lock().unwrap_or_else(PoisonError::into_inner);
+                download.lock.metadata().is_ok_and(|file| file.len() == 0)
+                    && unlinkat(&download.out, part, AtFlags::empty()).is_ok()
+            }
+        }
     }
 
     /// Whether the folder downloaded into is still the one at its path: somebody may have moved it, or mounted another there. What is

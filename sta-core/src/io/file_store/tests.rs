@@ -554,6 +554,31 @@ fn a_folder_that_is_moved_while_it_is_downloaded_into_makes_no_difference() {
     }
 }
 
+#[test]
+fn only_what_it_made_and_nothing_was_written_to_is_taken_away() {
+    for shape in [&[("", 100)][..], &[("a/b", 100)]] {
+        let dir = TempDir::new().expect("a folder");
+        let torrent = torrent("t", shape);
+        let begin = || download(&torrent, dir.path()).expect("nothing is in the way");
+        let part = dir.path().join("t.part");
+        let store = begin();
+        assert!(store.leave_no_trace() && !part.exists() && !store.leave_no_trace());
+        assert!(store.write(0, &[1]).is_err(), "it is lost");
+        let other = begin();
+        assert!(!store.leave_no_trace() && part.exists(), "it is another's");
+        drop(other);
+        assert!(!begin().leave_no_trace() && part.exists(), "it was there before");
+        let in_part = if part.is_dir() { fs::remove_dir(&part) } else { fs::remove_file(&part) };
+        in_part.expect("it is there");
+        let store = begin();
+        store.write(0, &[1]).expect("there is room");
+        assert!(!store.leave_no_trace() && part.exists(), "it was written to");
+        store.write(0, &bytes_of(torrent.files())).expect("there is room");
+        store.finish().expect("it is all there");
+        assert!(!store.leave_no_trace() && dir.path().join("t").exists());
+    }
+}
+
 /// Where a file system takes two names for one, the second file was written over the first.
 #[test]
 fn two_names_for_one_file_are_found_out() {
