@@ -1,11 +1,13 @@
 //! The program `sta-tracker`: the tracker of `sta-core` over TCP, with its leases in a database.
 //!
-//! * `state.rs`: the database.
+//! * `state.rs`: the database;
+//! * `listening.rs`: a port that is taken before the database is made.
 
+mod listening;
 mod state;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +17,10 @@ use sta_core::io::clock::RuntimeClock;
 use sta_core::io::lease_store::LeaseStore;
 use sta_core::model::config::TrackerConfig;
 use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle};
-use sta_net_tcp::TcpTransport;
 
 pub use state::LeaseDatabase;
+
+use self::listening::Listening;
 
 use crate::config::{self, ConfigArgs, Settings};
 use crate::descriptors;
@@ -91,26 +94,21 @@ fn run(args: Args, output: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     logging::init(&settings, args.config.log_file.as_deref(), output)?;
-    let store: Option<Arc<dyn LeaseStore>> = if args.no_state {
-        None
-    } else {
-        let database = LeaseDatabase::open(&settings.directories.tracker_db);
-        Some(Arc::new(database.map_err(|error| Failure::of(error).advise(STATE_ADVICE))?))
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::start("the runtime", error))?;
     let interrupt = Interrupt::listen()?;
-    runtime.block_on(serve(&settings, store, interrupt, output))
+    runtime.block_on(serve(&settings, args.no_state, interrupt, output))
 }
 
 async fn serve(
     settings: &Settings,
-    store: Option<Arc<dyn LeaseStore>>,
+    no_state: bool,
     mut interrupt: Interrupt,
     output: &Output,
 ) -> Result<(), Failure> {
     let listen = SocketAddr::new(settings.tracker.listen, settings.tracker.port);
-    let tracker = start(listen, settings.tracker.lease.0, store, "--listen", output).await?;
+    let state = (!no_state).then_some(&*settings.directories.tracker_db);
+    let tracker = start(listen, settings.tracker.lease.0, state, "--listen", output).await?;
     if !output.json() {
         output.result(format_args!("the tracker listens at {}", tracker.local_addr()));
     }
@@ -122,19 +120,26 @@ async fn serve(
     Ok(())
 }
 
-/// Starts a tracker on TCP: this program's, or one inside another program. `option` is what says where it listens.
+/// Starts a tracker on TCP: this program's, or one inside another program. `option` is what says where it listens; its database, if it
+/// has one, is in the folder `state`.
 ///
 /// # Errors
-/// If it cannot listen at `listen`, or `store` cannot be read.
+/// If it cannot listen at `listen`, or the database cannot be made or read; who cannot listen makes none.
 pub(crate) async fn start(
     listen: SocketAddr,
     lease: Duration,
-    store: Option<Arc<dyn LeaseStore>>,
+    state: Option<&Path>,
     option: &str,
     output: &Output,
 ) -> Result<TrackerHandle, Failure> {
+    let cannot_listen = |source| {
+        Failure::start(format_args!("the tracker cannot listen at {listen}"), source)
+            .advise(format!("choose another address with {option}, or port 0 for a free one"))
+    };
+    let transport = Listening::open(listen).await.map_err(cannot_listen)?;
+    let store = state.map(open).transpose()?;
     let env = TrackerEnv {
-        transport: Arc::new(TcpTransport::new()),
+        transport: Arc::new(transport),
         clock: Arc::new(RuntimeClock::start()),
         observer: output.events(),
         seed: draw_seed()?,
@@ -144,10 +149,12 @@ pub(crate) async fn start(
     let config = TrackerConfig { id, listen, lease };
     let connections = descriptors::tracker_connections();
     sta_core::run::tracker::start_for(connections, env, config).await.map_err(|error| match error {
-        TrackerError::Listen { at, source } => {
-            Failure::start(format_args!("the tracker cannot listen at {at}"), source)
-                .advise(format!("choose another address with {option}, or port 0 for a free one"))
-        }
+        TrackerError::Listen { source, .. } => cannot_listen(source),
         TrackerError::Store(error) => Failure::of(error).advise(STATE_ADVICE),
     })
+}
+
+fn open(state: &Path) -> Result<Arc<dyn LeaseStore>, Failure> {
+    let database = LeaseDatabase::open(state);
+    Ok(Arc::new(database.map_err(|error| Failure::of(error).advise(STATE_ADVICE))?))
 }

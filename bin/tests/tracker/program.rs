@@ -88,12 +88,15 @@ fn what_keeps_the_program_from_starting_is_one_clear_error() {
     let config = dir.path().join("sta.toml");
     std::fs::write(&config, "\n[tracker]\nleese = \"1m\"\n").expect("written");
     let config = config.to_str().expect("a plain name");
-    let table: [(&[&str], &str); 5] = [
+    let new = dir.path().join("new");
+    let new_state = new.to_str().expect("a plain name");
+    let table: [(&[&str], &str); 6] = [
         (&["--listen", &at, "--no-state"], "the tracker cannot listen at 127.0.0.1:"),
+        (&["--listen", &at, "--state", new_state], "the tracker cannot listen at 127.0.0.1:"),
         (&["--listen", "127.0.0.1:0", "--state", state], "another tracker has it open"),
         (&["--no-state", "--config", config], "sta.toml:3: unknown key \"tracker.leese\""),
         (&["--no-state", "--listen", "nowhere"], "invalid value 'nowhere'"),
-        (&["--state", "/dev/null/x"], "/dev/null/x: "),
+        (&["--listen", "127.0.0.1:0", "--state", "/dev/null/x"], "/dev/null/x: "),
     ];
     for (args, reason) in table {
         let output = program(args).output().expect("ran");
@@ -102,6 +105,7 @@ fn what_keeps_the_program_from_starting_is_one_clear_error() {
         assert!(said.contains(reason), "{args:?}: {said}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
+    assert!(!new.exists(), "who cannot listen makes no database");
 }
 
 #[test]
