@@ -94,6 +94,10 @@ fn check_place(path: &Path) -> Result<(), TorrentError> {
         return Err(TorrentError::Folder(path.to_owned()));
     }
     let unwritable = |source| TorrentError::Write { path: path.to_owned(), source };
+    // A folder is meant, and there is none.
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(unwritable(Errno::NOTDIR.into()));
+    }
     match path.symlink_metadata() {
         Ok(_) if is_torrent(path) => {}
         Ok(_) => return Err(TorrentError::InTheWay(path.to_owned())),

@@ -143,6 +143,7 @@ fn where_no_torrent_can_be_written_nothing_is_hashed() {
     for (path, to, why) in [
         ("folder", "nowhere/x", "nowhere/x: cannot write the torrent: No such file or directory"),
         ("folder", "mine/x", "mine/x: cannot write the torrent: Not a directory"),
+        ("folder", "new/", "new/: cannot write the torrent: Not a directory"),
         ("folder", "mine", "mine: is there already and is no torrent"),
         ("folder", ".", ".: is a folder; name the file"),
         ("folder", "folder/x", "folder/x: is a part of what the torrent describes"),
