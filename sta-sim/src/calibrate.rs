@@ -152,8 +152,8 @@ impl Comparison {
 fn line(text: &mut String, row: &Row) {
     let name = row.world.name();
     let thousandths = |ratio: u64| format!("{}.{:03}", ratio / 1_000, ratio % 1_000);
-    let written = match (row.times, row.to_flow.zip(row.median_to_flow)) {
-        (Some(Times { first, median, last }), Some((ratio, of_median))) => {
+    let written = match (row.times, row.to_flow) {
+        (Some(Times { first, median, last }), Some(ratio)) => {
             let [first, median, last] = [first, median, last].map(Time::as_secs_f64);
             let makespans = row.samples.iter().filter_map(|sample| Some(sample.times?.last));
             let least = makespans.clone().min().map_or(0.0, Time::as_secs_f64);
@@ -168,7 +168,7 @@ fn line(text: &mut String, row: &Row) {
                 "  {name:<8}{:>6}{first:>10.3}{median:>10.3}{last:>10.3}{least:>15.3}{most:>8.3}{:>9}{:>12}{mark}",
                 row.samples.len(),
                 thousandths(ratio),
-                thousandths(of_median),
+                row.median_to_flow.map_or_else(|| "-".to_owned(), thousandths),
             )
         }
         _ => writeln!(text, "  {name:<8}{:>6}  NOT COMPLETE in every run", row.samples.len()),

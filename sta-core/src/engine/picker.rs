@@ -67,11 +67,11 @@ impl Picker {
         self.open.insert(piece);
     }
 
-    /// The rarest open piece that `offered` has and `avoid` does not name.
+    /// The rarest open piece that `offered` has and that `may` be asked for.
     #[must_use]
-    pub fn pick(&self, offered: &Bitfield, avoid: &[u32]) -> Option<u32> {
+    pub fn pick(&self, offered: &Bitfield, may: impl Fn(u32) -> bool) -> Option<u32> {
         let rarity = |&piece: &u32| (self.availability(piece), self.salt[piece as usize]);
-        self.open.common(offered).filter(|piece| !avoid.contains(piece)).min_by_key(rarity)
+        self.open.common(offered).filter(|piece| may(*piece)).min_by_key(rarity)
     }
 }
 

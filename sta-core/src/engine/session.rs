@@ -137,8 +137,10 @@ pub struct Session {
     ahead_since: Time,
     /// The longest time that a block took to leave; an eighth is forgotten with every block. `None` before the first.
     slowest_sent: Option<Duration>,
-    /// Pieces that it would not send, each once, and when it last said so: ascending by that.
-    refused: Vec<(u32, Time)>,
+    /// Pieces that it would not send,
+    refused: Option<Bitfield>,
+    /// and those of them that it refused of late, each once, and when.
+    avoided: Vec<(u32, Time)>,
     /// Pieces that are here and that the peer was not told of, since it has them.
     untold: Vec<u32>,
 }
@@ -174,7 +176,8 @@ impl Session {
             ahead: VecDeque::new(),
             ahead_since: now,
             slowest_sent: None,
-            refused: Vec::new(),
+            refused: None,
+            avoided: Vec::new(),
             untold: Vec::new(),
         }
     }
@@ -319,8 +322,10 @@ impl Session {
         let mut withdrawn = false;
         // Another reason without a cancel before is whimsical: it is not to be asked for the same again and again.
         if why == RejectReason::Elsewhere || (why != RejectReason::Gone && !asked.cancelled) {
-            self.refused.retain(|(piece, _)| *piece != asked.block.piece);
-            self.refused.push((asked.block.piece, now));
+            let (pieces, refused) = (self.layout.pieces(), asked.block.piece);
+            self.refused.get_or_insert_with(|| Bitfield::empty(pieces)).insert(refused);
+            self.avoided.retain(|&(piece, at)| piece != refused && now.since(at) < AVOID);
+            self.avoided.push((refused, now));
         }
         if why == RejectReason::Gone {
             self.have.remove(asked.block.piece);
@@ -391,22 +396,15 @@ impl Session {
     /// Pieces not to be asked of this peer now: it has just given them to somebody else.
     #[must_use]
     pub fn avoided(&self, now: Time) -> Vec<u32> {
-        let of_late = self.refused.iter().rev().take_while(|&&(_, at)| now.since(at) < AVOID);
+        let of_late = self.avoided.iter().filter(|(_, at)| now.since(*at) < AVOID);
         of_late.map(|&(piece, _)| piece).collect()
     }
 
-    /// The pieces that it has and never refused; `None` if it has refused none. They are to be asked for first: who asked again for the
-    /// same few, as soon as it might, would never come to those that the peer would rather send.
+    /// The pieces that it has ever refused, if any. Others are to be asked for first: who asked again for the same few, as soon as it
+    /// might, would never come to those that the peer would rather send.
     #[must_use]
-    pub fn willing(&self) -> Option<Bitfield> {
-        if self.refused.is_empty() {
-            return None;
-        }
-        let mut willing = self.have.clone();
-        self.refused.iter().for_each(|&(piece, _)| {
-            willing.remove(piece);
-        });
-        Some(willing)
+    pub const fn refused(&self) -> Option<&Bitfield> {
+        self.refused.as_ref()
     }
 
     /// Since when it owes an answer and nothing has come. What was given up counts: it is to be sent or rejected all the same.

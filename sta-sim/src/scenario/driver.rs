@@ -274,12 +274,12 @@ impl Driver {
             |&event: &usize| matches!(self.plan.timeline[event].verb, Verb::Restart | Verb::Join);
         // At the end of the faults' phase churners that are away come back.
         let stays = || (0..self.log.len()).any(|ix| self.churner_away_by(ix) == Some(host));
-        // What is over some day, or what another's end makes void, lets go of it.
-        let lasts = |cause: &OccurrenceIx| {
-            let entry = &self.log[*cause];
+        // What is undone some day, and a random fault is at the end of its phase at the latest, lets go of the host.
+        let is_for_good = |cause: OccurrenceIx| {
+            let entry = &self.log[cause];
             entry.until.is_none() && !matches!(entry.origin, Origin::Fault(_))
         };
-        let for_good = state.held_by().any(|cause| lasts(&cause));
+        let for_good = state.held_by().any(is_for_good);
         let comes_back = |task: &Task| match task {
             Task::Join(other) => *other == host,
             // A churner that something else has stopped waits for that to be undone.

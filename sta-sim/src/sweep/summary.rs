@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::per_second;
 use super::tally::{Cause, Row, Tally};
+use crate::outcome::Verdict;
 use crate::report::words::{speed_words, verdict_word};
 
 /// Seeds named with a cause.
@@ -50,6 +51,11 @@ pub fn totals(tally: &Tally, (planned, why): (u64, &str), took: Duration) -> Str
         (failed, reasons) => format!("{failed} failed for {reasons} reasons"),
     };
     let lacking = tally.rows.values().map(|row| row.lacks().count()).sum::<usize>();
+    let unproved: u64 =
+        tally.rows.values().filter_map(|row| row.verdicts.get(&Verdict::Unproved)).sum();
+    if unproved > 0 {
+        failed += &format!(", {unproved} unproved");
+    }
     let warned: u64 = tally.rows.values().map(|row| row.warned_runs).sum();
     if warned > 0 {
         failed += &format!(", {warned} warned");

@@ -160,6 +160,13 @@ impl Leases {
         Some(restored)
     }
 
+    /// The entries of the nodes of this id in a torrent: of each name by which it calls the tracker there may be one.
+    pub(super) fn entries_of_all(&self, id: &NodeId, torrent: &InfoHash) -> Vec<EntryIx> {
+        let all = (id.clone(), Via(u64::MIN))..=(id.clone(), Via(u64::MAX));
+        let nodes = self.names.range(all).map(|(_, node)| *node);
+        nodes.filter_map(|node| self.entry_of(node, torrent)).collect()
+    }
+
     pub(super) fn entry_of(&self, node: NodeIx, torrent: &InfoHash) -> Option<EntryIx> {
         let entries = &self.node(node).entries;
         let at = entries.binary_search_by(|(hash, _)| hash.cmp(torrent)).ok()?;
@@ -423,11 +430,12 @@ impl Leases {
         }
     }
 
-    /// Whether the two have use for each other and are not neighbours yet.
+    /// Whether the two have use for each other and are not neighbours yet. A node that is there by several names is one.
     pub(super) fn may_connect(&self, one: EntryIx, other: EntryIx) -> bool {
         let (held, there) = (self.entry(one), self.entry(other));
         let useless = held.have.is_all() && there.have.is_all();
-        one != other && !useless && !held.neighbours.contains(&other)
+        let same = || self.node(held.node).id == self.node(there.node).id;
+        one != other && !useless && !held.neighbours.contains(&other) && !same()
     }
 
     pub(super) fn connect(&mut self, one: EntryIx, other: EntryIx) {

@@ -144,6 +144,13 @@ impl Registry {
             entry
         } else {
             self.check_room(node, pieces)?;
+            // It may have been known by another name, or by none that was written down.
+            let id = self.leases.node(node).id.clone();
+            for other in self.leases.entries_of_all(&id, &torrent) {
+                if self.leases.entry(other).stale.is_some() {
+                    self.end(other, false, now);
+                }
+            }
             self.leases.add_entry(torrent, node, pieces)
         };
         let held = self.leases.entry_mut(entry);
@@ -229,6 +236,11 @@ impl Registry {
         self.weak.extend(gone.neighbours);
         let node = self.leases.node(gone.node).id.clone();
         self.note_end(torrent, node.clone(), now);
+        // What is written down is one for all its names.
+        for other in self.leases.entries_of_all(&node, &torrent) {
+            self.leases.entry_mut(other).have_dirty = true;
+            self.note(other, now);
+        }
         self.outputs.push_back(Output::Event(Event::LeaseEnded { torrent, node, expired }));
     }
 

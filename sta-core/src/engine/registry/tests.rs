@@ -390,6 +390,7 @@ fn who_knows_the_tracker_by_several_names_is_there_by_each() {
     assert!(t.closed.contains_key(&first) && !t.closed.contains_key(&again), "each by itself");
     assert!(!t.closed.contains_key(&second) && !t.closed.contains_key(&third));
     assert_eq!(t.status().len(), 3);
+    assert!(t.told(again).is_empty() && t.told(third).is_empty(), "it is no neighbour of its own");
 }
 
 #[test]

@@ -88,14 +88,14 @@ fn a_rejection_returns_the_block_and_may_say_where_not_to_ask() {
     session.gained(&[PieceRange(0, 9)]).expect("they exist");
     let soon = Time::ZERO + Duration::from_secs(2);
     let id = session.ask(block(3), Time::ZERO);
-    assert_eq!(session.willing(), None, "it has refused nothing");
+    assert_eq!(session.refused(), None);
     let rejected = session.rejected(id, RejectReason::Elsewhere, Time::ZERO);
     let expected = Rejected { block: block(3), waited: true, withdrawn: false };
     assert_eq!(rejected, Some(expected));
     assert_eq!(session.avoided(Time::ZERO), [3]);
     assert!(session.avoided(soon).is_empty());
-    let willing = session.willing().expect("all but one");
-    assert_eq!(willing.ranges(), [PieceRange(0, 2), PieceRange(4, 9)], "and that for good");
+    let refused = session.refused().expect("one");
+    assert_eq!(refused.ranges(), [PieceRange::one(3)], "and that for good");
     let id = session.ask(block(4), Time::ZERO);
     let rejected = session.rejected(id, RejectReason::Gone, Time::ZERO);
     let expected = Rejected { block: block(4), waited: true, withdrawn: true };

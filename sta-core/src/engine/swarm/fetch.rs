@@ -343,8 +343,9 @@ impl Swarm {
             return self.assembly.next_missing(piece);
         }
         let session = self.sessions.get(conn)?;
-        let willing = session.willing().and_then(|willing| self.picker.pick(&willing, &[]));
-        if let Some(piece) = willing.or_else(|| self.picker.pick(&session.have, avoided)) {
+        let pick = |may: &dyn Fn(u32) -> bool| self.picker.pick(&session.have, may);
+        let willing = session.refused().and_then(|refused| pick(&|piece| !refused.contains(piece)));
+        if let Some(piece) = willing.or_else(|| pick(&|piece| !avoided.contains(&piece))) {
             self.start(conn, piece, now);
             return self.assembly.next_missing(piece);
         }

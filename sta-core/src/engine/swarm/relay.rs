@@ -116,7 +116,8 @@ impl Swarm {
         let piece = match begun {
             Some(piece) => piece,
             None if asked == 0 => {
-                let piece = self.picker.pick(&session.offered, avoided)?;
+                let piece =
+                    self.picker.pick(&session.offered, |piece| !avoided.contains(&piece))?;
                 self.start(conn, piece, now);
                 piece
             }

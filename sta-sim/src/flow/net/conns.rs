@@ -83,7 +83,12 @@ impl<M> Net<M> {
         if conn.state != State::Dialling {
             return None;
         }
-        if !accepted || self.hosts[conn.hosts[1] as usize].door != Door::Open {
+        let door = self.hosts[conn.hosts[1] as usize].door;
+        if accepted && door == Door::Dark {
+            conn.state = State::Waiting;
+            return None;
+        }
+        if !accepted || door != Door::Open {
             conn.state = State::Over;
             return Some(Happening::Closed(ix, 0, Why::Refused));
         }
@@ -132,6 +137,10 @@ impl<M> Net<M> {
         for conn in self.conns(host) {
             let side = self.side_of(conn, host);
             let state = self.conns[conn as usize].state;
+            if side == 1 && state != State::Open {
+                // Who dials knows nothing of it, and knocks in vain.
+                continue;
+            }
             self.conns[conn as usize].open[side] = false;
             self.conns[conn as usize].silent[side] = true;
             self.empty(conn, side);

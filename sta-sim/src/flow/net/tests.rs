@@ -265,6 +265,18 @@ fn who_dials_a_machine_that_is_off_waits_for_it() {
     net.listen(1, true);
     net.revive(1);
     assert_eq!(run(&mut net, 9_000 * MS), ["7020.000 1 opened", "7020.000 1 accepted"]);
+    // On the way there, and on the way back.
+    for at in [5, 15] {
+        let mut net = self::net(2);
+        net.listen(1, true);
+        net.dial(0, 1, CALL);
+        assert!(run(&mut net, at * MS).is_empty());
+        net.silence(1);
+        assert!(run(&mut net, 1_000 * MS).is_empty());
+        net.listen(1, true);
+        net.revive(1);
+        assert_eq!(run(&mut net, 9_000 * MS), ["1020.000 0 opened", "1020.000 0 accepted"]);
+    }
 }
 
 /// A machine that is off answers nothing, however open the way is.

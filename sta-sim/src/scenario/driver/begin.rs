@@ -157,14 +157,19 @@ impl Driver {
         self.out.push(Action { cause, host, what });
     }
 
-    /// Stops a process that runs; one that is down stays so until this is over, too.
+    /// Stops a process that runs; one that is down stays so until this is over, too. To wipe its disk, and not for so long, keeps it from
+    /// nothing.
     fn stop(&mut self, cause: OccurrenceIx, host: HostIx, how: Do) {
         let state = &mut self.hosts[host];
         if state.runs() {
             state.process = Process::Down(cause);
             state.holds.clear();
             self.act(cause, host, how);
-        } else if let Process::Down(_) = state.process {
+            return;
+        }
+        let Occurrence { verb, until, .. } = &self.log[cause];
+        let only_wipes = *verb == Verb::Wipe && until.is_none();
+        if matches!(state.process, Process::Down(_)) && !only_wipes {
             state.holds.push(cause);
         }
     }

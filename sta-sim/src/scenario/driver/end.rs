@@ -4,7 +4,7 @@ use sta_core::model::time::Time;
 
 use super::agenda::Task;
 use super::begin::{What, network_kind};
-use super::host::Process;
+use super::host::{HostState, Process};
 use super::{Action, Do, Driver, Occurrence, Origin};
 use crate::scenario::network::OccurrenceIx;
 use crate::scenario::plan::{HostIx, SetPlan, Verb};
@@ -45,8 +45,11 @@ impl Driver {
         if !state.held_by().any(|hold| hold == cause) {
             return;
         }
-        if let Some(next) = state.let_go(cause) {
-            self.log[next].touched += 1;
+        let was_first = state.held_by().next() == Some(cause);
+        let log = &self.log;
+        if let Some(next) = state.let_go(cause, |hold| log[hold].verb == Verb::Leave) {
+            // It had touched nothing until now.
+            self.log[next].touched += u64::from(was_first);
         } else if matches!(state.process, Process::Paused(_)) {
             state.process = Process::Running;
             self.out.push(Action { cause, host, what: Do::Resume });
@@ -121,13 +124,17 @@ impl Driver {
         self.begin(at, what, view);
     }
 
-    /// The churner that went as `cause`, by itself, and is away since.
+    /// The churner that went as `cause`, by itself, and is away since. Who was told to go for good stays away.
     pub(super) fn churner_away_by(&self, cause: OccurrenceIx) -> Option<HostIx> {
-        let (first, later) = self.log[cause..].split_first()?;
-        let host = *first.on.first()?;
-        let leaves = |entry: &Occurrence| entry.verb == Verb::Leave && entry.on.contains(&host);
-        let stays = leaves(first) && first.origin == Origin::Churn && !later.iter().any(leaves);
-        (stays && self.hosts[host].process == Process::Away).then_some(host)
+        let entry = &self.log[cause];
+        let host = *entry.on.first().filter(|_| entry.origin == Origin::Churn)?;
+        let HostState { process, holds, .. } = &self.hosts[host];
+        let for_good = |hold: &OccurrenceIx| {
+            let Occurrence { origin, until, .. } = &self.log[*hold];
+            *origin != Origin::Churn && until.is_none()
+        };
+        let away = *process == Process::Away && holds.contains(&cause);
+        (away && !holds.iter().any(for_good)).then_some(host)
     }
 
     /// Whether the faults' phase is over at `at`.

@@ -57,15 +57,25 @@ impl HostState {
         first.into_iter().chain(self.holds.iter().copied())
     }
 
-    /// `cause` keeps it from running no longer. Says what does then, if anything.
-    pub(super) fn let_go(&mut self, cause: OccurrenceIx) -> Option<OccurrenceIx> {
+    /// `cause` keeps it from running no longer. Says what does then, if anything; of that, those which say so `left` are its own going
+    /// away.
+    pub(super) fn let_go(
+        &mut self,
+        cause: OccurrenceIx,
+        left: impl Fn(OccurrenceIx) -> bool,
+    ) -> Option<OccurrenceIx> {
         self.holds.retain(|hold| *hold != cause);
         let first = self.holds.first().copied();
+        let next = self.holds.iter().position(|hold| !left(*hold));
         match &mut self.process {
             Process::Paused(by) | Process::Down(by) if *by == cause => {
-                *by = first?;
-                self.holds.remove(0);
-                first
+                let Some(next) = next else {
+                    // It would run, had it not left meanwhile.
+                    self.process = first.map_or(self.process, |_| Process::Away);
+                    return first;
+                };
+                *by = self.holds.remove(next);
+                Some(*by)
             }
             Process::Paused(by) | Process::Down(by) => Some(*by),
             Process::Away => first,

@@ -250,11 +250,37 @@ fn who_is_struck_twice_runs_again_when_both_outages_are_over() {
         assert_eq!(done, format!("1.000s leech[0] {begins}\n{}", over(ends)), "{verb}, {other}");
         assert_eq!(touched, 1, "it is kept longer by {other}");
     }
+    let mut story_of_wipe = Story::of(&both("crash", "wipe", ""), 0);
+    let done = story_of_wipe.until(30_000);
+    let expected = "1.000s leech[0] Crash\n2.000s leech[0] EmptyDisk\n4.000s leech[0] Start\n";
+    assert_eq!(done, expected, "it comes back with an empty disk");
+    let mut within =
+        Story::of(&(event("crash", 1, "for='9s'") + &event("power-off", 2, "for='1s'")), 0);
+    within.until(30_000);
+    assert_eq!(within.log_of("power-off")[0].touched, 0, "the first lasted longer");
+    assert_eq!(within.log_of("crash")[0].touched, 1);
     let (done, _) = story("crash", "power-off", "");
     assert_eq!(done, "1.000s leech[0] Crash\n", "for good");
     let again = both("crash", "power-off", "for='9s'") + &event("join", 6, "");
     let done = Story::of(&again, 0).until(30_000);
     assert_eq!(done, "1.000s leech[0] Crash\n6.000s leech[0] Start\n", "it was told to");
+}
+
+/// A churner that was sent away while it was away, or while it was down, was never seen again.
+#[test]
+fn a_churner_that_is_sent_away_comes_back_all_the_same() {
+    let away = "[[event]]\nat='5s'\ndo='leave'\non='leech[0]'\nfor='2s'";
+    let mut story = Story::with_leeches("behaviour='churner on 2s off 39s'", away, 0);
+    let done = story.until(45_000);
+    assert!(
+        done.contains("40.000s leech[0] Start") && done.contains("40.000s leech[1] Start"),
+        "{done}"
+    );
+    let down = "[[event]]\nat='1s'\ndo='crash'\non='leech[0]'\nfor='2s'\n[[event]]\nat='2s'\ndo='leave'\non='leech[0]'";
+    let mut story = Story::with_leeches("behaviour='churner on 4s off 2s'", down, 0);
+    let done = story.until(12_000);
+    assert!(!done.contains("3.000s leech[0]"), "it has left: {done}");
+    assert!(done.contains("leech[0] Start"), "and its next turn comes: {done}");
 }
 
 /// What was set first was undone with what was set later.

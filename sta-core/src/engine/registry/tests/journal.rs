@@ -96,6 +96,49 @@ fn what_was_written_down_brings_a_tracker_back() {
     assert_eq!(written, ["newcomer", "seed"], "there as well");
 }
 
+/// What is written down of a node is one, by however many names it calls the tracker: the end of what it had by one took away what it has
+/// by another.
+#[test]
+fn who_calls_the_tracker_by_several_names_is_written_down_as_long_as_one_of_them_stands() {
+    let by = |t: &mut Tracker, via: &str, torrent| {
+        let (conn, via) = (t.open("192.0.2.7:1"), Some(via.parse().expect("an address")));
+        let site = Site::default();
+        t.say(conn, ToTracker::Hello { v: 1, node: node("n"), port: 7000, site, via });
+        t.say(conn, ToTracker::Join { torrent, pieces: 9, have: vec![], want: 0 });
+        conn
+    };
+    let again = |t: &Tracker| {
+        let (mut u, leases) = (Tracker::new(2), t.written.values().cloned().collect());
+        u.written.clone_from(&t.written);
+        u.registry.restore(leases, u.now);
+        u
+    };
+    let names = ["192.0.2.1:6081", "tracker.example:6081"];
+    let mut t = Tracker::new(1);
+    let conns = names.map(|via| by(&mut t, via, A));
+    t.wait(limits::PERSIST_INTERVAL);
+    t.say(conns[0], ToTracker::Leave { torrent: A });
+    t.wait(limits::PERSIST_INTERVAL);
+    assert_eq!(t.written.len(), 1, "by the other name it is there");
+    let mut t = Tracker::new(1);
+    for (via, torrent) in names.into_iter().zip([A, torrent(1)]) {
+        by(&mut t, via, torrent);
+    }
+    t.wait(limits::PERSIST_INTERVAL);
+    let mut u = again(&t);
+    let conns: Vec<_> = names
+        .into_iter()
+        .zip([A, torrent(1)])
+        .map(|(via, torrent)| by(&mut u, via, torrent))
+        .collect();
+    assert_eq!(u.status().len(), 2, "each once");
+    for _ in 0..9 {
+        u.wait(secs(20));
+        conns.iter().for_each(|conn| u.say(*conn, ToTracker::Ping));
+    }
+    assert_eq!((u.status().len(), u.written.len()), (2, 2), "and to the end");
+}
+
 #[test]
 fn what_cannot_be_a_lease_is_not_taken_back() {
     let lease = |pieces, have, port| Lease {
