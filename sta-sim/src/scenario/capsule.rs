@@ -190,7 +190,9 @@ fn event(file: &File, plan: &Plan, log: &[Occurrence], ix: usize) -> Option<Even
     let end = match entry.origin {
         // A churner that is away when the faults are over comes back then, as what lasts does: an event could not be so late.
         Origin::Churn if entry.verb == Verb::Join && entry.began >= plan.healed => return None,
-        Origin::Churn => comes_back(&log[ix..]).filter(|back| *back >= plan.healed),
+        Origin::Churn if entry.verb == Verb::Leave => {
+            comes_back(&log[ix..]).filter(|at| *at >= plan.healed).or(entry.until)
+        }
         _ => entry.until,
     };
     let lasts = end.map(|end| show_duration(nanos(end.since(entry.began)).max(1)));
@@ -221,13 +223,12 @@ fn upon_nobody(file: &File, entry: &Occurrence) -> Option<Event> {
     })
 }
 
-/// When the churner that `log` begins with is back.
+/// When the churner whose going `log` begins with is back, if it comes by itself. That it is sent away meanwhile changes nothing.
 fn comes_back(log: &[Occurrence]) -> Option<Time> {
     let (gone, later) = log.split_first()?;
     let of_host = |entry: &&Occurrence| gone.on.iter().any(|host| entry.on.contains(host));
-    let moves = |entry: &&Occurrence| matches!(entry.verb, Verb::Join | Verb::Leave);
-    let next = later.iter().filter(of_host).find(moves)?;
-    (next.origin == Origin::Churn && next.verb == Verb::Join).then_some(next.began)
+    let next = later.iter().filter(of_host).find(|entry| entry.verb == Verb::Join)?;
+    (next.origin == Origin::Churn).then_some(next.began)
 }
 
 /// The verb as a file has it. Both sides are spelt alike.

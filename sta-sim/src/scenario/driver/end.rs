@@ -102,7 +102,14 @@ impl Driver {
         self.waiting.clear();
         for cause in 0..self.log.len() {
             if let Some(host) = self.churner_away_by(cause) {
-                self.by_itself(at, "stay", Origin::Churn, (Verb::Join, host), view);
+                let log = &self.log;
+                let left = |hold: OccurrenceIx| log[hold].verb == Verb::Leave;
+                if self.hosts[host].let_go(cause, left).is_some() {
+                    // It comes back when what besides keeps it away is undone, now.
+                    self.log[cause].until = Some(at);
+                } else {
+                    self.by_itself(at, "stay", Origin::Churn, (Verb::Join, host), view);
+                }
                 continue;
             }
             let entry = &self.log[cause];
