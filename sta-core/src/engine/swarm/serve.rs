@@ -105,8 +105,8 @@ impl Swarm {
         }
     }
 
-    /// Looks who takes nothing of what it is sent. What waits for a dead peer in a kernel kept others waiting for as long as the peer took
-    /// to be missed: nobody is served in its place, and who asks is sent elsewhere, for pieces that are with nobody but it.
+    /// Looks who takes nothing of what it is sent. Otherwise what waits for a dead peer in a kernel keeps its slot, and sends whoever
+    /// asks elsewhere for pieces that are with nobody but it, until the peer is missed.
     pub(super) fn look_at_uploads(&mut self, now: Time) {
         let patience = self.patience(PATIENCE_MAX, Session::slowest_sent);
         self.sessions.iter_mut().for_each(|(_, session)| session.look_at_ahead(patience, now));
