@@ -40,7 +40,7 @@ fn measure(nodes: u32) {
     while cluster.incomplete().next().is_some() {
         let next = cluster.next_at();
         assert!(next < Time::FAR_FUTURE, "nothing happens any more, and some lack pieces");
-        cluster.run_to(next);
+        cluster.run_before(Time::FAR_FUTURE);
     }
     let (took, events) = (begin.elapsed().as_secs_f64(), cluster.tally().events);
     let each = took * 1e6 / events as f64;

@@ -30,7 +30,7 @@ use sta_core::model::time::Time;
 use super::disk::Request;
 use super::letter::Letter;
 use super::machine::{Machine, Process, Told};
-use super::net::{ConnIx, HostIx, Net, Side, UNLIMITED_RATE};
+use super::net::{self, ConnIx, HostIx, Net, Side, UNLIMITED_RATE};
 use super::timers::Timers;
 use crate::scenario::network::{Edge, Network, OccurrenceIx};
 use crate::scenario::plan::{ContentIx, HostPlan, Plan, Role};
@@ -131,6 +131,16 @@ pub(super) enum Chore {
         turn: u64,
     },
     Nothing,
+}
+
+/// What happens next, due as it is.
+#[derive(Clone, Copy)]
+enum Next {
+    Network(net::Next),
+    /// A disk is done with something.
+    Chore,
+    /// A process is to be woken.
+    Wake(HostIx),
 }
 
 impl Cluster {
@@ -270,19 +280,25 @@ impl Cluster {
 
     /// When something happens next, if nothing is done before; the far future if nothing will.
     pub fn next_at(&mut self) -> Time {
-        let chore = self.later.peek().map_or(Time::FAR_FUTURE, |Reverse((at, _))| *at);
-        // The network is asked last: it makes its rates fair before it looks beyond this moment.
-        self.wakes.next_at().min(chore).min(self.net.next_at())
+        self.next_moment().0
     }
 
     /// Lets happen what happens before `until`, moment by moment, as long as those who have not said that they lack nothing are the
     /// same.
+    ///
+    /// # Panics
+    /// If a moment does not end.
     pub fn run_before(&mut self, until: Time) {
         let incomplete = self.incomplete.len();
-        let mut next = self.next_at();
-        while next < until && self.incomplete.len() == incomplete {
-            self.run_to(next);
-            next = self.next_at();
+        loop {
+            let (at, next) = self.next_moment();
+            if at > self.now {
+                if at >= until || self.incomplete.len() != incomplete {
+                    return;
+                }
+                self.reach(at);
+            }
+            self.happen(next);
         }
     }
 
@@ -291,30 +307,65 @@ impl Cluster {
     /// # Panics
     /// If the moment does not end.
     pub fn run_to(&mut self, now: Time) {
+        self.reach(now);
+        loop {
+            let (at, next) = self.due();
+            if at > now {
+                return;
+            }
+            self.happen(next);
+        }
+    }
+
+    /// What happens next, and when. Rates are made fair before anything looks beyond this moment.
+    fn next_moment(&mut self) -> (Time, Next) {
+        let due = self.due();
+        if due.0 > self.now && self.net.settle() { self.due() } else { due }
+    }
+
+    /// What happens next, and when: of one moment first what the network does, then disks, then clocks.
+    fn due(&self) -> (Time, Next) {
+        let (at, next) = self.net.due();
+        let mut due = (at, Next::Network(next));
+        if let Some(&Reverse((at, _))) = self.later.peek()
+            && at < due.0
+        {
+            due = (at, Next::Chore);
+        }
+        if let Some((at, host)) = self.wakes.first()
+            && at < due.0
+        {
+            due = (at, Next::Wake(host));
+        }
+        due
+    }
+
+    fn reach(&mut self, now: Time) {
         if now > self.now {
             self.events_before = self.tally.events;
         }
         self.now = now;
         self.net.advance(now);
-        loop {
-            let at_once = self.tally.events - self.events_before;
-            let most = self.events_at_once_max;
-            assert!(at_once < most, "{at_once} events at {now}: time stands still");
-            if let Some(happening) = self.net.next(now) {
-                self.tally.events += 1;
-                self.happened(happening);
-            } else if let Some(Reverse((at, chore))) = self.later.peek().copied()
-                && at <= now
-            {
-                self.later.pop();
-                self.do_chore(chore);
-            } else if let Some((at, host)) = self.wakes.first()
-                && at <= now
-            {
+    }
+
+    fn happen(&mut self, next: Next) {
+        let (at_once, most) = (self.tally.events - self.events_before, self.events_at_once_max);
+        assert!(at_once < most, "{at_once} events at {}: time stands still", self.now);
+        match next {
+            Next::Network(next) => {
+                if let Some(happening) = self.net.happen(next) {
+                    self.tally.events += 1;
+                    self.happened(happening);
+                }
+            }
+            Next::Chore => {
+                if let Some(Reverse((_, chore))) = self.later.pop() {
+                    self.do_chore(chore);
+                }
+            }
+            Next::Wake(host) => {
                 self.tally.events += 1;
                 self.wake(host);
-            } else {
-                return;
             }
         }
     }

@@ -135,6 +135,15 @@ enum Door {
     Dark,
 }
 
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+pub enum Next {
+    /// The first message of a flow has left, or one has been taken by the kernel.
+    Departure(FlowId),
+    /// What was planned first.
+    Planned,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Planned {
     /// The dial reaches the other side.
@@ -215,34 +224,23 @@ impl<M> Net<M> {
         usize::from(self.ends(conn)[0] != host)
     }
 
-    /// When something happens next; the far future if nothing does. Rates are made fair first if that is not now.
-    pub fn next_at(&mut self) -> Time {
-        let next = self.earliest();
-        if next <= self.now || self.settled {
-            return next;
+    /// What happens next, and when, as long as rates are what they are; the far future if nothing does.
+    #[must_use]
+    pub fn due(&self) -> (Time, Next) {
+        let planned = self.queue.next_at();
+        match self.leaving.first() {
+            Some((at, flow)) if at < planned => (at, Next::Departure(FlowId(flow))),
+            _ => (planned, Next::Planned),
         }
-        self.settle();
-        self.earliest()
     }
 
-    /// What happens at `now`, one at a time until there is no more; [`Self::next_at`] has said so.
-    pub fn next(&mut self, now: Time) -> Option<Happening<M>> {
-        self.now = now;
-        loop {
-            let planned = self.queue.next_at();
-            match self.leaving.first() {
-                Some((at, flow)) if at <= now && at < planned => {
-                    if let Some(happening) = self.departure(FlowId(flow)) {
-                        return Some(happening);
-                    }
-                }
-                _ if planned <= now => {
-                    let planned = self.queue.take()?;
-                    if let Some(happening) = self.happen(planned) {
-                        return Some(happening);
-                    }
-                }
-                _ => return None,
+    /// Lets happen what is due at this moment. It may be that nobody need be told.
+    pub fn happen(&mut self, next: Next) -> Option<Happening<M>> {
+        match next {
+            Next::Departure(flow) => self.departure(flow),
+            Next::Planned => {
+                let planned = self.queue.take()?;
+                self.carry_out(planned)
             }
         }
     }
@@ -250,10 +248,6 @@ impl<M> Net<M> {
     /// Sets the time: nothing happens between the last event and `now`.
     pub fn advance(&mut self, now: Time) {
         self.now = now;
-    }
-
-    fn earliest(&self) -> Time {
-        self.queue.next_at().min(self.leaving.next_at())
     }
 
     fn plan(&mut self, after: u64, planned: Planned) {
@@ -265,7 +259,7 @@ impl<M> Net<M> {
         self.queue.plan(at, planned);
     }
 
-    fn happen(&mut self, planned: Planned) -> Option<Happening<M>> {
+    fn carry_out(&mut self, planned: Planned) -> Option<Happening<M>> {
         match planned {
             Planned::Knock(ix) => {
                 self.knock(ix);

@@ -28,12 +28,16 @@ fn net(hosts: u32) -> Net<&'static str> {
 fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
-        let at = net.next_at();
+        let (mut at, mut next) = net.due();
+        if at > net.now && net.settle() {
+            (at, next) = net.due();
+        }
         if at > Time::from_nanos(until) {
             net.advance(Time::from_nanos(until));
             return seen;
         }
-        while let Some(happening) = net.next(at) {
+        net.advance(at);
+        if let Some(happening) = net.happen(next) {
             let what = match happening {
                 Happening::Opened(conn) => format!("{conn} opened"),
                 Happening::Accepted(conn) => format!("{conn} accepted"),

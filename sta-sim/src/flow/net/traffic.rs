@@ -53,7 +53,16 @@ impl<M> Net<M> {
         }
     }
 
-    pub(super) fn settle(&mut self) {
+    /// Makes rates fair, if anything has changed: before the time goes on. Says whether it had.
+    pub fn settle(&mut self) -> bool {
+        if self.settled {
+            return false;
+        }
+        self.make_fair();
+        true
+    }
+
+    fn make_fair(&mut self) {
         while let Some((conn, side)) = self.drained.pop() {
             if self.way(conn, side).is_idle() {
                 self.stop_flow(conn, side);
