@@ -15,7 +15,7 @@ use sta_core::model::time::Time;
 use tokio::task::JoinSet;
 
 use super::args::Download;
-use super::context::Context;
+use super::context::{Context, off_thread};
 use super::member::{self, Held, Member};
 use super::place::{self, Place};
 use super::watch::Watch;
@@ -53,17 +53,12 @@ async fn download(
     place::check_space(places, &args.output)?;
     let id = member::name(&ctx.settings)?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
-    for place in places.iter().filter(|place| place.is_complete()) {
-        say_complete(place, &id, ctx);
-        ctx.output.result(format_args!(
-            "{}: complete already, {}\n  verified   {}, info-hash {}",
-            place.torrent.name(),
-            place.path.display(),
-            report::verification(&place.torrent),
-            place.torrent.info_hash(),
-        ));
-    }
     if !serve_after && places.iter().all(Place::is_complete) {
+        for place in places.iter() {
+            let settled = ctx.off_thread(place.settle()).await?;
+            settled.map_err(|error| Failure::unmet(&error.path, &error.reason))?;
+            say_found(place, &id, Time::ZERO, ctx);
+        }
         return Ok(Exit::Done);
     }
     let member = Member::start_as(id, &ctx.settings, &ctx.output).await?;
@@ -75,11 +70,18 @@ async fn download(
     exit
 }
 
-/// The event of a torrent that is complete, for one that was so before anything began: a program need not know the difference.
-fn say_complete(place: &Place, who: &NodeId, ctx: &Context) {
+/// Says of what was complete before anything began, and is durable now, what is said of every download: a program need not know the
+/// difference.
+fn say_found(place: &Place, who: &NodeId, at: Time, ctx: &Context) {
     let torrent = place.torrent.info_hash();
     let event = Event::TorrentComplete { torrent, down: 0, up: 0, wasted: 0 };
-    ctx.output.events().observe(&Record { at: Time::ZERO, who: who.clone(), event });
+    ctx.output.events().observe(&Record { at, who: who.clone(), event });
+    ctx.output.result(format_args!(
+        "{}: complete already, {}\n  verified   {}, info-hash {torrent}",
+        place.torrent.name(),
+        place.path.display(),
+        report::verification(&place.torrent),
+    ));
 }
 
 async fn take_part(
@@ -116,7 +118,7 @@ async fn take_part(
 /// Torrents on their way.
 pub(super) struct Fetching<'a> {
     member: &'a Member,
-    /// Those that are not complete yet.
+    /// Those that are not complete yet, or not known to be durable.
     open: BTreeMap<InfoHash, &'a Place>,
     finished: JoinSet<(InfoHash, Result<(), StoreError>)>,
     started: Time,
@@ -135,13 +137,18 @@ pub(super) struct Fetching<'a> {
 impl<'a> Fetching<'a> {
     /// What `member` fetches of `places`, from now on.
     pub(super) fn new(member: &'a Member, places: &'a [Place]) -> Self {
-        let incomplete = places.iter().filter(|place| !place.is_complete());
         let open: BTreeMap<_, _> =
-            incomplete.map(|place| (place.torrent.info_hash(), place)).collect();
+            places.iter().map(|place| (place.torrent.info_hash(), place)).collect();
         let mut finished = JoinSet::new();
-        for &torrent in open.keys() {
-            let handle = member.handle.clone();
-            finished.spawn(async move { (torrent, handle.finished(torrent).await) });
+        for (&torrent, place) in &open {
+            if place.is_complete() {
+                // It is served meanwhile.
+                let settle = off_thread(place.settle());
+                finished.spawn(async move { (torrent, settle.await) });
+            } else {
+                let handle = member.handle.clone();
+                finished.spawn(async move { (torrent, handle.finished(torrent).await) });
+            }
         }
         // Who is told that something is tried again should not be told at once that it is given up.
         member.hold_failures();
@@ -212,6 +219,10 @@ impl<'a> Fetching<'a> {
         match result {
             Ok(()) => {
                 let Some(place) = self.open.remove(&torrent) else { return };
+                if place.is_complete() {
+                    say_found(place, &self.member.id, self.member.now(), ctx);
+                    return;
+                }
                 let status = self.status_of(torrent).await;
                 let Some(status) = status else { return };
                 if let Err(failure) = place.check_found() {
@@ -268,6 +279,11 @@ impl<'a> Fetching<'a> {
     fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
+        if place.is_complete() {
+            // What is here is right all the same, and is served.
+            ctx.output.failure(failure);
+            return;
+        }
         self.member.handle.remove(torrent);
         let left = place.left_over(when, "the same command");
         ctx.output.failure(&failure.clone().advise(left));
@@ -289,6 +305,9 @@ impl<'a> Fetching<'a> {
         let status = self.member.handle.status().await;
         for torrent in status.iter().flat_map(|status| &status.torrents) {
             let Some(place) = self.open.get(&torrent.info_hash) else { continue };
+            if place.is_complete() {
+                continue;
+            }
             if torrent.verified == 0 {
                 ctx.output.note(format_args!(
                     "interrupted: nothing of {} is verified yet",

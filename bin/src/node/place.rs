@@ -105,6 +105,12 @@ impl Place {
         !self.fetch && !self.have.is_full() && !is_there(&self.path)
     }
 
+    /// Makes what is complete durable, wherever it came from: waits for the disk.
+    pub(super) fn settle(&self) -> impl FnOnce() -> Result<(), StoreError> + Send + use<> {
+        let store = Arc::clone(&self.store);
+        move || store.finish()
+    }
+
     /// Whether what is complete now can be found where it was to be.
     ///
     /// # Errors
