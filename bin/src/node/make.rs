@@ -10,7 +10,7 @@ use super::context::Context;
 use super::progress;
 use crate::exit::{Exit, Failure};
 use crate::torrent::make::{self, MakeError, MakeOptions};
-use crate::torrent::{self, show::TorrentView};
+use crate::torrent::{self, TorrentError, show::TorrentView};
 
 /// Runs the command.
 ///
@@ -59,12 +59,13 @@ pub(super) async fn make_file(
     trackers: Vec<Address>,
     ctx: &mut Context,
 ) -> Result<Metainfo, Failure> {
+    let unwritable = |error: TorrentError| Failure::of(error).about(to.display());
     // What is not there is named as that, and not the torrent that would lie beside it.
     if path.exists() {
-        torrent::check_beside(path, to).map_err(Failure::of)?;
+        torrent::check_beside(path, to).map_err(unwritable)?;
     }
     let torrent = make(path, piece_bytes, trackers, ctx).await?;
-    torrent::save(&torrent, to).map_err(Failure::of)?;
+    torrent::save(&torrent, to).map_err(unwritable)?;
     Ok(torrent)
 }
 
@@ -94,7 +95,10 @@ pub(super) async fn make(
     let made = made.await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    let (torrent, empty_folders) = made?.map_err(|error: MakeError| Failure::of(error))?;
+    let (torrent, empty_folders) = made?.map_err(|error: MakeError| {
+        let at = error.path().map(|path| path.display().to_string());
+        at.into_iter().fold(Failure::of(error), Failure::about)
+    })?;
     if let Some(first) = empty_folders.first() {
         let count = empty_folders.len();
         ctx.output.note(format_args!(

@@ -83,7 +83,9 @@ impl Member {
         output: &Output,
     ) -> Result<Self, Failure> {
         let news = Arc::new(News::default());
-        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::start());
+        let clock = RuntimeClock::start();
+        output.speak_for(id.clone(), clock);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
         let (up, down) = (settings.upload_limit.0, settings.download_limit.0);
         let env = NodeEnv {
             transport: throttle::limited(Arc::new(TcpTransport::new()), &clock, up, down),

@@ -308,7 +308,10 @@ pub(super) async fn verify(
     let verified = ctx.off_thread(work).await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    verified?.map_err(Failure::of)
+    verified?.map_err(|error| {
+        let at = error.path.display().to_string();
+        Failure::of(error).about(at)
+    })
 }
 
 /// Bytes that may still be written below `dir`; `None` where the system does not say.

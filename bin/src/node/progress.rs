@@ -1,4 +1,4 @@
-//! Shows how far a node is: a bar per torrent on a terminal, a line now and then where there is none.
+//! Shows how far a node is: a bar per torrent on a terminal, a line now and then where there is none, an event for programs.
 //!
 //! Fed with snapshots; knows neither the node nor the clock, only the time it is given.
 
@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 
 use super::place::Place;
 use super::report;
+use crate::event::ProgramEvent;
 use crate::output::Output;
 use crate::units;
 
@@ -19,6 +20,8 @@ use crate::units;
 pub(super) const REFRESH: Duration = Duration::from_millis(200);
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a program is told, if anything is new.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Columns of a name beside its bar.
 const NAME_COLUMNS: usize = 24;
 
@@ -33,6 +36,8 @@ pub(super) struct Progress {
     line_interval: Duration,
     next_line: Time,
     last_lines: BTreeMap<InfoHash, String>,
+    next_event: Time,
+    last_events: BTreeMap<InfoHash, ProgramEvent>,
 }
 
 impl Progress {
@@ -48,6 +53,8 @@ impl Progress {
             line_interval: LINE_INTERVAL,
             next_line: now + LINE_INTERVAL,
             last_lines: BTreeMap::new(),
+            next_event: now,
+            last_events: BTreeMap::new(),
         }
     }
 
@@ -63,6 +70,7 @@ impl Progress {
     /// Shows a snapshot.
     pub(super) fn show(&mut self, status: &NodeStatus, now: Time) {
         if self.output.json() {
+            self.say(status, now);
             return;
         }
         let due = now >= self.next_line;
@@ -74,6 +82,20 @@ impl Progress {
                 self.draw(torrent);
             } else if due {
                 self.write(torrent);
+            }
+        }
+    }
+
+    fn say(&mut self, status: &NodeStatus, now: Time) {
+        if now < self.next_event {
+            return;
+        }
+        self.next_event = now + EVENT_INTERVAL;
+        for torrent in &status.torrents {
+            let event = event(torrent);
+            if self.last_events.get(&torrent.info_hash) != Some(&event) {
+                self.output.event(event.clone());
+                self.last_events.insert(torrent.info_hash, event);
             }
         }
     }
@@ -138,6 +160,18 @@ pub(super) fn bar(name: &str, total: u64) -> ProgressBar {
         bar.set_position(1);
     }
     bar
+}
+
+/// What programs are told.
+fn event(torrent: &TorrentStatus) -> ProgramEvent {
+    ProgramEvent::Progress {
+        torrent: torrent.info_hash,
+        verified: torrent.verified,
+        total: torrent.total,
+        down_rate: torrent.down_rate,
+        up_rate: torrent.up_rate,
+        peers: torrent.peers.iter().filter(|peer| peer.connected).count() as u64,
+    }
 }
 
 /// What stands beside a bar.

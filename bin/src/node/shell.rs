@@ -103,14 +103,14 @@ impl Shell {
             match torrents::read(path) {
                 Ok(torrent) if has_data(&self.files, &torrent) => {
                     if let Err(failure) = self.seed(torrent, path, ctx).await {
-                        ctx.output.failure(&failure);
+                        ctx.output.complaint(&failure);
                     }
                     if ctx.interrupt.was_asked() {
                         return;
                     }
                 }
                 Ok(torrent) => tracing::info!(name = torrent.name(), "no data here"),
-                Err(failure) => ctx.output.failure(&failure),
+                Err(failure) => ctx.output.complaint(&failure),
             }
         }
     }
@@ -154,8 +154,7 @@ impl Shell {
                 false
             }
             Err(reason) => {
-                self.failed = true;
-                ctx.output.note(reason);
+                self.fail(Failure::of(reason), ctx);
                 false
             }
         }
@@ -178,9 +177,18 @@ impl Shell {
             ShellCommand::Exit => Ok(()),
         };
         if let Err(failure) = result {
-            self.failed = true;
             self.cut_short |= failure.exit == Exit::Interrupted;
-            ctx.output.failure(&failure);
+            self.fail(failure, ctx);
+        }
+    }
+
+    /// A command did not work: a script ends otherwise for it, a person goes on.
+    fn fail(&mut self, failure: Failure, ctx: &Context) {
+        self.failed = true;
+        if self.script && failure.exit != Exit::Interrupted {
+            ctx.output.failure(&Failure { exit: Exit::Unmet, ..failure });
+        } else {
+            ctx.output.complaint(&failure);
         }
     }
 
@@ -321,14 +329,12 @@ impl Shell {
             let Some(known) = self.known.remove(&torrent) else { return };
             let left = known.place.left_over("once that is mended", "the same DOWNLOAD");
             drop(known);
-            self.failed = true;
-            ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(left));
+            self.fail(Failure::unmet(&error.path, &error.reason).advise(left), ctx);
             return;
         }
         let Some(known) = self.known.get(&torrent) else { return };
         if let Err(failure) = known.place.check_found() {
-            self.failed = true;
-            ctx.output.failure(&failure);
+            self.fail(failure, ctx);
             return;
         }
         let status = self.member.handle.status().await;
