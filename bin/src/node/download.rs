@@ -270,9 +270,12 @@ impl<'a> Fetching<'a> {
             && let Some(place) = self.open.get(&info_hash)
         {
             let silence = humantime::format_duration(most);
-            let what = format!("nothing has come for {silence} {}", report::who_is_there(torrent));
+            let what =
+                format!("nothing has come for {silence} {}", report::why_nothing_comes(torrent));
             let failure = Failure::unmet(place.torrent.name(), what);
-            self.give_up(info_hash, &failure, "once somebody has it", ctx);
+            let when =
+                if torrent.unwritten > 0 { "once that is mended" } else { "once somebody has it" };
+            self.give_up(info_hash, &failure, when, ctx);
         }
     }
 

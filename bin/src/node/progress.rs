@@ -179,10 +179,20 @@ fn message(torrent: &TorrentStatus) -> String {
     if let Some(error) = &torrent.failed {
         return format!("{error}");
     }
-    if torrent.have == torrent.pieces || torrent.down_rate == 0 && torrent.up_rate > 0 {
-        return serving(torrent);
+    if torrent.have == torrent.pieces {
+        return if torrent.finished {
+            serving(torrent)
+        } else {
+            "everything is here, waiting for the disk".to_owned()
+        };
     }
     let sources = sending(torrent);
+    if sources == 0 && torrent.unwritten > 0 {
+        return format!("waiting for the disk, {} to be written", units::bytes(torrent.unwritten));
+    }
+    if torrent.down_rate == 0 && torrent.up_rate > 0 {
+        return serving(torrent);
+    }
     if sources == 0 {
         return format!("waiting for a source, {} connected", connected(torrent));
     }
@@ -196,7 +206,7 @@ fn message(torrent: &TorrentStatus) -> String {
 /// What is written where there is no bar.
 fn line(torrent: &TorrentStatus) -> String {
     if torrent.have == torrent.pieces {
-        return serving(torrent);
+        return message(torrent);
     }
     let percent = units::percent(torrent.verified, torrent.total);
     let (verified, total) = (units::bytes(torrent.verified), units::bytes(torrent.total));
@@ -224,4 +234,42 @@ fn connected(torrent: &TorrentStatus) -> String {
 
 fn plural(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use sta_core::model::ids::InfoHash;
+    use sta_core::model::status::TorrentStatus;
+
+    use super::{line, message};
+
+    /// The disk hung, and it was said that a source is waited for.
+    #[test]
+    fn who_waits_for_a_disk_says_so() {
+        let waiting = TorrentStatus {
+            info_hash: InfoHash([7; 20]),
+            pieces: 4,
+            have: 1,
+            total: 4 << 20,
+            verified: 1 << 20,
+            finished: false,
+            down: 4 << 20,
+            up: 0,
+            wasted: 0,
+            unwritten: 3 << 20,
+            down_rate: 0,
+            up_rate: 0,
+            failed: None,
+            peers: Vec::new(),
+        };
+        assert_eq!(message(&waiting), "waiting for the disk, 3.0 MiB to be written");
+        let idle = TorrentStatus { unwritten: 0, ..waiting.clone() };
+        assert_eq!(message(&idle), "waiting for a source, 0 peers connected");
+        let serving = TorrentStatus { up_rate: 1, ..idle };
+        assert!(message(&serving).starts_with("serving"), "{}", message(&serving));
+        let syncing = TorrentStatus { have: 4, unwritten: 0, ..waiting };
+        assert_eq!(line(&syncing), "everything is here, waiting for the disk");
+        let done = TorrentStatus { finished: true, ..syncing };
+        assert!(line(&done).starts_with("serving"), "{}", line(&done));
+    }
 }
