@@ -62,7 +62,8 @@ impl Place {
         let place = Self::checked(torrent, dir, store, false, ctx).await?;
         if place.have.is_empty() && !place.have.is_full() {
             let reason = format!("no piece of it is that of {}", place.torrent.info_hash());
-            return Err(Failure::start(place.path.display(), reason)
+            let at = if place.is_left_over() { place.part() } else { place.path };
+            return Err(Failure::start(at.display(), reason)
                 .advise("name the folder where the right data is with --data"));
         }
         Ok(place)
@@ -331,12 +332,12 @@ fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> 
 }
 
 /// Whether something bears that name, be it a link that leads nowhere.
-fn is_there(path: &Path) -> bool {
+pub(super) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     shlex::try_quote(&path).map(Into::into).unwrap_or(path)
 }

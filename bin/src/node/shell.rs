@@ -23,7 +23,7 @@ use self::input::{End, Line, Terminal};
 use super::args::Contacts;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, check_space};
+use super::place::{Place, check_space, is_there, quoted};
 use super::{make, report, torrents};
 use crate::exit::{Exit, Failure};
 use crate::torrent::{self, folder_of};
@@ -69,6 +69,9 @@ pub(super) async fn run(torrent: Option<&str>, ctx: &mut Context) -> Result<Exit
     let exit = shell.obey_all(ctx).await;
     drop(terminal);
     shell.member.handle.stop().await;
+    for known in shell.known.values() {
+        known.place.leave_no_trace();
+    }
     Ok(exit)
 }
 
@@ -220,8 +223,21 @@ impl Shell {
         }
         let in_files = has_data(&self.files, &torrent);
         let dir = if in_files { self.files.clone() } else { folder_of(path).to_owned() };
-        let place = Place::for_seeding(torrent, &dir, ctx).await?;
-        self.take_part(place, ctx)
+        let is_part = !is_there(&dir.join(torrent.name()));
+        let fetches = format!("DOWNLOAD {}", quoted(path));
+        let place = Place::for_seeding(torrent, &dir, ctx).await.map_err(|failure| {
+            let begun = in_files && is_part && failure.exit != Exit::Interrupted;
+            if begun { failure.advise(format!("{fetches} fetches it")) } else { failure }
+        })?;
+        let is_left_over = place.is_left_over();
+        let name = place.torrent.name().to_owned();
+        self.take_part(place, ctx)?;
+        if is_left_over && in_files {
+            ctx.output.note(format_args!(
+                "{name} is not complete, and nothing more of it is fetched; {fetches} goes on with it"
+            ));
+        }
+        Ok(())
     }
 
     async fn download(&mut self, text: &str, ctx: &mut Context) -> Result<(), Failure> {
@@ -267,7 +283,9 @@ impl Shell {
     }
 
     fn take_part(&mut self, place: Place, ctx: &Context) -> Result<(), Failure> {
-        let spec = place.spec(&Contacts::default(), &ctx.settings)?;
+        let spec = place.spec(&Contacts::default(), &ctx.settings).inspect_err(|_| {
+            place.leave_no_trace();
+        })?;
         let torrent = spec.info_hash;
         self.member.handle.add(spec);
         let (name, have) = (place.torrent.name(), &place.have);
@@ -387,6 +405,5 @@ impl Shell {
 /// Whether `dir` has data of `torrent`, whole or in part.
 fn has_data(dir: &Path, torrent: &Metainfo) -> bool {
     let path = dir.join(torrent.name());
-    let part = part_of(&path);
-    path.symlink_metadata().is_ok() || part.symlink_metadata().is_ok()
+    is_there(&path) || is_there(&part_of(&path))
 }
