@@ -65,7 +65,16 @@ pub(super) async fn make_file(
         torrent::check_beside(path, to).map_err(unwritable)?;
     }
     let torrent = make(path, piece_bytes, trackers, ctx).await?;
+    let before = torrent::load(to).ok().filter(|before| before.bytes() != torrent.bytes());
     torrent::save(&torrent, to).map_err(unwritable)?;
+    if let Some(before) = before {
+        let what = if before.info_hash() == torrent.info_hash() {
+            "one of the same content that says other things of it".to_owned()
+        } else {
+            format!("that of {}, info-hash {}", before.name(), before.info_hash())
+        };
+        ctx.output.note(format_args!("{}: replaces {what}", to.display()));
+    }
     Ok(torrent)
 }
 
