@@ -89,6 +89,13 @@ pub(super) async fn make(
     ctx: &mut Context,
 ) -> Result<Metainfo, Failure> {
     let piece_bytes = piece_bytes.or_else(|| ctx.settings.piece_bytes());
+    let mut distinct: Vec<Address> = Vec::new();
+    for tracker in trackers {
+        if !distinct.contains(&tracker) {
+            distinct.push(tracker);
+        }
+    }
+    let trackers = distinct;
     let created_by = Some(concat!("STA ", env!("CARGO_PKG_VERSION")).to_owned());
     let options =
         MakeOptions { piece_bytes, trackers, about: About { created_by, ..About::default() } };

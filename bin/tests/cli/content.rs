@@ -15,6 +15,8 @@ fn a_torrent_is_made_shown_and_verified() {
         "sta://10.0.0.1:6081",
         "--tracker",
         "10.0.0.2:1",
+        "--tracker",
+        "10.0.0.1:6081",
         "--piece-size",
         "64 KiB",
     ]);
@@ -26,6 +28,7 @@ fn a_torrent_is_made_shown_and_verified() {
         &["ein Bild.png", &hash, "200000 bytes", "sta://10.0.0.1:6081", "sta://10.0.0.2:1"],
         &[],
     );
+    assert_eq!(shown.out.matches("sta://10.0.0.1:6081").count(), 1, "{}", shown.out);
     let json: serde_json::Value =
         serde_json::from_str(&dir.run(&["show", "ein Bild.png.torrent", "--json"]).out)
             .expect("JSON");
