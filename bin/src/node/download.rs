@@ -35,7 +35,8 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
     let mut places = Vec::new();
     let ended = download(torrents::distinct(list)?, &mut places, args, ctx).await;
     for place in &places {
-        place.leave_no_trace();
+        // What was written to is seen to by whoever knows what came.
+        place.leave_no_trace(true);
     }
     ended
 }
@@ -67,6 +68,9 @@ async fn download(
     }
     let exit = take_part(&member, places, args, ctx).await;
     member.handle.stop().await;
+    for place in places.iter().filter(|place| place.is_fetching()) {
+        place.leave_no_trace(member.came(place.torrent.info_hash()));
+    }
     exit
 }
 
@@ -200,7 +204,7 @@ impl<'a> Fetching<'a> {
                     self.one_ended(torrent, result, ctx).await;
                 }
                 status = watch.tick() => {
-                    self.look_for_failures(&status?, ctx);
+                    self.look_for_failures(&status?, ctx).await;
                     // What came after this status is told after the next.
                     self.tell_held(ctx);
                     self.held = self.member.held_failures();
@@ -234,32 +238,33 @@ impl<'a> Fetching<'a> {
                 let saved = self.stays.then_some(&*place.path);
                 ctx.output.result(report::complete(&place.torrent, &status, time, saved));
             }
-            Err(error) => self.broken(torrent, &error, ctx),
+            Err(error) => self.broken(torrent, &error, ctx).await,
         }
     }
 
     /// A full disk passes one day; a command that was asked to download does not wait for it.
-    fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
+    async fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
         for torrent in &status.torrents {
             if let Some(error) = &torrent.failed {
-                self.broken(torrent.info_hash, error, ctx);
+                self.broken(torrent.info_hash, error, ctx).await;
             } else if let Some(most) = self.give_up_after {
-                self.look_for_silence(torrent, most, ctx);
+                self.look_for_silence(torrent, most, ctx).await;
             }
         }
     }
 
-    fn broken(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
+    async fn broken(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
         self.give_up(
             torrent,
             &Failure::unmet(&error.path, &error.reason),
             "once that is mended",
             ctx,
-        );
+        )
+        .await;
     }
 
     /// Nobody may come any more, and a script wants to know.
-    fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
+    async fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
         let (info_hash, now) = (torrent.info_hash, self.member.now());
         let came = self.came.entry(info_hash).or_insert((torrent.down, now));
         // What is all here is being made durable, and nobody need send anything.
@@ -275,11 +280,11 @@ impl<'a> Fetching<'a> {
             let failure = Failure::unmet(place.torrent.name(), what);
             let when =
                 if torrent.unwritten > 0 { "once that is mended" } else { "once somebody has it" };
-            self.give_up(info_hash, &failure, when, ctx);
+            self.give_up(info_hash, &failure, when, ctx).await;
         }
     }
 
-    fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
+    async fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
         if place.is_complete() {
@@ -287,8 +292,8 @@ impl<'a> Fetching<'a> {
             ctx.output.failure(failure);
             return;
         }
-        self.member.handle.remove(torrent);
-        let left = place.left_over(when, "the same command");
+        self.member.give_up(torrent).await;
+        let left = place.left_over(self.member.came(torrent), when, "the same command");
         ctx.output.failure(&failure.clone().advise(left));
     }
 

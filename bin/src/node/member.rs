@@ -44,6 +44,8 @@ struct News {
     dials: Mutex<BTreeMap<Address, u32>>,
     /// Whether a block has gone from anybody to anybody.
     moved: AtomicBool,
+    /// The torrents of which a piece has come and was verified.
+    came: Mutex<BTreeSet<InfoHash>>,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
     /// What storage could not do while a command waits that may give up for it; `None` while nobody does.
@@ -110,6 +112,19 @@ impl Member {
         self.clock.now()
     }
 
+    /// Whether a piece of `torrent` has come and was verified.
+    #[must_use]
+    pub(super) fn came(&self, torrent: InfoHash) -> bool {
+        self.news.came().contains(&torrent)
+    }
+
+    /// Leaves `torrent`; once that is heard, no piece is verified any more.
+    pub(super) async fn give_up(&self, torrent: InfoHash) {
+        self.handle.remove(torrent);
+        // Not until the disk is done with it: it may hang.
+        let _ = self.handle.status().await;
+    }
+
     /// Why `tracker` is away, if it is known.
     #[must_use]
     pub(super) fn why_lost(&self, tracker: &Address) -> Option<String> {
@@ -141,6 +156,10 @@ impl News {
 
     fn blamed(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
         self.blamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn came(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -211,6 +230,10 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
         }
         Event::BlockReceived { .. } | Event::BlockSent { .. } => {
             news.moved.store(true, Ordering::Relaxed);
+            None
+        }
+        Event::PieceVerified { torrent, .. } => {
+            news.came().insert(*torrent);
             None
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),

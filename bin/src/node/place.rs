@@ -250,12 +250,12 @@ impl Place {
         layout.total().saturating_sub(here.max(self.store.set_aside()))
     }
 
-    /// What is left of a download that is given up, and what goes on with it: `command`, `when`.
+    /// What is left of a download that is given up, and what goes on with it: `command`, `when`. Whether something `came` says its member.
     #[must_use]
-    pub(super) fn left_over(&self, when: &str, command: &str) -> String {
+    pub(super) fn left_over(&self, came: bool, when: &str, command: &str) -> String {
         let at = self.part();
         let part = at.display();
-        if self.leave_no_trace() {
+        if self.leave_no_trace(came) {
             format!("nothing of it is kept; {when}, {command} begins again")
         } else if is_there(&at) {
             format!(
@@ -266,9 +266,9 @@ impl Place {
         }
     }
 
-    /// Takes away what a download has begun with, if nothing was written to it; says whether it did.
-    pub(super) fn leave_no_trace(&self) -> bool {
-        self.store.leave_no_trace()
+    /// Takes away what a download has begun with, if nothing `came` that was verified, nor was here before; says whether it did.
+    pub(super) fn leave_no_trace(&self, came: bool) -> bool {
+        self.store.leave_no_trace(!came && self.have.is_empty())
     }
 }
 
@@ -282,7 +282,7 @@ pub(super) fn check_space(places: &[Place], dir: &Path) -> Result<(), Failure> {
     match free_bytes(dir) {
         Some(free) if free < missing => {
             for place in fetching() {
-                place.leave_no_trace();
+                place.leave_no_trace(false);
             }
             let (missing, free) = (units::bytes(missing), units::bytes(free));
             let reason = format!("no space: {missing} to come, {free} free");

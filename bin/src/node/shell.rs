@@ -69,8 +69,8 @@ pub(super) async fn run(torrent: Option<&str>, ctx: &mut Context) -> Result<Exit
     let exit = shell.obey_all(ctx).await;
     drop(terminal);
     shell.member.handle.stop().await;
-    for known in shell.known.values() {
-        known.place.leave_no_trace();
+    for (torrent, known) in &shell.known {
+        known.place.leave_no_trace(shell.member.came(*torrent));
     }
     Ok(exit)
 }
@@ -284,7 +284,7 @@ impl Shell {
 
     fn take_part(&mut self, place: Place, ctx: &Context) -> Result<(), Failure> {
         let spec = place.spec(&Contacts::default(), &ctx.settings).inspect_err(|_| {
-            place.leave_no_trace();
+            place.leave_no_trace(false);
         })?;
         let torrent = spec.info_hash;
         self.member.handle.add(spec);
@@ -345,7 +345,11 @@ impl Shell {
         if let Err(error) = result {
             // It was left, and lets go of its files with this: the same command can begin again.
             let Some(known) = self.known.remove(&torrent) else { return };
-            let left = known.place.left_over("once that is mended", "the same DOWNLOAD");
+            let left = known.place.left_over(
+                self.member.came(torrent),
+                "once that is mended",
+                "the same DOWNLOAD",
+            );
             drop(known);
             self.fail(Failure::unmet(&error.path, &error.reason).advise(left), ctx);
             return;

@@ -67,7 +67,8 @@ fn check_all_is_there(
     })
 }
 
-fn check_is_there(store: &FileStore, index: usize, len: u64) -> io::Result<()> {
+/// Whether file `index` is there, `len` bytes long, and the one that was written.
+pub(super) fn check_is_there(store: &FileStore, index: usize, len: u64) -> io::Result<()> {
     let found = store.look_at(index)?.ok_or_else(|| open::lost("it was moved away"))?;
     if !open::is_file(&found) || found.st_size as u64 != len {
         return Err(open::lost("it was changed"));
