@@ -2,7 +2,7 @@
 //!
 //! Fed with snapshots; knows neither the node nor the clock, only the time it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,6 +30,8 @@ const NAME_COLUMNS: usize = 24;
 pub(super) struct Progress {
     output: Output,
     names: BTreeMap<InfoHash, String>,
+    /// The torrents of which nothing is fetched, be they complete or not.
+    served: BTreeSet<InfoHash>,
     bars: BTreeMap<InfoHash, ProgressBar>,
     /// A bar for each source; `None` where sources are only counted.
     sources: Option<BTreeMap<(InfoHash, NodeId), ProgressBar>>,
@@ -48,6 +50,11 @@ impl Progress {
         Self {
             output: output.clone(),
             names: places.iter().map(name).collect(),
+            served: places
+                .iter()
+                .filter(|place| !place.is_fetching())
+                .map(|place| place.torrent.info_hash())
+                .collect(),
             bars: BTreeMap::new(),
             sources: None,
             line_interval: LINE_INTERVAL,
@@ -106,7 +113,7 @@ impl Progress {
         let shown = self.bars.entry(torrent.info_hash);
         let shown = shown.or_insert_with(|| screen.add(bar(name, torrent.total)));
         shown.set_position(torrent.verified);
-        shown.set_message(message(torrent));
+        shown.set_message(message(torrent, self.served.contains(&torrent.info_hash)));
         let Some(bars) = &mut self.sources else { return };
         for source in report::sources(&torrent.peers) {
             let shown = bars.entry((torrent.info_hash, source.node.clone()));
@@ -119,7 +126,8 @@ impl Progress {
 
     fn write(&mut self, torrent: &TorrentStatus) {
         let Some(name) = self.names.get(&torrent.info_hash) else { return };
-        let mut line = format!("{name}: {}", line(torrent));
+        let served = self.served.contains(&torrent.info_hash);
+        let mut line = format!("{name}: {}", line(torrent, served));
         if self.sources.is_some() {
             let sources = report::sources(&torrent.peers);
             let rates = sources.iter().map(|s| format!("{} {}", s.node, units::rate(s.rate)));
@@ -175,16 +183,15 @@ fn event(torrent: &TorrentStatus) -> ProgramEvent {
 }
 
 /// What stands beside a bar.
-fn message(torrent: &TorrentStatus) -> String {
+fn message(torrent: &TorrentStatus, served: bool) -> String {
     if let Some(error) = &torrent.failed {
         return format!("{error}");
     }
+    if served || torrent.finished {
+        return serving(torrent);
+    }
     if torrent.have == torrent.pieces {
-        return if torrent.finished {
-            serving(torrent)
-        } else {
-            "everything is here, waiting for the disk".to_owned()
-        };
+        return "everything is here, waiting for the disk".to_owned();
     }
     let sources = sending(torrent);
     if sources == 0 && torrent.unwritten > 0 {
@@ -204,13 +211,13 @@ fn message(torrent: &TorrentStatus) -> String {
 }
 
 /// What is written where there is no bar.
-fn line(torrent: &TorrentStatus) -> String {
-    if torrent.have == torrent.pieces {
-        return message(torrent);
+fn line(torrent: &TorrentStatus, served: bool) -> String {
+    if served || torrent.have == torrent.pieces {
+        return message(torrent, served);
     }
     let percent = units::percent(torrent.verified, torrent.total);
     let (verified, total) = (units::bytes(torrent.verified), units::bytes(torrent.total));
-    format!("{percent} %, {verified} of {total}, {}", message(torrent))
+    format!("{percent} %, {verified} of {total}, {}", message(torrent, served))
 }
 
 fn serving(torrent: &TorrentStatus) -> String {
@@ -243,9 +250,9 @@ mod tests {
 
     use super::{line, message};
 
-    /// The disk hung, and it was said that a source is waited for.
+    /// The disk hung, and it was said that a source is waited for; as it was of a part that is only served.
     #[test]
-    fn who_waits_for_a_disk_says_so() {
+    fn only_who_waits_for_a_source_says_so() {
         let waiting = TorrentStatus {
             info_hash: InfoHash([7; 20]),
             pieces: 4,
@@ -262,14 +269,16 @@ mod tests {
             failed: None,
             peers: Vec::new(),
         };
-        assert_eq!(message(&waiting), "waiting for the disk, 3.0 MiB to be written");
+        let fetched = |torrent: &TorrentStatus| message(torrent, false);
+        assert_eq!(fetched(&waiting), "waiting for the disk, 3.0 MiB to be written");
         let idle = TorrentStatus { unwritten: 0, ..waiting.clone() };
-        assert_eq!(message(&idle), "waiting for a source, 0 peers connected");
+        assert_eq!(fetched(&idle), "waiting for a source, 0 peers connected");
+        assert_eq!(line(&idle, true), "serving, 0 B sent, 0 peers connected", "nothing is fetched");
         let serving = TorrentStatus { up_rate: 1, ..idle };
-        assert!(message(&serving).starts_with("serving"), "{}", message(&serving));
+        assert!(fetched(&serving).starts_with("serving"), "{}", fetched(&serving));
         let syncing = TorrentStatus { have: 4, unwritten: 0, ..waiting };
-        assert_eq!(line(&syncing), "everything is here, waiting for the disk");
+        assert_eq!(line(&syncing, false), "everything is here, waiting for the disk");
         let done = TorrentStatus { finished: true, ..syncing };
-        assert!(line(&done).starts_with("serving"), "{}", line(&done));
+        assert!(line(&done, false).starts_with("serving"), "{}", line(&done, false));
     }
 }
