@@ -233,7 +233,7 @@ impl Shell {
         let name = place.torrent.name().to_owned();
         self.take_part(place, ctx)?;
         if is_left_over && in_files {
-            ctx.output.note(format_args!(
+            ctx.output.result(format_args!(
                 "{name} is not complete, and nothing more of it is fetched; {fetches} goes on with it"
             ));
         }
