@@ -28,8 +28,10 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     /// The code to end with.
     pub exit: Exit,
-    /// The thing and the reason: `PATH: why`.
-    pub message: String,
+    /// The thing, unless the reason says it all.
+    pub what: Option<String>,
+    /// The reason.
+    pub why: String,
     /// What to do about it, where there is something to be done.
     pub advice: Option<String>,
 }
@@ -48,17 +50,31 @@ impl Failure {
     /// What was asked cannot begin, because of an error that says all there is to say.
     #[must_use]
     pub fn of(error: impl fmt::Display) -> Self {
-        Self { exit: Exit::CouldNotStart, message: plain(&error.to_string()), advice: None }
+        let why = plain(&error.to_string());
+        Self { exit: Exit::CouldNotStart, what: None, why, advice: None }
+    }
+
+    /// It is about `thing`, which is named at the start of its reason, as in `PATH: why`.
+    #[must_use]
+    pub fn about(mut self, thing: impl fmt::Display) -> Self {
+        let thing = thing.to_string();
+        let rest = self.why.strip_prefix(&*thing).and_then(|rest| rest.strip_prefix(": "));
+        if let Some(why) = rest.map(str::to_owned) {
+            (self.what, self.why) = (Some(thing), why);
+        }
+        self
     }
 
     /// The program was asked to leave before it was done.
     #[must_use]
     pub fn interrupted() -> Self {
-        Self { exit: Exit::Interrupted, message: "interrupted".to_owned(), advice: None }
+        let why = "interrupted".to_owned();
+        Self { exit: Exit::Interrupted, what: None, why, advice: None }
     }
 
     fn with(exit: Exit, thing: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self { exit, message: plain(&format!("{thing}: {reason}")), advice: None }
+        let (what, why) = (plain(&thing.to_string()), plain(&reason.to_string()));
+        Self { exit, what: Some(what), why, advice: None }
     }
 
     /// Adds what to do about it.
@@ -91,7 +107,10 @@ pub fn unnamed(error: &io::Error) -> io::Error {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        if let Some(what) = &self.what {
+            write!(f, "{what}: ")?;
+        }
+        f.write_str(&self.why)?;
         match &self.advice {
             Some(advice) => write!(f, "\n  {advice}"),
             None => Ok(()),
@@ -113,5 +132,8 @@ mod tests {
         assert_eq!(failure.to_string(), "a.torrent: No such file or directory\n  make one");
         let twice = Failure::of(format!("{missing}; and {missing}!"));
         assert_eq!(twice.to_string(), "No such file or directory; and No such file or directory!");
+        let split = Failure::of("a: b: c").about("a: b");
+        assert_eq!((split.to_string().as_str(), split.what.as_deref()), ("a: b: c", Some("a: b")));
+        assert_eq!(Failure::of("a: b").about("c").what, None);
     }
 }

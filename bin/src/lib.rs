@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod descriptors;
+pub mod event;
 pub mod exit;
 pub mod logging;
 pub mod node;

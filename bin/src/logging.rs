@@ -82,7 +82,7 @@ impl LogFile {
         if !self.told.swap(true, Ordering::Relaxed) {
             let failure = Failure::unmet(self.path.display(), reason)
                 .advise("lines of the log are lost, and the work goes on; make room, or name another file with --log-file");
-            self.output.failure(&failure);
+            self.output.complaint(&failure);
         }
     }
 }

@@ -8,9 +8,13 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
+use sta_core::io::clock::{Clock as _, RuntimeClock};
 use sta_core::io::observer::Observer;
 use sta_core::model::event::Record;
+use sta_core::model::ids::NodeId;
+use sta_core::model::time::Time;
 
+use crate::event::{ProgramEvent, ProgramRecord};
 use crate::exit::{Exit, Failure};
 use crate::logging;
 
@@ -24,6 +28,8 @@ pub struct Output {
     prompt: Prompt,
     /// Why a result could not be printed, if one could not.
     lost: Arc<Mutex<Option<io::Error>>>,
+    /// The node or the tracker of this program, and its time.
+    voice: Arc<Mutex<Option<(NodeId, RuntimeClock)>>>,
 }
 
 /// Prints above a line that is being typed.
@@ -53,6 +59,7 @@ impl Output {
             screen: MultiProgress::with_draw_target(target),
             prompt: Prompt::default(),
             lost: Arc::default(),
+            voice: Arc::default(),
         }
     }
 
@@ -101,7 +108,8 @@ impl Output {
     /// pipe wants no more.
     #[must_use]
     pub fn exit(&self, exit: Exit) -> Exit {
-        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match lost {
             Some(error) if exit == Exit::Done => {
                 let failure = Failure::unmet("stdout", error);
                 self.failure(&failure);
@@ -135,9 +143,55 @@ impl Output {
         }
     }
 
-    /// Why it did not work.
+    /// Why it does not work, and the program ends.
     pub fn failure(&self, failure: &Failure) {
         self.note(format_args!("{}: {failure}", self.program));
+        self.say_failed(failure, Some(failure.exit));
+    }
+
+    /// Why something does not work, though the program goes on and need not end otherwise for it.
+    pub fn complaint(&self, failure: &Failure) {
+        self.note(format_args!("{}: {failure}", self.program));
+        self.say_failed(failure, None);
+    }
+
+    /// What was typed is no command line: a person is told so by clap, a program by the same event as of every failure.
+    pub fn usage(program: &'static str, error: &clap::Error) -> ! {
+        // What was asked for is not known, but that it was written.
+        let json = std::env::args_os().any(|arg| arg == "--json");
+        if error.use_stderr() {
+            let said = error.to_string();
+            let why = said.lines().take_while(|line| !line.is_empty()).map(str::trim);
+            let why = why.collect::<Vec<_>>().join(" ");
+            let failure = Failure::start("the command line", why.trim_start_matches("error: "))
+                .advise(format!("{program} --help shows what can be written"));
+            Self::new(program, json).say_failed(&failure, Some(failure.exit));
+        }
+        error.exit()
+    }
+
+    /// Tells programs of a failure.
+    pub(crate) fn say_failed(&self, failure: &Failure, exit: Option<Exit>) {
+        let Failure { what, why, advice, .. } = failure.clone();
+        self.event(ProgramEvent::Failed { what, why, advice, exit: exit.map(|exit| exit as u8) });
+    }
+
+    /// From now on the program's own events are those of `id`, in the time of `clock`.
+    pub(crate) fn speak_for(&self, id: NodeId, clock: RuntimeClock) {
+        *self.voice.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, clock));
+    }
+
+    /// Prints an event of the program, where events are asked for.
+    pub(crate) fn event(&self, event: ProgramEvent) {
+        if !self.json {
+            return;
+        }
+        let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (who, at) = match voice {
+            Some((id, clock)) => (id, clock.now()),
+            None => (self.program.parse().expect("letters and a dash"), Time::ZERO),
+        };
+        self.json_line(&ProgramRecord { at, who, event });
     }
 
     /// Logs each event, and prints it as a line of JSON where that was asked for.

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::Settings;
-use crate::exit::{Failure, plain};
+use crate::exit::Failure;
 
 /// The file that is read where none is named.
 const FILE_NAME: &str = "sta.toml";
@@ -67,7 +67,12 @@ pub(super) enum ConfigError {
 
 impl ConfigError {
     pub(in crate::config) fn into_failure(self) -> Failure {
-        let message = plain(&self.to_string());
+        let place = match &self {
+            Self::Read { path, .. } => path.display().to_string(),
+            Self::Line { path, line, .. } => format!("{}:{line}", path.display()),
+            Self::UnknownKey { place, .. } | Self::Value { place, .. } => place.clone(),
+        };
+        let failure = Failure::of(&self).about(place);
         let advice = match self {
             Self::Read { .. } => "name another with --config FILE".to_owned(),
             Self::UnknownKey { nearest: Some(nearest), .. } => {
@@ -77,7 +82,7 @@ impl ConfigError {
                 "--print-config shows every key, with what it means".to_owned()
             }
         };
-        Failure { exit: crate::exit::Exit::CouldNotStart, message, advice: Some(advice) }
+        failure.advise(advice)
     }
 }
 

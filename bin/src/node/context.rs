@@ -37,7 +37,7 @@ impl Context {
 }
 
 /// Runs `work`, which hashes or waits for a disk, on a thread of its own.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = oneshot::channel();
     let thread = thread::spawn(move || {
         // Nobody waits any more if the program is leaving.

@@ -130,12 +130,12 @@ struct Made {
 async fn make_content(dir: &Path, tracker: Address, ctx: &mut Context) -> Result<Made, Failure> {
     let bar = ctx.output.screen().add(progress::bar("making the file", FILE_BYTES));
     let shown = bar.clone();
-    let failed = Failure::start(dir.display(), "");
+    let at = dir.display().to_string();
     let dir = dir.to_owned();
     let made = ctx.off_thread(move || compute(&dir, tracker, &shown)).await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    made?.map_err(|reason| Failure { message: format!("{}{reason}", failed.message), ..failed })
+    made?.map_err(|reason| Failure::start(at, reason))
 }
 
 /// Computes the content, hashes it, and writes each third into the folder of its holder: nobody has the whole.

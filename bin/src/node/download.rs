@@ -15,7 +15,7 @@ use sta_core::model::time::Time;
 use tokio::task::JoinSet;
 
 use super::args::Download;
-use super::context::Context;
+use super::context::{Context, off_thread};
 use super::member::{self, Held, Member};
 use super::place::{self, Place};
 use super::watch::Watch;
@@ -35,7 +35,8 @@ pub(super) async fn run(args: &Download, ctx: &mut Context) -> Result<Exit, Fail
     let mut places = Vec::new();
     let ended = download(torrents::distinct(list)?, &mut places, args, ctx).await;
     for place in &places {
-        place.leave_no_trace();
+        // What was written to is seen to by whoever knows what came.
+        place.leave_no_trace(true);
     }
     ended
 }
@@ -53,17 +54,12 @@ async fn download(
     place::check_space(places, &args.output)?;
     let id = member::name(&ctx.settings)?;
     let serve_after = args.keep_seeding || args.seed_for.is_some();
-    for place in places.iter().filter(|place| place.is_complete()) {
-        say_complete(place, &id, ctx);
-        ctx.output.result(format_args!(
-            "{}: complete already, {}\n  verified   {}, info-hash {}",
-            place.torrent.name(),
-            place.path.display(),
-            report::verification(&place.torrent),
-            place.torrent.info_hash(),
-        ));
-    }
     if !serve_after && places.iter().all(Place::is_complete) {
+        for place in places.iter() {
+            let settled = ctx.off_thread(place.settle()).await?;
+            settled.map_err(|error| Failure::unmet(&error.path, &error.reason))?;
+            say_found(place, &id, Time::ZERO, ctx);
+        }
         return Ok(Exit::Done);
     }
     let member = Member::start_as(id, &ctx.settings, &ctx.output).await?;
@@ -72,14 +68,24 @@ async fn download(
     }
     let exit = take_part(&member, places, args, ctx).await;
     member.handle.stop().await;
+    for place in places.iter().filter(|place| place.is_fetching()) {
+        place.leave_no_trace(member.came(place.torrent.info_hash()));
+    }
     exit
 }
 
-/// The event of a torrent that is complete, for one that was so before anything began: a program need not know the difference.
-fn say_complete(place: &Place, who: &NodeId, ctx: &Context) {
+/// Says of what was complete before anything began, and is durable now, what is said of every download: a program need not know the
+/// difference.
+fn say_found(place: &Place, who: &NodeId, at: Time, ctx: &Context) {
     let torrent = place.torrent.info_hash();
     let event = Event::TorrentComplete { torrent, down: 0, up: 0, wasted: 0 };
-    ctx.output.events().observe(&Record { at: Time::ZERO, who: who.clone(), event });
+    ctx.output.events().observe(&Record { at, who: who.clone(), event });
+    ctx.output.result(format_args!(
+        "{}: complete already, {}\n  verified   {}, info-hash {torrent}",
+        place.torrent.name(),
+        place.path.display(),
+        report::verification(&place.torrent),
+    ));
 }
 
 async fn take_part(
@@ -116,7 +122,7 @@ async fn take_part(
 /// Torrents on their way.
 pub(super) struct Fetching<'a> {
     member: &'a Member,
-    /// Those that are not complete yet.
+    /// Those that are not complete yet, or not known to be durable.
     open: BTreeMap<InfoHash, &'a Place>,
     finished: JoinSet<(InfoHash, Result<(), StoreError>)>,
     started: Time,
@@ -135,13 +141,18 @@ pub(super) struct Fetching<'a> {
 impl<'a> Fetching<'a> {
     /// What `member` fetches of `places`, from now on.
     pub(super) fn new(member: &'a Member, places: &'a [Place]) -> Self {
-        let incomplete = places.iter().filter(|place| !place.is_complete());
         let open: BTreeMap<_, _> =
-            incomplete.map(|place| (place.torrent.info_hash(), place)).collect();
+            places.iter().map(|place| (place.torrent.info_hash(), place)).collect();
         let mut finished = JoinSet::new();
-        for &torrent in open.keys() {
-            let handle = member.handle.clone();
-            finished.spawn(async move { (torrent, handle.finished(torrent).await) });
+        for (&torrent, place) in &open {
+            if place.is_complete() {
+                // It is served meanwhile.
+                let settle = off_thread(place.settle());
+                finished.spawn(async move { (torrent, settle.await) });
+            } else {
+                let handle = member.handle.clone();
+                finished.spawn(async move { (torrent, handle.finished(torrent).await) });
+            }
         }
         // Who is told that something is tried again should not be told at once that it is given up.
         member.hold_failures();
@@ -193,7 +204,7 @@ impl<'a> Fetching<'a> {
                     self.one_ended(torrent, result, ctx).await;
                 }
                 status = watch.tick() => {
-                    self.look_for_failures(&status?, ctx);
+                    self.look_for_failures(&status?, ctx).await;
                     // What came after this status is told after the next.
                     self.tell_held(ctx);
                     self.held = self.member.held_failures();
@@ -212,6 +223,10 @@ impl<'a> Fetching<'a> {
         match result {
             Ok(()) => {
                 let Some(place) = self.open.remove(&torrent) else { return };
+                if place.is_complete() {
+                    say_found(place, &self.member.id, self.member.now(), ctx);
+                    return;
+                }
                 let status = self.status_of(torrent).await;
                 let Some(status) = status else { return };
                 if let Err(failure) = place.check_found() {
@@ -223,32 +238,33 @@ impl<'a> Fetching<'a> {
                 let saved = self.stays.then_some(&*place.path);
                 ctx.output.result(report::complete(&place.torrent, &status, time, saved));
             }
-            Err(error) => self.broken(torrent, &error, ctx),
+            Err(error) => self.broken(torrent, &error, ctx).await,
         }
     }
 
     /// A full disk passes one day; a command that was asked to download does not wait for it.
-    fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
+    async fn look_for_failures(&mut self, status: &NodeStatus, ctx: &Context) {
         for torrent in &status.torrents {
             if let Some(error) = &torrent.failed {
-                self.broken(torrent.info_hash, error, ctx);
+                self.broken(torrent.info_hash, error, ctx).await;
             } else if let Some(most) = self.give_up_after {
-                self.look_for_silence(torrent, most, ctx);
+                self.look_for_silence(torrent, most, ctx).await;
             }
         }
     }
 
-    fn broken(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
+    async fn broken(&mut self, torrent: InfoHash, error: &StoreError, ctx: &Context) {
         self.give_up(
             torrent,
             &Failure::unmet(&error.path, &error.reason),
             "once that is mended",
             ctx,
-        );
+        )
+        .await;
     }
 
     /// Nobody may come any more, and a script wants to know.
-    fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
+    async fn look_for_silence(&mut self, torrent: &TorrentStatus, most: Duration, ctx: &Context) {
         let (info_hash, now) = (torrent.info_hash, self.member.now());
         let came = self.came.entry(info_hash).or_insert((torrent.down, now));
         // What is all here is being made durable, and nobody need send anything.
@@ -259,17 +275,25 @@ impl<'a> Fetching<'a> {
             && let Some(place) = self.open.get(&info_hash)
         {
             let silence = humantime::format_duration(most);
-            let what = format!("nothing has come for {silence} {}", report::who_is_there(torrent));
+            let what =
+                format!("nothing has come for {silence} {}", report::why_nothing_comes(torrent));
             let failure = Failure::unmet(place.torrent.name(), what);
-            self.give_up(info_hash, &failure, "once somebody has it", ctx);
+            let when =
+                if torrent.unwritten > 0 { "once that is mended" } else { "once somebody has it" };
+            self.give_up(info_hash, &failure, when, ctx).await;
         }
     }
 
-    fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
+    async fn give_up(&mut self, torrent: InfoHash, failure: &Failure, when: &str, ctx: &Context) {
         let Some(place) = self.open.remove(&torrent) else { return };
         self.failed.insert(torrent);
-        self.member.handle.remove(torrent);
-        let left = place.left_over(when, "the same command");
+        if place.is_complete() {
+            // What is here is right all the same, and is served.
+            ctx.output.failure(failure);
+            return;
+        }
+        self.member.give_up(torrent).await;
+        let left = place.left_over(self.member.came(torrent), when, "the same command");
         ctx.output.failure(&failure.clone().advise(left));
     }
 
@@ -289,6 +313,9 @@ impl<'a> Fetching<'a> {
         let status = self.member.handle.status().await;
         for torrent in status.iter().flat_map(|status| &status.torrents) {
             let Some(place) = self.open.get(&torrent.info_hash) else { continue };
+            if place.is_complete() {
+                continue;
+            }
             if torrent.verified == 0 {
                 ctx.output.note(format_args!(
                     "interrupted: nothing of {} is verified yet",

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::progress;
 use crate::exit::{Exit, Failure};
 use crate::torrent::make::{self, MakeError, MakeOptions};
-use crate::torrent::{self, show::TorrentView};
+use crate::torrent::{self, TorrentError, show::TorrentView};
 
 /// Runs the command.
 ///
@@ -59,12 +59,22 @@ pub(super) async fn make_file(
     trackers: Vec<Address>,
     ctx: &mut Context,
 ) -> Result<Metainfo, Failure> {
+    let unwritable = |error: TorrentError| Failure::of(error).about(to.display());
     // What is not there is named as that, and not the torrent that would lie beside it.
     if path.exists() {
-        torrent::check_beside(path, to).map_err(Failure::of)?;
+        torrent::check_beside(path, to).map_err(unwritable)?;
     }
     let torrent = make(path, piece_bytes, trackers, ctx).await?;
-    torrent::save(&torrent, to).map_err(Failure::of)?;
+    let before = torrent::load(to).ok().filter(|before| before.bytes() != torrent.bytes());
+    torrent::save(&torrent, to).map_err(unwritable)?;
+    if let Some(before) = before {
+        let what = if before.info_hash() == torrent.info_hash() {
+            "one of the same content that says other things of it".to_owned()
+        } else {
+            format!("that of {}, info-hash {}", before.name(), before.info_hash())
+        };
+        ctx.output.note(format_args!("{}: replaces {what}", to.display()));
+    }
     Ok(torrent)
 }
 
@@ -79,6 +89,13 @@ pub(super) async fn make(
     ctx: &mut Context,
 ) -> Result<Metainfo, Failure> {
     let piece_bytes = piece_bytes.or_else(|| ctx.settings.piece_bytes());
+    let mut distinct: Vec<Address> = Vec::new();
+    for tracker in trackers {
+        if !distinct.contains(&tracker) {
+            distinct.push(tracker);
+        }
+    }
+    let trackers = distinct;
     let created_by = Some(concat!("STA ", env!("CARGO_PKG_VERSION")).to_owned());
     let options =
         MakeOptions { piece_bytes, trackers, about: About { created_by, ..About::default() } };
@@ -94,7 +111,10 @@ pub(super) async fn make(
     let made = made.await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    let (torrent, empty_folders) = made?.map_err(|error: MakeError| Failure::of(error))?;
+    let (torrent, empty_folders) = made?.map_err(|error: MakeError| {
+        let at = error.path().map(|path| path.display().to_string());
+        at.into_iter().fold(Failure::of(error), Failure::about)
+    })?;
     if let Some(first) = empty_folders.first() {
         let count = empty_folders.len();
         ctx.output.note(format_args!(

@@ -44,6 +44,8 @@ struct News {
     dials: Mutex<BTreeMap<Address, u32>>,
     /// Whether a block has gone from anybody to anybody.
     moved: AtomicBool,
+    /// The torrents of which a piece has come and was verified.
+    came: Mutex<BTreeSet<InfoHash>>,
     /// What storage could not do and will not try again: of each piece of a file that has changed the same is said.
     failed: Mutex<BTreeSet<String>>,
     /// What storage could not do while a command waits that may give up for it; `None` while nobody does.
@@ -83,7 +85,9 @@ impl Member {
         output: &Output,
     ) -> Result<Self, Failure> {
         let news = Arc::new(News::default());
-        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::start());
+        let clock = RuntimeClock::start();
+        output.speak_for(id.clone(), clock);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
         let (up, down) = (settings.upload_limit.0, settings.download_limit.0);
         let env = NodeEnv {
             transport: throttle::limited(Arc::new(TcpTransport::new()), &clock, up, down),
@@ -106,6 +110,19 @@ impl Member {
     #[must_use]
     pub(super) fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Whether a piece of `torrent` has come and was verified.
+    #[must_use]
+    pub(super) fn came(&self, torrent: InfoHash) -> bool {
+        self.news.came().contains(&torrent)
+    }
+
+    /// Leaves `torrent`; once that is heard, no piece is verified any more.
+    pub(super) async fn give_up(&self, torrent: InfoHash) {
+        self.handle.remove(torrent);
+        // Not until the disk is done with it: it may hang.
+        let _ = self.handle.status().await;
     }
 
     /// Why `tracker` is away, if it is known.
@@ -139,6 +156,10 @@ impl News {
 
     fn blamed(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
         self.blamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn came(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -209,6 +230,10 @@ fn worth_a_line(event: &Event, news: &News) -> Option<String> {
         }
         Event::BlockReceived { .. } | Event::BlockSent { .. } => {
             news.moved.store(true, Ordering::Relaxed);
+            None
+        }
+        Event::PieceVerified { torrent, .. } => {
+            news.came().insert(*torrent);
             None
         }
         Event::PeerBanned { peer, why, .. } => Some(format!("peer {peer} is banned: {why}")),

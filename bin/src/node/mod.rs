@@ -52,7 +52,8 @@ use crate::output::Output;
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse_from(args::with_seed_spellings(std::env::args_os()));
+    let args = Args::try_parse_from(args::with_seed_spellings(std::env::args_os()));
+    let args = args.unwrap_or_else(|error| Output::usage("sta-node", &error));
     let output = Output::new("sta-node", args.json);
     let exit = start(&args, &output).unwrap_or_else(|failure| {
         output.failure(&failure);
@@ -85,6 +86,8 @@ fn start(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .advise("add --node-id ID, or fetch the torrent with `sta-node download FILE`"));
         }
         output.note(Args::command().render_help());
+        let failure = Failure::start("the command line", "it names no command");
+        output.say_failed(&failure, Some(failure.exit));
         return Ok(Exit::CouldNotStart);
     }
     // With more than one thread every message between the tasks of a node wakes another one, which costs a tenth of a transfer;

@@ -62,7 +62,8 @@ impl Place {
         let place = Self::checked(torrent, dir, store, false, ctx).await?;
         if place.have.is_empty() && !place.have.is_full() {
             let reason = format!("no piece of it is that of {}", place.torrent.info_hash());
-            return Err(Failure::start(place.path.display(), reason)
+            let at = if place.is_left_over() { place.part() } else { place.path };
+            return Err(Failure::start(at.display(), reason)
                 .advise("name the folder where the right data is with --data"));
         }
         Ok(place)
@@ -103,6 +104,12 @@ impl Place {
     #[must_use]
     pub(super) fn is_left_over(&self) -> bool {
         !self.fetch && !self.have.is_full() && !is_there(&self.path)
+    }
+
+    /// Makes what is complete durable, wherever it came from: waits for the disk.
+    pub(super) fn settle(&self) -> impl FnOnce() -> Result<(), StoreError> + Send + use<> {
+        let store = Arc::clone(&self.store);
+        move || store.finish()
     }
 
     /// Whether what is complete now can be found where it was to be.
@@ -243,12 +250,12 @@ impl Place {
         layout.total().saturating_sub(here.max(self.store.set_aside()))
     }
 
-    /// What is left of a download that is given up, and what goes on with it: `command`, `when`.
+    /// What is left of a download that is given up, and what goes on with it: `command`, `when`. Whether something `came` says its member.
     #[must_use]
-    pub(super) fn left_over(&self, when: &str, command: &str) -> String {
+    pub(super) fn left_over(&self, came: bool, when: &str, command: &str) -> String {
         let at = self.part();
         let part = at.display();
-        if self.leave_no_trace() {
+        if self.leave_no_trace(came) {
             format!("nothing of it is kept; {when}, {command} begins again")
         } else if is_there(&at) {
             format!(
@@ -259,9 +266,9 @@ impl Place {
         }
     }
 
-    /// Takes away what a download has begun with, if nothing was written to it; says whether it did.
-    pub(super) fn leave_no_trace(&self) -> bool {
-        self.store.leave_no_trace()
+    /// Takes away what a download has begun with, if nothing `came` that was verified, nor was here before; says whether it did.
+    pub(super) fn leave_no_trace(&self, came: bool) -> bool {
+        self.store.leave_no_trace(!came && self.have.is_empty())
     }
 }
 
@@ -275,7 +282,7 @@ pub(super) fn check_space(places: &[Place], dir: &Path) -> Result<(), Failure> {
     match free_bytes(dir) {
         Some(free) if free < missing => {
             for place in fetching() {
-                place.leave_no_trace();
+                place.leave_no_trace(false);
             }
             let (missing, free) = (units::bytes(missing), units::bytes(free));
             let reason = format!("no space: {missing} to come, {free} free");
@@ -302,7 +309,10 @@ pub(super) async fn verify(
     let verified = ctx.off_thread(work).await;
     bar.finish_and_clear();
     ctx.output.screen().remove(&bar);
-    verified?.map_err(Failure::of)
+    verified?.map_err(|error| {
+        let at = error.path.display().to_string();
+        Failure::of(error).about(at)
+    })
 }
 
 /// Bytes that may still be written below `dir`; `None` where the system does not say.
@@ -322,12 +332,12 @@ fn open_part(torrent: &Arc<Metainfo>, dir: &Path) -> Result<FileStore, Failure> 
 }
 
 /// Whether something bears that name, be it a link that leads nowhere.
-fn is_there(path: &Path) -> bool {
+pub(super) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     shlex::try_quote(&path).map(Into::into).unwrap_or(path)
 }

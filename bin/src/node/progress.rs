@@ -1,8 +1,8 @@
-//! Shows how far a node is: a bar per torrent on a terminal, a line now and then where there is none.
+//! Shows how far a node is: a bar per torrent on a terminal, a line now and then where there is none, an event for programs.
 //!
 //! Fed with snapshots; knows neither the node nor the clock, only the time it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +12,7 @@ use sta_core::model::time::Time;
 
 use super::place::Place;
 use super::report;
+use crate::event::ProgramEvent;
 use crate::output::Output;
 use crate::units;
 
@@ -19,6 +20,8 @@ use crate::units;
 pub(super) const REFRESH: Duration = Duration::from_millis(200);
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a program is told, if anything is new.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Columns of a name beside its bar.
 const NAME_COLUMNS: usize = 24;
 
@@ -27,12 +30,16 @@ const NAME_COLUMNS: usize = 24;
 pub(super) struct Progress {
     output: Output,
     names: BTreeMap<InfoHash, String>,
+    /// The torrents of which nothing is fetched, be they complete or not.
+    served: BTreeSet<InfoHash>,
     bars: BTreeMap<InfoHash, ProgressBar>,
     /// A bar for each source; `None` where sources are only counted.
     sources: Option<BTreeMap<(InfoHash, NodeId), ProgressBar>>,
     line_interval: Duration,
     next_line: Time,
     last_lines: BTreeMap<InfoHash, String>,
+    next_event: Time,
+    last_events: BTreeMap<InfoHash, ProgramEvent>,
 }
 
 impl Progress {
@@ -43,11 +50,18 @@ impl Progress {
         Self {
             output: output.clone(),
             names: places.iter().map(name).collect(),
+            served: places
+                .iter()
+                .filter(|place| !place.is_fetching())
+                .map(|place| place.torrent.info_hash())
+                .collect(),
             bars: BTreeMap::new(),
             sources: None,
             line_interval: LINE_INTERVAL,
             next_line: now + LINE_INTERVAL,
             last_lines: BTreeMap::new(),
+            next_event: now,
+            last_events: BTreeMap::new(),
         }
     }
 
@@ -63,6 +77,7 @@ impl Progress {
     /// Shows a snapshot.
     pub(super) fn show(&mut self, status: &NodeStatus, now: Time) {
         if self.output.json() {
+            self.say(status, now);
             return;
         }
         let due = now >= self.next_line;
@@ -78,13 +93,27 @@ impl Progress {
         }
     }
 
+    fn say(&mut self, status: &NodeStatus, now: Time) {
+        if now < self.next_event {
+            return;
+        }
+        self.next_event = now + EVENT_INTERVAL;
+        for torrent in &status.torrents {
+            let event = event(torrent);
+            if self.last_events.get(&torrent.info_hash) != Some(&event) {
+                self.output.event(event.clone());
+                self.last_events.insert(torrent.info_hash, event);
+            }
+        }
+    }
+
     fn draw(&mut self, torrent: &TorrentStatus) {
         let Some(name) = self.names.get(&torrent.info_hash) else { return };
         let screen = self.output.screen();
         let shown = self.bars.entry(torrent.info_hash);
         let shown = shown.or_insert_with(|| screen.add(bar(name, torrent.total)));
         shown.set_position(torrent.verified);
-        shown.set_message(message(torrent));
+        shown.set_message(message(torrent, self.served.contains(&torrent.info_hash)));
         let Some(bars) = &mut self.sources else { return };
         for source in report::sources(&torrent.peers) {
             let shown = bars.entry((torrent.info_hash, source.node.clone()));
@@ -97,7 +126,8 @@ impl Progress {
 
     fn write(&mut self, torrent: &TorrentStatus) {
         let Some(name) = self.names.get(&torrent.info_hash) else { return };
-        let mut line = format!("{name}: {}", line(torrent));
+        let served = self.served.contains(&torrent.info_hash);
+        let mut line = format!("{name}: {}", line(torrent, served));
         if self.sources.is_some() {
             let sources = report::sources(&torrent.peers);
             let rates = sources.iter().map(|s| format!("{} {}", s.node, units::rate(s.rate)));
@@ -140,15 +170,36 @@ pub(super) fn bar(name: &str, total: u64) -> ProgressBar {
     bar
 }
 
+/// What programs are told.
+fn event(torrent: &TorrentStatus) -> ProgramEvent {
+    ProgramEvent::Progress {
+        torrent: torrent.info_hash,
+        verified: torrent.verified,
+        total: torrent.total,
+        down_rate: torrent.down_rate,
+        up_rate: torrent.up_rate,
+        peers: torrent.peers.iter().filter(|peer| peer.connected).count() as u64,
+    }
+}
+
 /// What stands beside a bar.
-fn message(torrent: &TorrentStatus) -> String {
+fn message(torrent: &TorrentStatus, served: bool) -> String {
     if let Some(error) = &torrent.failed {
         return format!("{error}");
     }
-    if torrent.have == torrent.pieces || torrent.down_rate == 0 && torrent.up_rate > 0 {
+    if served || torrent.finished {
         return serving(torrent);
     }
+    if torrent.have == torrent.pieces {
+        return "everything is here, waiting for the disk".to_owned();
+    }
     let sources = sending(torrent);
+    if sources == 0 && torrent.unwritten > 0 {
+        return format!("waiting for the disk, {} to be written", units::bytes(torrent.unwritten));
+    }
+    if torrent.down_rate == 0 && torrent.up_rate > 0 {
+        return serving(torrent);
+    }
     if sources == 0 {
         return format!("waiting for a source, {} connected", connected(torrent));
     }
@@ -160,13 +211,13 @@ fn message(torrent: &TorrentStatus) -> String {
 }
 
 /// What is written where there is no bar.
-fn line(torrent: &TorrentStatus) -> String {
-    if torrent.have == torrent.pieces {
-        return serving(torrent);
+fn line(torrent: &TorrentStatus, served: bool) -> String {
+    if served || torrent.have == torrent.pieces {
+        return message(torrent, served);
     }
     let percent = units::percent(torrent.verified, torrent.total);
     let (verified, total) = (units::bytes(torrent.verified), units::bytes(torrent.total));
-    format!("{percent} %, {verified} of {total}, {}", message(torrent))
+    format!("{percent} %, {verified} of {total}, {}", message(torrent, served))
 }
 
 fn serving(torrent: &TorrentStatus) -> String {
@@ -190,4 +241,44 @@ fn connected(torrent: &TorrentStatus) -> String {
 
 fn plural(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use sta_core::model::ids::InfoHash;
+    use sta_core::model::status::TorrentStatus;
+
+    use super::{line, message};
+
+    /// The disk hung, and it was said that a source is waited for; as it was of a part that is only served.
+    #[test]
+    fn only_who_waits_for_a_source_says_so() {
+        let waiting = TorrentStatus {
+            info_hash: InfoHash([7; 20]),
+            pieces: 4,
+            have: 1,
+            total: 4 << 20,
+            verified: 1 << 20,
+            finished: false,
+            down: 4 << 20,
+            up: 0,
+            wasted: 0,
+            unwritten: 3 << 20,
+            down_rate: 0,
+            up_rate: 0,
+            failed: None,
+            peers: Vec::new(),
+        };
+        let fetched = |torrent: &TorrentStatus| message(torrent, false);
+        assert_eq!(fetched(&waiting), "waiting for the disk, 3.0 MiB to be written");
+        let idle = TorrentStatus { unwritten: 0, ..waiting.clone() };
+        assert_eq!(fetched(&idle), "waiting for a source, 0 peers connected");
+        assert_eq!(line(&idle, true), "serving, 0 B sent, 0 peers connected", "nothing is fetched");
+        let serving = TorrentStatus { up_rate: 1, ..idle };
+        assert!(fetched(&serving).starts_with("serving"), "{}", fetched(&serving));
+        let syncing = TorrentStatus { have: 4, unwritten: 0, ..waiting };
+        assert_eq!(line(&syncing, false), "everything is here, waiting for the disk");
+        let done = TorrentStatus { finished: true, ..syncing };
+        assert!(line(&done, false).starts_with("serving"), "{}", line(&done, false));
+    }
 }

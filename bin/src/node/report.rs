@@ -40,9 +40,13 @@ pub(super) fn sources(peers: &[PeerStatus]) -> Vec<Source> {
     sources
 }
 
-/// Who might send something and does not: `though 3 connected peers have more than is here`.
+/// Why nothing comes: `though 3 connected peers have more than is here`.
 #[must_use]
-pub(super) fn who_is_there(status: &TorrentStatus) -> String {
+pub(super) fn why_nothing_comes(status: &TorrentStatus) -> String {
+    if status.unwritten > 0 {
+        let waiting = units::bytes(status.unwritten);
+        return format!("while {waiting} wait to be written here: the disk is slow, or hangs");
+    }
     let connected = || status.peers.iter().filter(|peer| peer.connected);
     match (connected().count(), connected().filter(|peer| peer.have > status.have).count()) {
         (0, _) => "and no peer is connected".to_owned(),

@@ -23,7 +23,7 @@ use self::input::{End, Line, Terminal};
 use super::args::Contacts;
 use super::context::Context;
 use super::member::Member;
-use super::place::{Place, check_space};
+use super::place::{Place, check_space, is_there, quoted};
 use super::{make, report, torrents};
 use crate::exit::{Exit, Failure};
 use crate::torrent::{self, folder_of};
@@ -69,6 +69,9 @@ pub(super) async fn run(torrent: Option<&str>, ctx: &mut Context) -> Result<Exit
     let exit = shell.obey_all(ctx).await;
     drop(terminal);
     shell.member.handle.stop().await;
+    for (torrent, known) in &shell.known {
+        known.place.leave_no_trace(shell.member.came(*torrent));
+    }
     Ok(exit)
 }
 
@@ -103,14 +106,14 @@ impl Shell {
             match torrents::read(path) {
                 Ok(torrent) if has_data(&self.files, &torrent) => {
                     if let Err(failure) = self.seed(torrent, path, ctx).await {
-                        ctx.output.failure(&failure);
+                        ctx.output.complaint(&failure);
                     }
                     if ctx.interrupt.was_asked() {
                         return;
                     }
                 }
                 Ok(torrent) => tracing::info!(name = torrent.name(), "no data here"),
-                Err(failure) => ctx.output.failure(&failure),
+                Err(failure) => ctx.output.complaint(&failure),
             }
         }
     }
@@ -154,8 +157,7 @@ impl Shell {
                 false
             }
             Err(reason) => {
-                self.failed = true;
-                ctx.output.note(reason);
+                self.fail(Failure::of(reason), ctx);
                 false
             }
         }
@@ -178,9 +180,18 @@ impl Shell {
             ShellCommand::Exit => Ok(()),
         };
         if let Err(failure) = result {
-            self.failed = true;
             self.cut_short |= failure.exit == Exit::Interrupted;
-            ctx.output.failure(&failure);
+            self.fail(failure, ctx);
+        }
+    }
+
+    /// A command did not work: a script ends otherwise for it, a person goes on.
+    fn fail(&mut self, failure: Failure, ctx: &Context) {
+        self.failed = true;
+        if self.script && failure.exit != Exit::Interrupted {
+            ctx.output.failure(&Failure { exit: Exit::Unmet, ..failure });
+        } else {
+            ctx.output.complaint(&failure);
         }
     }
 
@@ -212,8 +223,21 @@ impl Shell {
         }
         let in_files = has_data(&self.files, &torrent);
         let dir = if in_files { self.files.clone() } else { folder_of(path).to_owned() };
-        let place = Place::for_seeding(torrent, &dir, ctx).await?;
-        self.take_part(place, ctx)
+        let is_part = !is_there(&dir.join(torrent.name()));
+        let fetches = format!("DOWNLOAD {}", quoted(path));
+        let place = Place::for_seeding(torrent, &dir, ctx).await.map_err(|failure| {
+            let begun = in_files && is_part && failure.exit != Exit::Interrupted;
+            if begun { failure.advise(format!("{fetches} fetches it")) } else { failure }
+        })?;
+        let is_left_over = place.is_left_over();
+        let name = place.torrent.name().to_owned();
+        self.take_part(place, ctx)?;
+        if is_left_over && in_files {
+            ctx.output.result(format_args!(
+                "{name} is not complete, and nothing more of it is fetched; {fetches} goes on with it"
+            ));
+        }
+        Ok(())
     }
 
     async fn download(&mut self, text: &str, ctx: &mut Context) -> Result<(), Failure> {
@@ -259,7 +283,9 @@ impl Shell {
     }
 
     fn take_part(&mut self, place: Place, ctx: &Context) -> Result<(), Failure> {
-        let spec = place.spec(&Contacts::default(), &ctx.settings)?;
+        let spec = place.spec(&Contacts::default(), &ctx.settings).inspect_err(|_| {
+            place.leave_no_trace(false);
+        })?;
         let torrent = spec.info_hash;
         self.member.handle.add(spec);
         let (name, have) = (place.torrent.name(), &place.have);
@@ -319,16 +345,18 @@ impl Shell {
         if let Err(error) = result {
             // It was left, and lets go of its files with this: the same command can begin again.
             let Some(known) = self.known.remove(&torrent) else { return };
-            let left = known.place.left_over("once that is mended", "the same DOWNLOAD");
+            let left = known.place.left_over(
+                self.member.came(torrent),
+                "once that is mended",
+                "the same DOWNLOAD",
+            );
             drop(known);
-            self.failed = true;
-            ctx.output.failure(&Failure::unmet(&error.path, &error.reason).advise(left));
+            self.fail(Failure::unmet(&error.path, &error.reason).advise(left), ctx);
             return;
         }
         let Some(known) = self.known.get(&torrent) else { return };
         if let Err(failure) = known.place.check_found() {
-            self.failed = true;
-            ctx.output.failure(&failure);
+            self.fail(failure, ctx);
             return;
         }
         let status = self.member.handle.status().await;
@@ -381,6 +409,5 @@ impl Shell {
 /// Whether `dir` has data of `torrent`, whole or in part.
 fn has_data(dir: &Path, torrent: &Metainfo) -> bool {
     let path = dir.join(torrent.name());
-    let part = part_of(&path);
-    path.symlink_metadata().is_ok() || part.symlink_metadata().is_ok()
+    is_there(&path) || is_there(&part_of(&path))
 }

@@ -40,6 +40,7 @@ pub(super) async fn run(args: &Status, ctx: &mut Context) -> Result<Exit, Failur
         () = ctx.interrupt.asked() => return Err(Failure::interrupted()),
         answered = first_to_answer(&trackers, info_hash, &ctx.output) => answered?,
     };
+    let rows = once_each(rows);
     if ctx.output.json() {
         ctx.output.json_line(&Answer { tracker: tracker.tracker_url(), rows });
     } else if rows.is_empty() {
@@ -71,6 +72,23 @@ async fn first_to_answer(
         }
     }
     Err(failed.unwrap_or_else(|| Failure::start("no tracker", "none is named")))
+}
+
+/// Each node once: one whose torrent calls the tracker by several names has registered by each.
+fn once_each(rows: Vec<StatusRow>) -> Vec<StatusRow> {
+    let mut places = BTreeMap::new();
+    let mut kept: Vec<StatusRow> = Vec::new();
+    for row in rows {
+        let place =
+            places.entry((row.torrent, row.node.clone(), row.addr.clone())).or_insert(kept.len());
+        match kept.get_mut(*place) {
+            None => kept.push(row),
+            // What came by one name may be older than what came by another.
+            Some(known) if (row.online, row.have) > (known.online, known.have) => *known = row,
+            Some(_) => {}
+        }
+    }
+    kept
 }
 
 /// A table per torrent; the tracker knows torrents by their hash alone.
@@ -112,11 +130,10 @@ fn cells(row: &StatusRow) -> Vec<String> {
 mod tests {
     use sta_core::wire::tracker::StatusRow;
 
-    use super::text;
+    use super::{once_each, text};
 
-    #[test]
-    fn a_table_per_torrent() {
-        let row = |torrent: char, node: &str, have, online| StatusRow {
+    fn row(torrent: char, node: &str, have: u32, online: bool) -> StatusRow {
+        StatusRow {
             torrent: torrent.to_string().repeat(40).parse().expect("an info-hash"),
             node: node.parse().expect("an id"),
             addr: "10.0.0.1:7".parse().expect("an address"),
@@ -126,7 +143,25 @@ mod tests {
             down: 1 << 20,
             online,
             event: None,
+        }
+    }
+
+    /// Its torrent named the tracker by a number and by a name, and it was two nodes.
+    #[test]
+    fn a_node_that_knows_the_tracker_by_two_names_is_one() {
+        let elsewhere = StatusRow {
+            addr: "10.0.0.2:7".parse().expect("an address"),
+            ..row('a', "n1", 2, true)
         };
+        let rows = [row('a', "n1", 7, true), row('b', "n1", 0, true), row('a', "n2", 1, true)];
+        let again = [row('a', "n1", 8, true), row('a', "n2", 8, false), elsewhere];
+        let shown = once_each(rows.into_iter().chain(again).collect());
+        let shown: Vec<_> = shown.iter().map(|row| (row.node.as_str(), row.have)).collect();
+        assert_eq!(shown, [("n1", 8), ("n1", 0), ("n2", 1), ("n1", 2)]);
+    }
+
+    #[test]
+    fn a_table_per_torrent() {
         let shown = text(
             &[row('a', "n1", 8, true), row('b', "n1", 0, true), row('a', "n2", 7, false)],
             None,

@@ -20,14 +20,15 @@ use crate::torrent::{self, TorrentError};
 /// If it cannot be read or is not a torrent, naming it.
 pub(super) fn read(path: &Path) -> Result<Arc<Metainfo>, Failure> {
     torrent::load(path).map(Arc::new).map_err(|error| {
+        let failure = |error: TorrentError| Failure::of(error).about(path.display());
         let broken = matches!(error, TorrentError::Broken { .. });
         if path.is_dir() || broken && !torrent::begins_like_a_torrent(path) {
-            return Failure::of(error).advise(
+            return failure(error).advise(
                 "if it is what you want to share: `sta-node share` shares it at once, and `sta-node maketorrent` \
                  makes the .torrent file of it",
             );
         }
-        Failure::of(error)
+        failure(error)
     })
 }
 

@@ -136,6 +136,7 @@ mod tests {
             down: 0,
             up: 0,
             wasted: 0,
+            unwritten: 0,
             down_rate: 0,
             up_rate: 0,
             failed: None,

@@ -94,6 +94,25 @@ pub enum MakeError {
     Metainfo(#[from] MetainfoError),
 }
 
+impl MakeError {
+    /// The file or folder that it is about, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::Link { path, .. }
+            | Self::Special(path)
+            | Self::NotUtf8(path)
+            | Self::NoName(path)
+            | Self::Empty(path)
+            | Self::Changed(path)
+            | Self::Files { path, .. }
+            | Self::Layout { path, .. } => Some(path),
+            Self::PieceBytes(_) | Self::Metainfo(_) => None,
+        }
+    }
+}
+
 /// Makes a torrent of the file or folder at `path`.
 ///
 /// `progress` is called from several threads, with the bytes hashed since it was last called.

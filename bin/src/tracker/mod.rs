@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use sta_core::io::clock::RuntimeClock;
-use sta_core::io::lease_store::LeaseStore;
+use sta_core::io::lease_store::{LeaseStore, LeaseStoreError};
 use sta_core::model::config::TrackerConfig;
+use sta_core::model::ids::NodeId;
 use sta_core::run::tracker::{TrackerEnv, TrackerError, TrackerHandle};
 
 pub use state::LeaseDatabase;
@@ -65,7 +66,7 @@ Exit codes: 0 told to stop; 2 could not start: arguments, configuration, a port 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| Output::usage("sta-tracker", &error));
     let output = Output::new("sta-tracker", args.json);
     match run(args, &output) {
         Ok(()) => output.exit(Exit::Done).into(),
@@ -138,23 +139,28 @@ pub(crate) async fn start(
     };
     let transport = Listening::open(listen).await.map_err(cannot_listen)?;
     let store = state.map(open).transpose()?;
+    let id: NodeId = TRACKER_ID.parse().expect("letters are a node id");
+    let clock = RuntimeClock::start();
+    output.speak_for(id.clone(), clock);
     let env = TrackerEnv {
         transport: Arc::new(transport),
-        clock: Arc::new(RuntimeClock::start()),
+        clock: Arc::new(clock),
         observer: output.events(),
         seed: draw_seed()?,
         store,
     };
-    let id = TRACKER_ID.parse().expect("letters are a node id");
     let config = TrackerConfig { id, listen, lease };
     let connections = descriptors::tracker_connections();
     sta_core::run::tracker::start_for(connections, env, config).await.map_err(|error| match error {
         TrackerError::Listen { source, .. } => cannot_listen(source),
-        TrackerError::Store(error) => Failure::of(error).advise(STATE_ADVICE),
+        TrackerError::Store(error) => useless(error),
     })
 }
 
 fn open(state: &Path) -> Result<Arc<dyn LeaseStore>, Failure> {
-    let database = LeaseDatabase::open(state);
-    Ok(Arc::new(database.map_err(|error| Failure::of(error).advise(STATE_ADVICE))?))
+    Ok(Arc::new(LeaseDatabase::open(state).map_err(useless)?))
+}
+
+fn useless(error: LeaseStoreError) -> Failure {
+    Failure::start(error.path, error.reason).advise(STATE_ADVICE)
 }

@@ -15,6 +15,8 @@ fn a_torrent_is_made_shown_and_verified() {
         "sta://10.0.0.1:6081",
         "--tracker",
         "10.0.0.2:1",
+        "--tracker",
+        "10.0.0.1:6081",
         "--piece-size",
         "64 KiB",
     ]);
@@ -26,6 +28,7 @@ fn a_torrent_is_made_shown_and_verified() {
         &["ein Bild.png", &hash, "200000 bytes", "sta://10.0.0.1:6081", "sta://10.0.0.2:1"],
         &[],
     );
+    assert_eq!(shown.out.matches("sta://10.0.0.1:6081").count(), 1, "{}", shown.out);
     let json: serde_json::Value =
         serde_json::from_str(&dir.run(&["show", "ein Bild.png.torrent", "--json"]).out)
             .expect("JSON");
@@ -130,6 +133,27 @@ fn a_torrent_is_written_over_nothing_but_a_torrent() {
 }
 
 /// All of it was hashed first, which here takes longer than a test waits.
+/// It was replaced without a word.
+#[test]
+fn what_a_new_torrent_replaces_is_said() {
+    let dir = Dir::new();
+    dir.write("a", 100_000);
+    dir.write("b", 100_000);
+    let make = |name: &str, tracker: &str| {
+        dir.run(&["maketorrent", name, "-o", "t.torrent", "--tracker", tracker])
+    };
+    let first = make("a", "10.0.0.1:1");
+    let hash = first.err.split_whitespace().last().expect("the info-hash").to_owned();
+    for ended in [first, make("a", "10.0.0.1:1")] {
+        ended.expect(0, &["t.torrent"], &[]);
+        assert!(!ended.err.contains("replaces"), "{}", ended.err);
+    }
+    let same = "t.torrent: replaces one of the same content";
+    make("a", "10.0.0.2:1").expect(0, &["t.torrent"], &[same]);
+    let other = format!("t.torrent: replaces that of a, info-hash {hash}");
+    make("b", "10.0.0.2:1").expect(0, &["t.torrent"], &[&other]);
+}
+
 #[test]
 fn where_no_torrent_can_be_written_nothing_is_hashed() {
     let dir = Dir::new();

@@ -427,6 +427,28 @@ fn a_folder_that_is_moved_meanwhile_is_told_of() {
     assert!(dir.read("moved/file") == bytes && !dir.path("some/out").exists());
 }
 
+/// What had come was of no use to anybody, and stayed.
+#[test]
+fn what_came_and_was_not_verified_is_not_kept() {
+    let dir = Dir::new();
+    for name in ["a", "b/c"] {
+        dir.write(&format!("folder/{name}"), 3_000_000);
+    }
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    let args = ["maketorrent", "folder", "--tracker", &tracker, "--piece-size", "4 MiB"];
+    dir.run(&args).expect(0, &[], &[]);
+    // A piece takes seconds.
+    let slow = ["--set", "upload-limit=500 KiB/s", "--listen", "127.0.0.1:0"];
+    let mut seed = dir.start(&[&["seed", "folder.torrent"], &slow[..]].concat());
+    seed.wait_for("seeding folder as");
+    let args = ["download", "folder.torrent", "-o", "out", "--listen", "127.0.0.1:0", "--json"];
+    let mut download = dir.start(&[&args[..], &["--give-up-after", "2s"]].concat());
+    download.wait_for("\"block-received\"");
+    drop(seed);
+    download.end().expect(1, &[], &["nothing has come for 2s", "nothing of it is kept"]);
+    assert_eq!(names(&dir.path("out")), [""; 0]);
+}
+
 /// It said that it tries again, and gave up the moment after.
 #[test]
 fn who_gives_up_says_that_and_nothing_else() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::util::{Dir, Running, names};
+use crate::util::{Dir, Running, Signal, names};
 
 /// An interactive node called `id`, whose repository is the folder of that name, with the tracker at `tracker`.
 pub(crate) fn interactive(dir: &Dir, id: &str, tracker: &str, more: &[&str]) -> Running {
@@ -137,6 +137,9 @@ fn what_a_node_left_unfinished_can_be_downloaded_after_a_restart() {
     fs::write(dir.path("n1/file.part"), &bytes[..150_000]).expect("written");
     let mut node = interactive(&dir, "n1", &tracker, &[]);
     node.wait_for("seeding file, 2 of 5 pieces");
+    node.wait_for(
+        "file is not complete, and nothing more of it is fetched; DOWNLOAD n1/file.torrent goes on",
+    );
     node.type_line("DOWNLOAD file.torrent");
     node.wait_for("downloading file, 2 of 5 pieces are here");
     node.type_line("DOWNLOAD file.torrent");
@@ -146,6 +149,38 @@ fn what_a_node_left_unfinished_can_be_downloaded_after_a_restart() {
     node.wait_for("file: complete");
     assert!(dir.read("n1/file") == bytes);
     node.end().expect(0, &[], &[]);
+}
+
+/// The folder that was to be named with `--data` is the node's own, and the file that was named is not there.
+#[test]
+fn of_what_was_begun_and_is_all_wrong_a_node_says_what_fetches_it() {
+    let dir = Dir::new();
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    dir.write("file", 300_000);
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    fs::create_dir(dir.path("n1")).expect("a new folder");
+    fs::copy(dir.path("file.torrent"), dir.path("n1/file.torrent")).expect("copied");
+    fs::write(dir.path("n1/file.part"), b"").expect("written");
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.wait_for("n1/file.part: no piece of it is that of");
+    node.wait_for("DOWNLOAD n1/file.torrent fetches it");
+    node.end().expect(0, &[], &[]);
+}
+
+/// An empty file lay there, as if something had come.
+#[test]
+fn what_got_nothing_leaves_nothing_when_a_node_leaves() {
+    let dir = Dir::new();
+    let (_tracker, tracker) = dir.tracker("127.0.0.1:0");
+    dir.write("file", 300_000);
+    dir.run(&["maketorrent", "file", "--tracker", &tracker]).expect(0, &[], &[]);
+    let mut node = interactive(&dir, "n1", &tracker, &[]);
+    node.type_line("DOWNLOAD file.torrent");
+    node.wait_for("downloading file, 0 of 5 pieces are here");
+    assert!(dir.path("n1/file.part").exists());
+    node.signal(Signal::INT);
+    node.end().expect(130, &[], &[]);
+    assert_eq!(names(&dir.path("n1")), ["file.torrent"]);
 }
 
 /// It was given up, and what became of it was neither waited for nor said.

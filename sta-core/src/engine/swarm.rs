@@ -395,6 +395,8 @@ impl Swarm {
             down: self.totals.down.total(),
             up: self.totals.up.total(),
             wasted: self.totals.wasted,
+            // The owner of the disk knows.
+            unwritten: 0,
             down_rate: self.totals.down.shown(now),
             up_rate: self.totals.up.shown(now),
             failed: self.storage.failed.clone(),

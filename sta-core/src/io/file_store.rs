@@ -13,6 +13,7 @@
 //! * `file_store/handles.rs`: the files that are open;
 //! * `file_store/changes.rs`: files that somebody changes while they are served;
 //! * `file_store/finish.rs`: syncing and renaming;
+//! * `file_store/leave.rs`: what a download leaves that got nothing;
 //! * `file_store/error.rs`: what the system said, for people.
 //!
 //! Unix only, for its positioned reads and writes.
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Stat, unlinkat};
+use rustix::fs::Stat;
 
 use super::store::{Body, Doubt, FileRange, PieceStore, PieceVerifier, StoreError};
 use crate::io::hash::KnownLeaves;
@@ -42,6 +43,7 @@ mod changes;
 mod error;
 mod finish;
 mod handles;
+mod leave;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -296,27 +298,6 @@ impl FileStore {
             .filter_map(|path| path.symlink_metadata().ok())
             .map(|file| file.blocks() * 512)
             .sum()
-    }
-
-    /// Takes away the `NAME.part` that this download has made, if nothing was written to it; says whether it did. Whoever would still
-    /// write to it finds that it is lost.
-    pub fn leave_no_trace(&self) -> bool {
-        let made = self.download.as_ref().filter(|download| download.is_new && self.is_part());
-        let Some(download) = made else { return false };
-        let part = format!("{}{PART_SUFFIX}", self.torrent.name());
-        if !open::is_at(&download.lock, &download.out, &part).is_ok_and(|own| own) {
-            return false;
-        }
-        match &self.base {
-            // Nothing but an empty folder can be removed so.
-            Base::Folder(_) => unlinkat(&download.out, part, AtFlags::REMOVEDIR).is_ok(),
-            Base::Around(_) => {
-                // It gets its length, and with that its first byte, under the same lock.
-                let _alone = download.writing[0].lock().unwrap_or_else(PoisonError::into_inner);
-                download.lock.metadata().is_ok_and(|file| file.len() == 0)
-                    && unlinkat(&download.out, part, AtFlags::empty()).is_ok()
-            }
-        }
     }
 
     /// Whether the folder downloaded into is still the one at its path: somebody may have moved it, or mounted another there. What is

@@ -115,7 +115,7 @@ pub trait PieceStore: Send + Sync + 'static {
     /// Keeps what the leaves of `piece` are said to hash to, if the hash of the piece says the same.
     fn keep_leaf_hashes(&self, piece: u32, hashes: &LeafHashes);
 
-    /// Every piece is verified: makes the content durable and gives it its final name. Called once, and again
+    /// Every piece is verified: makes the content durable and gives it its final name, if it has another. Called once, and again
     /// after an error.
     ///
     /// # Errors

@@ -47,6 +47,8 @@ pub struct TorrentStatus {
     pub up: u64,
     /// Payload bytes received in vain.
     pub wasted: u64,
+    /// Payload bytes that have come and wait to be written.
+    pub unwritten: u64,
     /// Payload bytes received per second, of late.
     pub down_rate: u64,
     /// Payload bytes sent per second, of late.

@@ -166,7 +166,7 @@ impl Disk {
     ) {
         assert_eq!(data.len(), block.len as usize, "a block and its bytes");
         store.as_kept(store.layout().block_offset(block), &mut data);
-        self.backlog.add(block.len.into());
+        self.backlog.add(torrent, block.len.into());
         self.give(block.piece, torrent, store, Task::Write { block, data });
     }
 
@@ -278,6 +278,8 @@ pub struct Backlog(Arc<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: AtomicU64,
+    /// Of each torrent of which there are any.
+    of: Mutex<BTreeMap<InfoHash, u64>>,
     freed: Notify,
 }
 
@@ -299,14 +301,35 @@ impl Backlog {
         }
     }
 
-    fn add(&self, bytes: u64) {
+    /// Bytes of `torrent` that wait.
+    #[must_use]
+    pub fn of(&self, torrent: InfoHash) -> u64 {
+        self.by_torrent().get(&torrent).copied().unwrap_or(0)
+    }
+
+    fn by_torrent(&self) -> MutexGuard<'_, BTreeMap<InfoHash, u64>> {
+        self.0.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, torrent: InfoHash, bytes: u64) {
+        *self.by_torrent().entry(torrent).or_default() += bytes;
         self.0.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    fn remove(&self, bytes: u64) {
+    fn remove(&self, torrent: InfoHash, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let mut of = self.by_torrent();
+        let left = of.get(&torrent).map_or(0, |waiting| waiting.saturating_sub(bytes));
+        match left {
+            0 => of.remove(&torrent),
+            left => of.insert(torrent, left),
+        };
+        drop(of);
         let before = self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
         let full = limits::DISK_BACKLOG_BYTES_MAX;
-        if bytes > 0 && before >= full && before - bytes < full {
+        if before >= full && before - bytes < full {
             self.0.freed.notify_waiters();
         }
     }
@@ -338,9 +361,10 @@ fn work_on_thread<T: From<DiskDone>>(
         jobs.extend(inbox.try_iter().take(JOBS_TOGETHER_MAX - 1));
         worker.hash_ahead(&jobs);
         for job in jobs.drain(..) {
+            let torrent = job.torrent;
             let outcome = worker.work(job);
             waiting.fetch_sub(1, Ordering::Relaxed);
-            backlog.remove(outcome.received);
+            backlog.remove(torrent, outcome.received);
             // Nobody may be left to hear of it: the node has stopped, and what was begun is brought to its end.
             outcome.done.map(|d| done.send(d.into()));
         }
@@ -355,11 +379,12 @@ async fn work_in_line<T: From<DiskDone>>(
 ) {
     let _alarm = Alarm(&done);
     while let Some(job) = inbox.recv().await {
+        let torrent = job.torrent;
         let outcome = worker.work(job);
         if let Some(wait) = outcome.wait {
             wait.await;
         }
-        backlog.remove(outcome.received);
+        backlog.remove(torrent, outcome.received);
         outcome.done.map(|d| done.send(d.into()));
     }
 }

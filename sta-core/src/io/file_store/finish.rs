@@ -1,5 +1,5 @@
 //! From `NAME.part` to `NAME`: make what no piece has a byte of (empty files, permissions to execute, links), sync, rename without
-//! replacing anything, sync the folder.
+//! replacing anything, sync the folder. What was found under its name is synced as well: it may have been written a moment ago.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,9 +15,9 @@ use super::{Base, Download, FileStore, SyncPolicy, is_one_place, open};
 use crate::io::store::StoreError;
 use crate::model::files::{FileKind, PART_SUFFIX, part_of};
 
-/// As [`crate::io::store::PieceStore::finish`]. What is read only is finished.
+/// As [`crate::io::store::PieceStore::finish`].
 pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
-    let Some(download) = &store.download else { return Ok(()) };
+    let Some(download) = &store.download else { return sync_found(store) };
     let _one = download.finishing.lock().unwrap_or_else(PoisonError::into_inner);
     let name = store.torrent.name();
     let part = format!("{name}{PART_SUFFIX}");
@@ -27,7 +27,7 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
         make_executable(store)?;
         make_links(store)?;
         if download.sync == SyncPolicy::Complete {
-            sync_content(store, download)?;
+            sync_content(store)?;
         }
         let renamed = rename_without_replacing(&download.out, &part, name);
         match renamed {
@@ -43,7 +43,7 @@ pub(super) fn finish(store: &FileStore) -> Result<(), StoreError> {
         }
     }
     if download.sync == SyncPolicy::Complete {
-        sync_of_folder(&download.out).map_err(|e| store_error(&store.out, &e))?;
+        sync(&download.out).map_err(|e| store_error(&store.out, &e))?;
     }
     Ok(())
 }
@@ -67,7 +67,8 @@ fn check_all_is_there(
     })
 }
 
-fn check_is_there(store: &FileStore, index: usize, len: u64) -> io::Result<()> {
+/// Whether file `index` is there, `len` bytes long, and the one that was written.
+pub(super) fn check_is_there(store: &FileStore, index: usize, len: u64) -> io::Result<()> {
     let found = store.look_at(index)?.ok_or_else(|| open::lost("it was moved away"))?;
     if !open::is_file(&found) || found.st_size as u64 != len {
         return Err(open::lost("it was changed"));
@@ -149,19 +150,25 @@ fn executable(mode: Mode) -> Mode {
     mode | may(Mode::RUSR, Mode::XUSR) | may(Mode::RGRP, Mode::XGRP) | may(Mode::ROTH, Mode::XOTH)
 }
 
-fn sync_content(store: &FileStore, download: &Download) -> Result<(), StoreError> {
+/// What is read only has its name already, which is to be durable too.
+fn sync_found(store: &FileStore) -> Result<(), StoreError> {
+    let out = open::folder(&store.out).map_err(|e| store_error(&store.out, &e))?;
+    sync_content(store)?;
+    sync(out).map_err(|e| store_error(&store.out, &e))
+}
+
+fn sync_content(store: &FileStore) -> Result<(), StoreError> {
     match &store.base {
         Base::Around(_) => sync_file(store, 0),
         Base::Folder(root) => {
             sync_folder(store, root)?;
-            sync_of_folder(&download.lock)
-                .map_err(|error| unsynced(store_error(&store.out, &error)))
+            sync(root).map_err(|error| unsynced(store_error(&store.out, &error)))
         }
     }
 }
 
 fn sync_file(store: &FileStore, index: usize) -> Result<(), StoreError> {
-    let synced = store.handle(index, true)?.sync_all();
+    let synced = sync(&*store.handle(index, true)?);
     synced.map_err(|error| unsynced(store_error(&store.path(index), &error)))
 }
 
@@ -177,9 +184,10 @@ fn sync_folder(store: &FileStore, _: &OwnedFd) -> Result<(), StoreError> {
     files.filter(|(_, file)| !file.is_padding()).try_for_each(|(index, _)| sync_file(store, index))
 }
 
-/// Makes the names in a folder durable, where the file system has a way to: those of virtual machines' shared folders have none.
-fn sync_of_folder(folder: impl AsFd) -> io::Result<()> {
-    match rustix::fs::fsync(folder) {
+/// Makes a file, or the names in a folder, durable, where the file system has a way to: those of virtual machines' shared folders have
+/// none for names, and those that are images, read only, need none.
+fn sync(file: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(file) {
         Err(error) if is_unsupported(error) => Ok(()),
         synced => Ok(synced?),
     }

@@ -122,6 +122,27 @@ pub(super) fn link(base: &OwnedFd, path: &str, text: &str) -> io::Result<bool> {
     }
 }
 
+/// Removes the file at `path`, components joined by `/`, below `base`, and the folders on the way to it that are empty then.
+pub(super) fn remove(base: &OwnedFd, path: &str) -> io::Result<()> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut way: Vec<(&str, OwnedFd)> = Vec::new();
+    for component in folders.split('/').filter(|component| !component.is_empty()) {
+        let parent = way.last().map_or(base, |(_, folder)| folder);
+        way.push((component, subfolder(parent.as_fd(), component)?));
+    }
+    let parent = way.last().map_or(base, |(_, folder)| folder);
+    rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+    while let Some((component, _)) = way.pop() {
+        let parent = way.last().map_or(base, |(_, folder)| folder);
+        match rustix::fs::unlinkat(parent, component, AtFlags::REMOVEDIR) {
+            // POSIX has two names for it.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => break,
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
 /// A file that was not there is, or is there twice. Whatever it is, it is not to be written over; most likely it is another of the same
 /// torrent.
 pub(super) fn same_as_another() -> io::Error {

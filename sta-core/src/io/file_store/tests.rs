@@ -17,6 +17,8 @@ use crate::model::files::{FileKind, Files, FilesError, Link, NewFile};
 use crate::model::limits;
 use crate::model::metainfo::{About, Builder, Metainfo};
 
+mod ending;
+
 const PIECE: u32 = 16 << 10;
 const K: u64 = 1 << 10;
 
@@ -337,7 +339,7 @@ fn what_is_shared_must_look_right_and_is_never_written() {
     assert!(store.write(0, &[1]).is_err(), "it is the user's");
     assert!(store.read(99, &mut [0; 2]).is_err(), "the content ends at 100");
     assert!(store.body(u64::MAX, 2).is_err(), "far outside");
-    store.finish().expect("there is nothing to do");
+    store.finish().expect("it has its name, and is made durable");
     holds(&store, &bytes_of(single.files()));
 }
 
@@ -551,31 +553,6 @@ fn a_folder_that_is_moved_while_it_is_downloaded_into_makes_no_difference() {
         store.write(0, &bytes_of(torrent.files())).expect("there is room");
         store.finish().expect("it is all there");
         holds(&seed(&torrent, &there).expect("it is complete"), &bytes_of(torrent.files()));
-    }
-}
-
-#[test]
-fn only_what_it_made_and_nothing_was_written_to_is_taken_away() {
-    for shape in [&[("", 100)][..], &[("a/b", 100)]] {
-        let dir = TempDir::new().expect("a folder");
-        let torrent = torrent("t", shape);
-        let begin = || download(&torrent, dir.path()).expect("nothing is in the way");
-        let part = dir.path().join("t.part");
-        let store = begin();
-        assert!(store.leave_no_trace() && !part.exists() && !store.leave_no_trace());
-        assert!(store.write(0, &[1]).is_err(), "it is lost");
-        let other = begin();
-        assert!(!store.leave_no_trace() && part.exists(), "it is another's");
-        drop(other);
-        assert!(!begin().leave_no_trace() && part.exists(), "it was there before");
-        let in_part = if part.is_dir() { fs::remove_dir(&part) } else { fs::remove_file(&part) };
-        in_part.expect("it is there");
-        let store = begin();
-        store.write(0, &[1]).expect("there is room");
-        assert!(!store.leave_no_trace() && part.exists(), "it was written to");
-        store.write(0, &bytes_of(torrent.files())).expect("there is room");
-        store.finish().expect("it is all there");
-        assert!(!store.leave_no_trace() && dir.path().join("t").exists());
     }
 }
 

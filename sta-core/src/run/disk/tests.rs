@@ -211,7 +211,7 @@ async fn blocks_in_any_order_make_a_piece() {
         assert_eq!(bench.verdict(1).await, Ok(true));
         let all = [content(0), content(1)].concat();
         assert_eq!(*bench.memory.bytes.lock().expect("no panic"), all, "{threads} threads");
-        assert_eq!(bench.disk.backlog().bytes(), 0);
+        assert_eq!((bench.disk.backlog().bytes(), bench.disk.backlog().of(TORRENT)), (0, 0));
         assert!(bench.pool.idle_bytes() > 0, "buffers come back");
     }
 }
@@ -422,6 +422,8 @@ async fn readers_wait_while_too_much_waits_for_the_disk() {
     }
     assert_eq!(bench.disk.backlog().bytes(), limits::DISK_BACKLOG_BYTES_MAX);
     let backlog = bench.disk.backlog().clone();
+    assert_eq!(backlog.of(TORRENT), limits::DISK_BACKLOG_BYTES_MAX);
+    assert_eq!(backlog.of(InfoHash([8; 20])), 0, "nothing of another has come");
     let mut room = std::pin::pin!(backlog.room());
     let waits = std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_pending())).await;
     assert!(waits, "there is no room before a block is written");

@@ -236,8 +236,12 @@ impl Owner {
             },
             Command::Remove(torrent, waiter) => self.leave(torrent, waiter),
             Command::Status(answer) => {
+                let mut status = self.engine.status(self.now());
+                for torrent in &mut status.torrents {
+                    torrent.unwritten = self.disk.backlog().of(torrent.info_hash);
+                }
                 // An error means that nobody waits any more.
-                let _ = answer.send(self.engine.status(self.now()));
+                let _ = answer.send(status);
             }
             Command::Finished(torrent, waiter) => {
                 self.waiters.entry(torrent).or_default().push(waiter);
