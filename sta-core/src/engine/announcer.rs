@@ -1,6 +1,6 @@
 //! A node's half of talking to one tracker: when to dial, what to say, which peers to believe.
 //!
-//! It does not know which pieces the node has: at every new connection it asks its owner for them
+//! It does not know which pieces the node has: at every new connection, and when some are gone, it asks its owner for them
 //! ([`Output::NeedJoin`]) and so never tells a tracker anything stale. Piece changes and statistics are gathered for a
 //! while and sent together; events are not kept waiting.
 //!
@@ -65,6 +65,11 @@ pub enum Input {
         down: u64,
         /// [`TransferEvent::Completed`] when it is. The announcer adds `started` and `stopped` by itself.
         event: Option<TransferEvent>,
+    },
+    /// It has other pieces than it has said, and not just more.
+    Changed {
+        /// Of which torrent.
+        torrent: InfoHash,
     },
     /// Too few of the peers it knows can be reached.
     Want {
@@ -159,6 +164,8 @@ struct Torrent {
     /// Whether `started` was ever sent.
     started: bool,
     got: Vec<u32>,
+    /// What it has is to be said anew.
+    changed: bool,
     up: u64,
     down: u64,
     stats_due: bool,
@@ -216,6 +223,7 @@ impl Announcer {
                 self.joined(torrent, pieces, have, want);
             }
             Input::Got { torrent, piece } => self.got(torrent, piece, now),
+            Input::Changed { torrent } => self.changed(torrent, now),
             Input::Stats { torrent, up, down, event } => self.stats(torrent, up, down, event, now),
             Input::Want { torrent, n } => {
                 if self.torrents.get(&torrent).is_some_and(|t| t.joined) {
@@ -296,6 +304,7 @@ impl Announcer {
         for torrent in self.torrents.values_mut() {
             torrent.joined = false;
             torrent.got.clear();
+            torrent.changed = false;
         }
         if self.torrents.is_empty() {
             self.state = State::Idle;
@@ -330,6 +339,13 @@ impl Announcer {
     fn got(&mut self, torrent: InfoHash, piece: u32, now: Time) {
         if let Some(torrent) = self.torrents.get_mut(&torrent).filter(|t| t.joined) {
             torrent.got.push(piece);
+            self.flush_at.get_or_insert(now + self.batch);
+        }
+    }
+
+    fn changed(&mut self, torrent: InfoHash, now: Time) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent).filter(|t| t.joined) {
+            torrent.changed = true;
             self.flush_at.get_or_insert(now + self.batch);
         }
     }
@@ -403,6 +419,13 @@ impl Announcer {
     /// Sends what was gathered about a joined torrent: first the pieces, so that `completed` is true when it comes.
     fn flush_torrent(&mut self, info_hash: InfoHash) {
         let Some(torrent) = self.torrents.get_mut(&info_hash).filter(|t| t.joined) else { return };
+        if std::mem::take(&mut torrent.changed) {
+            // Who joins says all that it has; the rest follows that.
+            torrent.joined = false;
+            torrent.got.clear();
+            self.outputs.push_back(Output::NeedJoin(info_hash));
+            return;
+        }
         let mut got = std::mem::take(&mut torrent.got);
         let stats = torrent.stats_due || torrent.completed;
         got.sort_unstable();

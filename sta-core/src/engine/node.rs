@@ -505,6 +505,7 @@ impl Node {
 fn told(torrent: InfoHash, news: &News) -> announcer::Input {
     match *news {
         News::Got(piece) => announcer::Input::Got { torrent, piece },
+        News::Changed => announcer::Input::Changed { torrent },
         News::Want(n) => announcer::Input::Want { torrent, n },
         News::Stats { up, down, event } => announcer::Input::Stats { torrent, up, down, event },
     }

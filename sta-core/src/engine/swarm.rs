@@ -56,6 +56,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub enum News {
     /// A piece is verified.
     Got(u32),
+    /// What is here is not what it was told before and a few pieces more: some can no longer be read, or can again.
+    Changed,
     /// More peers would be welcome.
     Want(u32),
     /// Payload moved so far.
@@ -239,7 +241,7 @@ impl Swarm {
         let torrent = self.info_hash;
         self.event(Event::PeerConnected { torrent, peer: node.clone() });
         self.sessions.insert(conn, Session::new(node, remote, self.layout, now));
-        for ranges in self.readable().chunks(limits::HAVE_RANGES_MAX) {
+        for ranges in self.offered_here().chunks(limits::HAVE_RANGES_MAX) {
             self.send(conn, PeerMessage::Have { p: ranges.into() }, now);
         }
         let coming: Vec<u32> = self.assembly.announced().collect();
@@ -317,6 +319,7 @@ impl Swarm {
         let peer = session.peer.node.clone();
         self.totals.up.add(block.len.into(), now);
         self.event(Event::BlockSent { torrent: self.info_hash, peer, block });
+        self.read(block);
         self.serve(Some(conn), now);
     }
 

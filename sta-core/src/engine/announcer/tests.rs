@@ -134,6 +134,18 @@ fn pieces_are_gathered_and_sent_as_ranges() {
 }
 
 #[test]
+fn what_is_here_no_longer_is_said_by_joining_anew() {
+    let mut story = Story::welcomed("192.0.2.1:6081", &[A]);
+    story.give(1.0, got(A, 7));
+    assert_eq!(story.give(1.1, Input::Changed { torrent: A }), [], "it is gathered too");
+    assert_eq!(story.run(2.0), [(secs(1.5), Output::NeedJoin(A))], "which says what came as well");
+    let left = [PieceRange(0, 6)];
+    assert_eq!(story.give(2.0, join(A, &left)), [sent_join(A, &left)]);
+    assert_eq!(story.give(2.5, Input::Changed { torrent: B }), []);
+    assert_eq!(story.run(9.0), [], "it takes no part in the other");
+}
+
+#[test]
 fn completed_is_said_at_once_and_after_the_last_piece() {
     let mut story = Story::welcomed("192.0.2.1:6081", &[A]);
     story.give(1.0, got(A, 99));

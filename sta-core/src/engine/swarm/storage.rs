@@ -31,7 +31,9 @@ const OFFER_AGAIN_MAX: Duration = Duration::from_mins(10);
 pub(super) struct Storage {
     /// Pieces that it could not read.
     pub unreadable: BTreeSet<u32>,
-    /// Those of them that are fetched once more.
+    /// Pieces of which it could not read what it last tried to. Offered again or not: a tracker is not told that they are here.
+    doubtful: BTreeSet<u32>,
+    /// Those of the unreadable of them that are fetched once more.
     refetched: BTreeSet<u32>,
     /// When what it could not read is offered again, and how much later the next time.
     offer_again: (Time, Duration),
@@ -49,6 +51,7 @@ impl Storage {
     pub(super) const fn new(now: Time) -> Self {
         Self {
             unreadable: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             refetched: BTreeSet::new(),
             offer_again: (now, OFFER_AGAIN_MIN),
             quiet_until: now,
@@ -120,6 +123,9 @@ impl Swarm {
             let lost = self.phase == Phase::Fetching && self.have.contains(piece);
             let again = lost && self.storage.refetched.insert(piece);
             self.event(Event::StoreFailed { torrent, why: why.to_string(), retry: again });
+            if self.storage.doubtful.insert(piece) {
+                self.news.push_back(News::Changed);
+            }
             self.refuse_waiting(piece, now);
             if again {
                 self.have.remove(piece);
@@ -144,15 +150,29 @@ impl Swarm {
         }
     }
 
-    /// The pieces that are here and can be read, as ranges.
+    /// A block has been read and sent: what was in doubt can be read again.
+    pub(super) fn read(&mut self, block: Block) {
+        if self.storage.doubtful.remove(&block.piece) {
+            self.news.push_back(News::Changed);
+        }
+    }
+
+    /// The pieces that are here and offered to peers, as ranges: what could not be read is, from time to time.
+    pub(super) fn offered_here(&self) -> Vec<PieceRange> {
+        self.have_without(&self.storage.unreadable)
+    }
+
+    /// The pieces that are here and can be read as far as is known, as ranges: what trackers are told.
     #[must_use]
     pub fn readable(&self) -> Vec<PieceRange> {
-        let readable = self.have.iter().filter(|piece| !self.storage.unreadable.contains(piece));
-        if self.storage.unreadable.is_empty() {
-            self.have.ranges()
-        } else {
-            collect_ranges(readable)
+        self.have_without(&self.storage.doubtful)
+    }
+
+    fn have_without(&self, lost: &BTreeSet<u32>) -> Vec<PieceRange> {
+        if lost.is_empty() {
+            return self.have.ranges();
         }
+        collect_ranges(self.have.iter().filter(|piece| !lost.contains(piece)))
     }
 
     /// The store could not write a block.
@@ -263,6 +283,7 @@ impl Swarm {
         let question = self.suspects.verified(piece);
         self.ask_for_digests(piece, question);
         self.storage.unreadable.remove(&piece);
+        self.storage.doubtful.remove(&piece);
         self.have.insert(piece);
         self.pace.behind = self.arrears();
         // What failed for good is not mended by what was stored before.

@@ -21,6 +21,8 @@ use crate::wire::peer::{PeerMessage, RejectReason, VERSION};
 const TORRENT: InfoHash = InfoHash([7; 20]);
 const PIECE: u32 = 16 << 10;
 
+mod unreadable;
+
 /// A node with one torrent, whose pieces are blocks.
 struct Script {
     node: Node,
@@ -36,15 +38,37 @@ impl Script {
 
     /// The same with pieces of so many bytes.
     fn with_pieces(have: &str, piece_bytes: u32) -> Self {
+        let mut script = Self::idle(piece_bytes);
+        script.takes_part(TORRENT, have, &[]);
+        script
+    }
+
+    fn idle(piece_bytes: u32) -> Self {
         let id = "me".parse().expect("a plain name");
         let node = Node::new(id, 6881, EngineConfig::default(), Seed(1));
-        let mut script = Self { node, now: Time::ZERO, piece_bytes };
-        script.takes_part(TORRENT, have, &[]);
+        Self { node, now: Time::ZERO, piece_bytes }
+    }
+
+    /// It has all of these pieces, which are durable, and a tracker.
+    fn seeding(have: &str, tracker: &Address) -> Self {
+        let mut script = Self::idle(PIECE);
+        script.joins(TORRENT, have, vec![tracker.clone()], &[]);
+        script.tell(Input::Finished { torrent: TORRENT, result: Ok(()) });
         script
     }
 
     /// It takes part in `torrent`, and knows the hosts 192.0.2.`peers`.
     fn takes_part(&mut self, torrent: InfoHash, have: &str, peers: &[u8]) -> Vec<Output> {
+        self.joins(torrent, have, Vec::new(), peers)
+    }
+
+    fn joins(
+        &mut self,
+        torrent: InfoHash,
+        have: &str,
+        trackers: Vec<Address>,
+        peers: &[u8],
+    ) -> Vec<Output> {
         let layout = Layout::new(have.len() as u64 * u64::from(self.piece_bytes), self.piece_bytes);
         let mut pieces = Bitfield::empty(have.len() as u32);
         for (piece, _) in (0..).zip(have.bytes()).filter(|(_, digit)| *digit == b'1') {
@@ -55,7 +79,7 @@ impl Script {
             info_hash: torrent,
             layout: layout.expect("in bounds"),
             have: pieces,
-            trackers: Vec::new(),
+            trackers,
             peers: peers.iter().map(address).collect(),
             fetch: true,
         })))
@@ -403,114 +427,6 @@ fn dials_under_way_leave_room_for_who_connects() {
     assert!(under_way.sum::<usize>() > limits::HANDSHAKES_PENDING_MAX);
     let (_, outputs) = me.meet(1, "guest", 251);
     assert_eq!(closed(&outputs), []);
-}
-
-#[test]
-fn a_piece_that_cannot_be_read_is_not_offered_any_more() {
-    let mut me = Script::new("111");
-    let (peer, _) = me.meet(1, "peer", 1);
-    let block = Block { piece: 1, offset: 0, len: PIECE };
-    let sent = me.say(peer, PeerMessage::Get { id: 7, block: block.into() });
-    assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { id: 7, .. })));
-    let why = StoreError { path: "data".into(), reason: "gone".into(), passing: false };
-    let outputs = me.tell(Input::Unreadable { conn: peer, id: 7, why });
-    let said = |output: &Output| matches!(output, Output::Event(Event::StoreFailed { .. }));
-    assert_eq!(outputs.iter().filter(|output| said(output)).count(), 1, "somebody is told");
-    let refused = |outputs: &[Output], refused: u64| {
-        outputs.iter().any(|output| {
-            let Output::Send { message: PeerMessage::Reject { id, why }, .. } = output else {
-                return false;
-            };
-            (*id, *why) == (refused, RejectReason::Gone)
-        })
-    };
-    assert!(refused(&outputs, 7), "{outputs:?}");
-    assert!(refused(&me.say(peer, PeerMessage::Get { id: 8, block: block.into() }), 8));
-    let (late, outputs) = me.meet(2, "late", 2);
-    assert_eq!(told(&outputs, late), [PieceRange::one(0), PieceRange::one(2)]);
-    let other = Block { piece: 2, ..block };
-    let sent = me.say(peer, PeerMessage::Get { id: 9, block: other.into() });
-    assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { id: 9, .. })));
-}
-
-fn cannot_read(passing: bool) -> StoreError {
-    StoreError { path: "data".into(), reason: "no".into(), passing }
-}
-
-#[test]
-fn what_cannot_be_read_for_the_moment_stays_offered() {
-    let mut me = Script::new("111");
-    let (peer, _) = me.meet(1, "peer", 1);
-    let block = Block { piece: 1, offset: 0, len: PIECE };
-    let mut told = 0;
-    for id in 1..5 {
-        let sent = me.say(peer, PeerMessage::Get { id, block: block.into() });
-        assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { .. })), "{id}");
-        let outputs = me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(true) });
-        let not_now = PeerMessage::Reject { id, why: RejectReason::Limit };
-        let said =
-            |output: &Output| matches!(output, Output::Send { message, .. } if *message == not_now);
-        assert!(outputs.iter().any(said), "{outputs:?}");
-        let event = |output: &&Output| {
-            matches!(output, Output::Event(Event::StoreFailed { retry: true, .. }))
-        };
-        told += outputs.iter().filter(event).count();
-    }
-    assert_eq!(told, 1, "one word is enough");
-}
-
-#[test]
-fn what_cannot_be_read_is_fetched_once_more_and_nothing_is_complete_without_it() {
-    let mut me = Script::new("011");
-    let (source, _) = me.meet(1, "source", 1);
-    me.say(source, PeerMessage::Unchoke);
-    let (first, first_block) = gets(&me.has(source, 0, 2), source)[0];
-    let (peer, _) = me.meet(2, "peer", 2);
-    let block = Block { piece: 1, offset: 0, len: PIECE };
-    let unreadable = |me: &mut Script, id| {
-        let sent = me.say(peer, PeerMessage::Get { id, block: block.into() });
-        assert!(sent.iter().any(|output| matches!(output, Output::SendBlock { .. })));
-        me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(false) })
-    };
-    let has = |me: &Script| me.node.status(me.now).torrents[0].have;
-    let (again, asked) = gets(&unreadable(&mut me, 7), source)[0];
-    assert_eq!((has(&me), asked), (1, block));
-    me.sends(source, again, block);
-    assert_eq!(has(&me), 2);
-    assert_eq!(gets(&unreadable(&mut me, 8), source), [], "the disk is at fault");
-    let outputs = me.sends(source, first, first_block);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Finish { .. })));
-    let status = &me.node.status(me.now).torrents[0];
-    assert!(!status.finished && status.failed.as_ref().is_some_and(|failure| !failure.passing));
-}
-
-#[test]
-fn a_source_offers_again_what_it_could_not_read() {
-    let mut me = Script::new("111");
-    let (peer, _) = me.meet(1, "peer", 1);
-    me.tell(Input::Finished { torrent: TORRENT, result: Ok(()) });
-    let block = Block { piece: 1, offset: 0, len: PIECE };
-    let have = PeerMessage::Have { p: smallvec![PieceRange::one(1)] };
-    let offers = |outputs: &[Output]| {
-        outputs.iter().any(|it| matches!(it, Output::Send { message, .. } if *message == have))
-    };
-    let mut id = 0;
-    let mut asks = |me: &mut Script| {
-        id += 1;
-        let outputs = me.say(peer, PeerMessage::Get { id, block: block.into() });
-        outputs.iter().any(|output| matches!(output, Output::SendBlock { .. })).then_some(id)
-    };
-    for wait in [30, 60, 120] {
-        let id = asks(&mut me).expect("it is here");
-        me.tell(Input::Unreadable { conn: peer, id, why: cannot_read(false) });
-        assert_eq!(asks(&mut me), None, "it cannot be read");
-        for second in 1..=wait {
-            me.now += Duration::from_secs(1);
-            me.say(peer, PeerMessage::Ping);
-            assert_eq!(offers(&me.tell(Input::Tick)), second == wait, "{second} of {wait}");
-        }
-    }
-    assert!(asks(&mut me).is_some(), "it may have been mended");
 }
 
 #[test]
