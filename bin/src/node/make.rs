@@ -40,10 +40,8 @@ pub(super) fn torrent_path(path: &Path) -> PathBuf {
         Some(_) => path.to_owned(),
         None => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
     };
-    let mut name = path.into_os_string();
-    while name.as_encoded_bytes().ends_with(b"/") {
-        name = PathBuf::from(name).components().as_path().as_os_str().to_owned();
-    }
+    // Without the slashes at its end.
+    let mut name = path.components().as_path().as_os_str().to_owned();
     name.push(".torrent");
     name.into()
 }
@@ -139,6 +137,7 @@ mod tests {
             ("dir/a b", "dir/a b.torrent"),
             ("dir/sub/", "dir/sub.torrent"),
             ("/x//", "/x.torrent"),
+            ("/", "/.torrent"),
         ] {
             assert_eq!(torrent_path(Path::new(path)), Path::new(want), "{path}");
         }

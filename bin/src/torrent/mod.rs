@@ -82,6 +82,8 @@ pub fn load(path: &Path) -> Result<Metainfo, TorrentError> {
 pub fn check_beside(content: &Path, path: &Path) -> Result<(), TorrentError> {
     if let (Ok(folder), Ok(content), Some(name)) =
         (folder_of(path).canonicalize(), content.canonicalize(), path.file_name())
+        // That the root of a file system has no name to make a torrent of is said by who makes it.
+        && content.parent().is_some()
         && folder.join(name).starts_with(content)
     {
         return Err(TorrentError::Inside(path.to_owned()));

@@ -190,6 +190,13 @@ fn a_folder_without_files_is_told_of() {
     dir.run(&["maketorrent", "tree"]).expect(0, &[], &[said]);
 }
 
+/// Its name was looked for without end.
+#[test]
+fn the_root_of_a_file_system_is_no_content() {
+    let dir = Dir::new();
+    dir.run(&["maketorrent", "/"]).expect(2, &[], &["/: it has no name of its own"]);
+}
+
 #[test]
 fn results_that_cannot_be_printed_are_a_failure() {
     let dir = Dir::new();
