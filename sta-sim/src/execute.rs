@@ -40,6 +40,14 @@ pub struct Done {
     pub outcome: Outcome,
 }
 
+impl Done {
+    /// See [`Outcome::alone`].
+    #[must_use]
+    pub fn by_itself(self) -> Self {
+        Self { outcome: self.outcome.alone(), ..self }
+    }
+}
+
 /// What comes of a run.
 type Run = Result<Done, ExecuteError>;
 

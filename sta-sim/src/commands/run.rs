@@ -43,7 +43,7 @@ fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
 }
 
 fn run(job: &Job, out: &Path, json: bool) -> Result<Exit, Box<dyn std::error::Error>> {
-    let done = job.execute_alone(Some(&Bar::new()))?;
+    let done = job.execute_alone(Some(&Bar::new()))?.by_itself();
     let delivered = deliver::write(job, &done, out);
     let delivered = delivered.inspect_err(|_| deliver::print_verdict(&done))?;
     deliver::print(&done, &delivered, json)?;

@@ -73,6 +73,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let why = if was_interrupted { "interrupted" } else { "ended at the first failure" };
     let text = summary(&tally, (jobs.len() as u64, why), begin.elapsed());
     if args.output.json {
+        tally.portion_lines().for_each(|line| say(&line));
         note!("{}", text.trim_end());
     } else {
         say(&text);

@@ -59,7 +59,11 @@ pub fn plan(plan: &Plan) -> String {
     let _ = writeln!(out, "\nExpected");
     for expectation in &plan.expectations {
         let warns = if expectation.warn_only { " (warns only)" } else { "" };
-        let _ = writeln!(out, "  {}{warns}", expectation.text);
+        let counts = match expectation.portion {
+            Some(portion) => format!(" (a sweep tells, by {} runs or more)", portion.least_runs()),
+            None => String::new(),
+        };
+        let _ = writeln!(out, "  {}{warns}{counts}", expectation.text);
     }
     if let Some(check) = &plan.must_fail {
         let _ = writeln!(out, "  and {check} must fail: the run is right if it does");

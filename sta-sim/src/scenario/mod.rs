@@ -22,6 +22,7 @@ pub mod mistake;
 pub mod nearest;
 pub mod network;
 pub mod plan;
+pub mod portion;
 pub mod reference;
 pub mod resolve;
 pub mod schema;

@@ -18,6 +18,7 @@ use super::bound;
 use super::condition::Condition;
 use super::dist::Dist;
 use super::knobs::Knobs;
+use super::portion::Portion;
 use super::selector::Selector;
 use super::site::{Core, SiteIx};
 use super::units::Ppm;
@@ -530,6 +531,9 @@ pub struct Expectation {
     pub check: Check,
     /// A warning does not fail the run.
     pub warn_only: bool,
+    /// In how many runs of a sweep it must hold; in each, unless that is said.
+    #[serde(rename = "in")]
+    pub portion: Option<Portion>,
 }
 
 /// From when a `within` counts.

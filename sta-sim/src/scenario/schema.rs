@@ -547,6 +547,11 @@ pub struct Expect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "as the check says"))]
     pub at_least: Option<String>,
+    /// In how many runs of a sweep it must hold: `"90% of runs"`, `"all but 2 runs"`. A run that it does not hold in has not failed.
+    /// Not for integrity and manners.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "part of the runs", "usual" = "in each"))]
+    pub portion: Option<String>,
     /// What it means if it does not hold: `"fail"`, the run has failed; `"warn"`, it is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("usual" = "fail"))]
