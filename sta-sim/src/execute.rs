@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::exit::Exit;
+use crate::figures::figures;
 use crate::flow;
 use crate::outcome::{Outcome, Verdict};
 use crate::runlog::RunLog;
@@ -45,6 +46,13 @@ impl Done {
     #[must_use]
     pub fn by_itself(self) -> Self {
         Self { outcome: self.outcome.alone(), ..self }
+    }
+
+    /// With what was measured of each node, if that is `asked` for.
+    #[must_use]
+    pub fn with_hosts(mut self, asked: bool) -> Self {
+        self.outcome.figures = asked.then(|| figures(&self.plan, &self.log));
+        self
     }
 }
 

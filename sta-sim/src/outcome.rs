@@ -8,6 +8,7 @@ use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
 use crate::checks::{Finding, Held, Judgement};
+use crate::figures::Figures;
 use crate::runlog::{Ended, Hashes};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::World;
@@ -51,6 +52,9 @@ pub struct Outcome {
     pub happened: BTreeMap<String, u64>,
     /// Figures of the whole swarm.
     pub measures: Measures,
+    /// Figures of each node and group, if they were asked for.
+    #[serde(flatten)]
+    pub figures: Option<Figures>,
     /// Why it ended.
     pub ended: Ended,
     /// When it ended, in the world's time: nanoseconds.

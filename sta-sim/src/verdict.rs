@@ -93,6 +93,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         never_began: never_began(plan, log),
         happened: kinds.counts(),
         measures: gauges.read(&account),
+        figures: None,
         ended: log.ended,
         end: log.end,
         events: log.entries.len() as u64,

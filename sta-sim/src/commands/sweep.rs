@@ -46,6 +46,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let brief = |result: Result<Done, ExecuteError>| {
         bar.inc(1);
         result.map(|done| {
+            let done = done.with_hosts(args.output.hosts);
             let line = args.output.json.then(|| json_line(&done));
             (line, Brief::of(done))
         })

@@ -10,9 +10,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::summary::{measures, of_runs, quantiles, seeds_words};
+use super::summary::{measures, of_runs, seeds_words};
 use super::tally::{Row, row_name};
 use crate::outcome::{Measures, Verdict};
+use crate::quantiles::quantiles;
 use crate::scenario::plan::World;
 
 /// What a line of `sweep --json` says of a run, as far as it is compared.

@@ -9,6 +9,7 @@ use super::per_second;
 use super::tally::{Cause, Portioned, Row, Tally};
 use crate::checks::Held;
 use crate::outcome::Verdict;
+use crate::quantiles::quantiles;
 use crate::report::words::{speed_words, verdict_word};
 use crate::scenario::portion::Count;
 
@@ -227,27 +228,13 @@ pub(super) fn seeds_words(seeds: &[u64]) -> String {
     words.join(", ")
 }
 
-/// Least, median, 90th percentile and most; `None` of nothing. Between two samples it is so far from one to the other as the share
-/// asks for (definition 7 of Hyndman and Fan, Sample quantiles in statistical packages, 1996).
-pub(super) fn quantiles(samples: &[f64]) -> Option<[f64; 4]> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)?;
-    let at = |share: f64| {
-        let place = last as f64 * share;
-        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-        below + (above - below) * place.fract()
-    };
-    Some([at(0.0), at(0.5), at(0.9), at(1.0)])
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use sta_core::model::time::Time;
 
-    use super::{quantiles, scenario, side_by_side, totals};
+    use super::{scenario, side_by_side, totals};
     use crate::outcome::{Measures, Verdict};
     use crate::sweep::tally::{Row, Tally};
 
@@ -312,14 +299,5 @@ mod tests {
         assert_eq!(lines[3..], ["up = 1 2.000 (2 of 3) - - - - 1", "up = 10 - - - - - -"]);
         tally.rows.pop();
         assert_eq!(side_by_side(&tally), "", "one cell is beside none");
-    }
-
-    #[test]
-    fn quantiles_are_samples_or_lie_between_two() {
-        assert_eq!(quantiles(&[]), None);
-        assert_eq!(quantiles(&[7.0]), Some([7.0; 4]));
-        let samples: Vec<f64> = (0..=100).rev().map(f64::from).collect();
-        assert_eq!(quantiles(&samples), Some([0.0, 50.0, 90.0, 100.0]));
-        assert_eq!(quantiles(&[3.0, 1.0]), Some([1.0, 2.0, 2.8, 3.0]));
     }
 }
