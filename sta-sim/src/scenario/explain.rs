@@ -9,6 +9,7 @@ use super::bound::why_not_counted;
 use super::dist::Dist;
 use super::plan::{Behaviour, FaultPlan, HostPlan, LeavePlan, Plan, PlannedEvent, Role, Start};
 use super::plan::{UnreadablePlan, Verb, Which};
+use super::schema::Strikes;
 use super::site::SitePlan;
 use super::text::{show_behaviour, show_dist};
 use super::units::{Ppm, show_duration, show_rate, show_size};
@@ -198,10 +199,15 @@ fn chance(fault: &FaultPlan) -> String {
         return format!("at random: {} is off with this seed", fault.id);
     }
     format!(
-        "at random from {} to {}: {} one of {} every {}, for {}, {} at once [{}]{}",
+        "at random from {} to {}: {} {} {} every {}, for {}, {} at once [{}]{}",
         time(fault.from),
         time(fault.until),
         verb(&fault.verb),
+        match fault.strikes {
+            Strikes::One => "one of",
+            Strikes::Site => "all of one site of",
+            Strikes::All => "all of",
+        },
         fault.target,
         show_dist(&fault.interval, show_duration),
         show_dist(&fault.lasts, show_duration),

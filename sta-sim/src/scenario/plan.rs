@@ -19,6 +19,7 @@ use super::condition::Condition;
 use super::dist::Dist;
 use super::knobs::Knobs;
 use super::portion::Portion;
+use super::schema::Strikes;
 use super::selector::Selector;
 use super::site::{Core, SiteIx};
 use super::units::Ppm;
@@ -504,8 +505,10 @@ pub struct FaultPlan {
     pub on: bool,
     /// What is done.
     pub verb: Verb,
-    /// One host of these at a time.
+    /// Some of these at a time.
     pub target: Selector,
+    /// Which.
+    pub strikes: Strikes,
     /// Nanoseconds between beginnings.
     pub interval: Dist,
     /// Nanoseconds that each lasts.

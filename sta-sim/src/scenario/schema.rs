@@ -461,7 +461,7 @@ impl With {
     }
 }
 
-/// A random process that strikes one host at a time.
+/// A random process that strikes hosts, one at a time or many.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Fault {
@@ -471,6 +471,10 @@ pub struct Fault {
     /// Whom it may strike, if they run.
     #[schemars(extend("unit" = "selector"))]
     pub on: String,
+    /// How many of them each strike is upon: `"one"`, drawn; `"site"`, all that are of the site of one that is drawn; `"all"`.
+    #[serde(default, skip_serializing_if = "Strikes::is_usual")]
+    #[schemars(extend("usual" = "one"))]
+    pub strikes: Strikes,
     /// The wait from one to the next.
     #[schemars(extend("unit" = "duration or distribution"))]
     pub every: String,
@@ -505,6 +509,25 @@ pub struct Fault {
     /// What the verb needs to know.
     #[serde(default, skip_serializing_if = "With::is_empty")]
     pub with: With,
+}
+
+/// Whom a random process strikes at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strikes {
+    /// One host.
+    #[default]
+    One,
+    /// All that are of the site of one that is drawn.
+    Site,
+    /// All.
+    All,
+}
+
+impl Strikes {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whom a random process spares.

@@ -52,6 +52,12 @@ impl Roster {
         self.groups.last().map_or(0, |(_, hosts)| hosts.end)
     }
 
+    /// Whether the host is of a site.
+    #[must_use]
+    pub fn has_site(&self, host: HostIx) -> bool {
+        self.sites.values().any(|hosts| hosts.contains(&host))
+    }
+
     /// Whether there is no host.
     #[must_use]
     pub fn is_empty(&self) -> bool {
