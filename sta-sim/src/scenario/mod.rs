@@ -28,6 +28,7 @@ pub mod resolve;
 pub mod schema;
 pub mod selector;
 pub mod site;
+pub mod slow;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
