@@ -81,6 +81,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("size = \"1 MiB\"", "files = [{ name = \"a\", size = \"1 MiB\" }, { name = \"a/b\", size = \"1 KiB\" }]", "content[0].files: \"a\" is a file and also a folder"),
         ("size = \"1 MiB\"", "files = [{ name = \"../a\", size = \"1 MiB\" }]", "content[0].files[0].name: the name \"../a\" is refused"),
         ("on = \"leech[0..2]\"", "on = \"leech[4..9]\"", "\"leech[4..9]\" is not there: leech has 6 hosts, leech[0] to leech[5]"),
+        ("on = \"leech[0..2]\"", "on = \"leech-3\"", "event[0].on: \"leech-3\" is what the log calls a host; write leech[3] here"),
         ("on = \"leech[0..2]\"", "on = \"leech[4..1]\"", "\"leech[4..1]\" is an empty range"),
         ("on = \"leech[0..2]\"", "on = \"any(9, leech)\"", "\"any(9, leech)\" draws 9 of 6 hosts"),
         ("on = \"leech[0..2]\"", "on = \"leech[1]\"\nagainst = \"leech[1]\"", "event[0].against: \"leech[1]\" is \"on\" itself"),
