@@ -274,7 +274,8 @@ pub struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "selector", "usual" = "every node"))]
     pub on: Option<String>,
-    /// Who starts with how much of it, besides what the roles say: `{ "leech[0..5]" = "30%" }`. Each draws its own pieces.
+    /// Who starts with how much of it, besides what the roles say: `{ "leech[0..5]" = "30%" }`. Each draws its own pieces,
+    /// rounded up to whole ones: 90% of 8 are all of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("unit" = "selector = share"))]
     pub initial: BTreeMap<String, String>,
@@ -425,7 +426,7 @@ pub struct With {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration"))]
     pub period: Option<String>,
-    /// corrupt-disk, disk-unreadable: of the pieces held.
+    /// corrupt-disk, disk-unreadable: of the pieces held, rounded down to whole ones; one at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "share"))]
     pub share: Option<String>,
