@@ -109,8 +109,8 @@ fn scenario(name: &str, row: &Row) -> String {
     for (what, runs) in &row.warned {
         writeln!(text, "  warned: {what} in {runs} runs").expect("a String");
     }
-    for (what, portioned) in &row.portions {
-        writeln!(text, "  {}", portion_words(what, portioned)).expect("a String");
+    for portioned in &row.portions {
+        writeln!(text, "  {}", portion_words(portioned)).expect("a String");
     }
     for (kind, runs) in row.cover.iter().filter(|(_, runs)| **runs > 0) {
         writeln!(text, "  covered: {kind} in {runs} runs").expect("a String");
@@ -125,8 +125,8 @@ fn scenario(name: &str, row: &Row) -> String {
 }
 
 /// `BROKEN: makespan at most 1.2 bounds in 90% of runs: it held in 15 of 20; not with seed 3, 4, 9, 11, 12`
-fn portion_words(what: &str, portioned: &Portioned) -> String {
-    let Count { runs, held, missed } = &portioned.count;
+fn portion_words(portioned: &Portioned) -> String {
+    let Portioned { text: what, count: Count { runs, held, missed }, .. } = portioned;
     let (word, why) = match portioned.held() {
         Held::Yes => ("held", String::new()),
         Held::No => ("BROKEN", String::new()),

@@ -12,7 +12,7 @@ use sta_core::model::time::Time;
 
 use crate::checks::{Finding, Held, asks_for_progress};
 use crate::exit::Exit;
-use crate::outcome::{Measures, Outcome, SCHEMA, Verdict};
+use crate::outcome::{Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{Plan, World};
 use crate::scenario::portion::{Count, Portion};
@@ -62,8 +62,8 @@ pub struct Row {
     pub warned: BTreeMap<String, u64>,
     /// What was asked and not yet put to the test by any run.
     pub unasked: BTreeSet<String>,
-    /// What must hold in so many runs, and in how many it did.
-    pub portions: IndexMap<String, Portioned>,
+    /// What must hold in so many runs, and in how many it did; in the order of the file.
+    pub portions: Vec<Portioned>,
     /// Planned events and random faults: how often each began, and how often it touched something.
     pub bites: BTreeMap<String, (u64, u64)>,
 }
@@ -71,6 +71,9 @@ pub struct Row {
 /// What must hold in so many runs of a row.
 #[derive(Clone, Debug, Serialize)]
 pub struct Portioned {
+    /// What, as a person reads it.
+    #[serde(rename = "of_many")]
+    pub text: String,
     /// The scenario,
     pub scenario: String,
     /// its world,
@@ -167,7 +170,7 @@ impl Tally {
 
     /// What had to hold in so many runs, and whether it did.
     pub fn portions(&self) -> impl Iterator<Item = (&Portioned, Held)> {
-        let all = self.rows.values().flat_map(|row| row.portions.values());
+        let all = self.rows.values().flat_map(|row| &row.portions);
         all.map(|portioned| (portioned, portioned.held()))
     }
 
@@ -176,15 +179,13 @@ impl Tally {
         #[derive(Serialize)]
         struct Line<'a> {
             schema: u32,
-            of_many: &'a str,
             #[serde(flatten)]
             portioned: &'a Portioned,
             #[serde(flatten)]
             held: Held,
         }
-        let all = self.rows.values().flat_map(|row| &row.portions);
-        all.map(|(text, portioned)| {
-            let line = Line { schema: SCHEMA, of_many: text, portioned, held: portioned.held() };
+        self.portions().map(|(portioned, held)| {
+            let line = Line { schema: SCHEMA, portioned, held };
             let line = serde_json::to_string(&line).expect("it has no odd map keys");
             format!("{line}\n")
         })
@@ -249,16 +250,20 @@ impl Row {
         for text in warned {
             *self.warned.entry(text.clone()).or_default() += 1;
         }
-        for (judged, portion) in outcome.of_many() {
-            let counted = self.portions.entry(judged.text.clone()).or_insert_with(|| Portioned {
+        if first {
+            let portioned = |(judged, portion): (&Judged, Portion)| Portioned {
+                text: judged.text.clone(),
                 scenario: outcome.scenario.clone(),
                 world: outcome.world,
                 cell: outcome.cell.clone(),
                 name: judged.name.clone(),
                 portion,
                 count: Count::default(),
-            });
-            counted.count.add(&judged.judgement.held, outcome.seed);
+            };
+            self.portions = outcome.of_many().map(portioned).collect();
+        }
+        for (portioned, (judged, _)) in self.portions.iter_mut().zip(outcome.of_many()) {
+            portioned.count.add(&judged.judgement.held, outcome.seed);
         }
         let texts = outcome.expectations.iter().filter(|judged| judged.is_for_each_run());
         if first {
