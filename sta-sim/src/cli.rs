@@ -128,6 +128,9 @@ pub struct OutputArgs {
     /// Prints JSON on stdout, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Tells of each node and each group too, in report.json and in the lines of sweep --json.
+    #[arg(long)]
+    pub hosts: bool,
     /// The folder that gets a folder for each run's report.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::exit::Exit;
+use crate::figures::figures;
 use crate::flow;
 use crate::outcome::{Outcome, Verdict};
 use crate::runlog::RunLog;
@@ -38,6 +39,21 @@ pub struct Done {
     pub log: RunLog,
     /// What is to be thought of it.
     pub outcome: Outcome,
+}
+
+impl Done {
+    /// See [`Outcome::alone`].
+    #[must_use]
+    pub fn by_itself(self) -> Self {
+        Self { outcome: self.outcome.alone(), ..self }
+    }
+
+    /// With what was measured of each node, if that is `asked` for.
+    #[must_use]
+    pub fn with_hosts(mut self, asked: bool) -> Self {
+        self.outcome.figures = asked.then(|| figures(&self.plan, &self.log));
+        self
+    }
 }
 
 /// What comes of a run.

@@ -8,9 +8,11 @@ use sta_core::model::ids::NodeId;
 use sta_core::model::time::Time;
 
 use crate::checks::{Finding, Held, Judgement};
+use crate::figures::Figures;
 use crate::runlog::{Ended, Hashes};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::World;
+use crate::scenario::portion::Portion;
 
 /// The version of `report.json`.
 pub const SCHEMA: u32 = 2;
@@ -50,6 +52,9 @@ pub struct Outcome {
     pub happened: BTreeMap<String, u64>,
     /// Figures of the whole swarm.
     pub measures: Measures,
+    /// Figures of each node and group, if they were asked for.
+    #[serde(flatten)]
+    pub figures: Option<Figures>,
     /// Why it ended.
     pub ended: Ended,
     /// When it ended, in the world's time: nanoseconds.
@@ -122,6 +127,9 @@ pub struct Judged {
     pub text: String,
     /// Whether it only warns.
     pub warn_only: bool,
+    /// In how many runs of a sweep it must hold, if not in each: what one run said of it is then no failure.
+    #[serde(rename = "in")]
+    pub portion: Option<Portion>,
     /// What was said.
     #[serde(flatten)]
     pub judgement: Judgement,
@@ -182,10 +190,16 @@ impl FaultSeen {
 }
 
 impl Judged {
+    /// Whether the run has failed if it does not hold, and proves nothing if it was not put to the test.
+    #[must_use]
+    pub const fn is_for_each_run(&self) -> bool {
+        !self.warn_only && self.portion.is_none()
+    }
+
     /// Whether it did not hold, and that matters.
     #[must_use]
     pub fn fails(&self) -> bool {
-        self.judgement.held == Held::No && !self.warn_only
+        self.judgement.held == Held::No && self.is_for_each_run()
     }
 
     /// Whether it did not hold, and is only reported.
@@ -196,6 +210,20 @@ impl Judged {
 }
 
 impl Outcome {
+    /// The run by itself, and not as one of a sweep: what only many runs can tell has not been put to the test.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        if self.verdict == Verdict::Passed && self.of_many().next().is_some() {
+            self.verdict = Verdict::Unproved;
+        }
+        self
+    }
+
+    /// What must hold in so many runs of a sweep.
+    pub fn of_many(&self) -> impl Iterator<Item = (&Judged, Portion)> {
+        self.expectations.iter().filter_map(|judged| Some((judged, judged.portion?)))
+    }
+
     /// With the hashes of its log.
     #[must_use]
     pub const fn told<'a>(&'a self, hashes: &'a Hashes) -> Told<'a> {
@@ -249,9 +277,18 @@ impl Outcome {
         match self.verdict {
             Verdict::Passed => None,
             Verdict::Unproved => {
-                let unasked = |judged: &&Judged| matches!(judged.judgement.held, Held::Unasked(_));
-                let first = self.expectations.iter().find(unasked)?;
-                Some(format!("{}: never put to the test: {}", first.name, first.text))
+                let unasked = |judged: &&Judged| {
+                    matches!(judged.judgement.held, Held::Unasked(_)) && judged.is_for_each_run()
+                };
+                let first = self.expectations.iter().find(unasked);
+                if let Some(first) = first {
+                    return Some(format!("{}: never put to the test: {}", first.name, first.text));
+                }
+                let (first, _) = self.of_many().next()?;
+                Some(format!(
+                    "{}: no single run can tell, sta-sim sweep does: {}",
+                    first.name, first.text
+                ))
             }
             Verdict::NotLive | Verdict::Failed => Some(match self.failures().first() {
                 Some((name, finding)) => format!("{name}: {}", without_numbers(&finding.what)),

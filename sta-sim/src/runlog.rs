@@ -291,7 +291,7 @@ impl Recorder {
         let names = |hosts: &[usize]| hosts.iter().map(|&ix| plan.hosts[ix].id.clone()).collect();
         for (fault, occurrence) in log.iter().enumerate().skip(first_new) {
             let Occurrence { id, origin, verb, on, against, ended, .. } = occurrence;
-            let (id, origin, effect) = (id.as_str().into(), *origin, verb.effect());
+            let (id, origin, effect) = (id.as_str().into(), *origin, verb.effect_on(plan, on));
             let (verb, on, against) = (verb_name(verb).into(), names(on), names(against));
             self.note(at, Note::FaultBegan { fault, id, origin, verb, effect, on, against });
             if ended.is_some() {

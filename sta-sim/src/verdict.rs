@@ -52,6 +52,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: expectation.check.name().to_owned(),
             text: expectation.text.clone(),
             warn_only: expectation.warn_only,
+            portion: expectation.portion,
             judgement: {
                 let judgement = checks::conclude(rule.as_mut(), &account);
                 match counts_from_nothing(&expectation.check, &account, log) {
@@ -70,6 +71,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
             name: name.to_owned(),
             text: name.to_owned(),
             warn_only: false,
+            portion: None,
             judgement: checks::conclude(rule.as_mut(), &account),
         })
         .collect();
@@ -91,6 +93,7 @@ pub fn judge(plan: &Arc<Plan>, log: &RunLog, wall: Duration) -> Outcome {
         never_began: never_began(plan, log),
         happened: kinds.counts(),
         measures: gauges.read(&account),
+        figures: None,
         ended: log.ended,
         end: log.end,
         events: log.entries.len() as u64,
@@ -117,7 +120,7 @@ fn verdict(
             all().filter(|j| j.fails()).all(|judged| checks::asks_for_progress(&judged.name));
         return if only_progress { Verdict::NotLive } else { Verdict::Failed };
     }
-    let unasked = |j: &Judged| matches!(j.judgement.held, Held::Unasked(_)) && !j.warn_only;
+    let unasked = |j: &Judged| matches!(j.judgement.held, Held::Unasked(_)) && j.is_for_each_run();
     if expectations.iter().any(unasked) { Verdict::Unproved } else { Verdict::Passed }
 }
 
@@ -233,7 +236,7 @@ mod tests {
     const LEECH_0: usize = 3;
 
     fn expect(check: Check) -> Expectation {
-        Expectation { text: check.name().to_owned(), check, warn_only: false }
+        Expectation { text: check.name().to_owned(), check, warn_only: false, portion: None }
     }
 
     fn complete() -> Check {

@@ -30,7 +30,7 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Box<dyn std::error::Error>> {
     let mut job = job(Scenario::open(&args.capsule)?)?;
     let own = job.world;
     job.world = args.output.world.map_or(own, World::from);
-    let done = job.execute_alone(Some(&Bar::new()))?;
+    let done = job.execute_alone(Some(&Bar::new()))?.by_itself().with_hosts(args.output.hosts);
     let out =
         args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT).join("replays"));
     let delivered = deliver::write(&job, &done, &out)?;

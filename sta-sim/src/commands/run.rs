@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::RunArgs;
+use crate::cli::{OutputArgs, RunArgs};
 use crate::commands::bar::Bar;
 use crate::commands::tell::note;
 use crate::commands::{deliver, files};
@@ -20,7 +20,7 @@ pub fn main(args: &RunArgs) -> Exit {
     let out = args.output.out.clone().unwrap_or_else(|| PathBuf::from(deliver::OUT));
     let mut worst = Exit::Done;
     for job in jobs {
-        match run(&job, &out, args.output.json) {
+        match run(&job, &out, &args.output) {
             Ok(exit) => worst = worst.worse(exit),
             Err(error) => return could_not_start(&*error),
         }
@@ -42,10 +42,10 @@ fn jobs(args: &RunArgs) -> Result<Vec<Job>, LoadError> {
     Ok(jobs)
 }
 
-fn run(job: &Job, out: &Path, json: bool) -> Result<Exit, Box<dyn std::error::Error>> {
-    let done = job.execute_alone(Some(&Bar::new()))?;
+fn run(job: &Job, out: &Path, output: &OutputArgs) -> Result<Exit, Box<dyn std::error::Error>> {
+    let done = job.execute_alone(Some(&Bar::new()))?.by_itself().with_hosts(output.hosts);
     let delivered = deliver::write(job, &done, out);
     let delivered = delivered.inspect_err(|_| deliver::print_verdict(&done))?;
-    deliver::print(&done, &delivered, json)?;
+    deliver::print(&done, &delivered, output.json)?;
     Ok(exit_of(done.outcome.verdict))
 }

@@ -46,6 +46,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let brief = |result: Result<Done, ExecuteError>| {
         bar.inc(1);
         result.map(|done| {
+            let done = done.with_hosts(args.output.hosts);
             let line = args.output.json.then(|| json_line(&done));
             (line, Brief::of(done))
         })
@@ -73,6 +74,7 @@ pub fn main(args: &SweepArgs) -> Exit {
     let why = if was_interrupted { "interrupted" } else { "ended at the first failure" };
     let text = summary(&tally, (jobs.len() as u64, why), begin.elapsed());
     if args.output.json {
+        tally.portion_lines().for_each(|line| say(&line));
         note!("{}", text.trim_end());
     } else {
         say(&text);

@@ -155,11 +155,12 @@ fn asked(outcome: &Outcome) -> Markup {
 }
 
 fn row(judged: &Judged, asked: &str, must_fail: Option<&str>) -> Markup {
-    let (class, word) = match (&judged.judgement.held, judged.warn_only) {
-        (Held::Yes, _) => ("yes", "held"),
-        (Held::No, true) => ("warns", "did not hold (warns)"),
-        (Held::No, false) => ("no", "did not hold"),
-        (Held::Unasked(_), _) => ("unasked", "not put to the test"),
+    let (class, word) = match &judged.judgement.held {
+        Held::Yes => ("yes", "held"),
+        Held::No if judged.warns() => ("warns", "did not hold (warns)"),
+        Held::No if judged.fails() => ("no", "did not hold"),
+        Held::No => ("warns", "did not hold (a sweep counts it)"),
+        Held::Unasked(_) => ("unasked", "not put to the test"),
     };
     html! {
         tr data-check=(judged.name) {

@@ -58,11 +58,12 @@ fn figures(outcome: &Outcome) -> String {
 }
 
 fn judged_line(judged: &Judged) -> String {
-    let word = match (&judged.judgement.held, judged.warn_only) {
-        (Held::Yes, _) => "held",
-        (Held::No, true) => "warns",
-        (Held::No, false) => "BROKEN",
-        (Held::Unasked(_), _) => "unasked",
+    let word = match &judged.judgement.held {
+        Held::Yes => "held",
+        Held::No if judged.warns() => "warns",
+        Held::No if judged.fails() => "BROKEN",
+        Held::No => "missed",
+        Held::Unasked(_) => "unasked",
     };
     let detail = match &judged.judgement.held {
         Held::Unasked(why) => why.clone(),

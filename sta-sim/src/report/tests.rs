@@ -49,8 +49,12 @@ impl Maker {
         plan.contents[0].layout =
             Layout::new(u64::from(PIECES * story::PIECE), story::PIECE).expect("small");
         let hosts: Vec<usize> = (3..plan.hosts.len()).collect();
-        let expect =
-            |text: &str, check| Expectation { text: text.to_owned(), check, warn_only: false };
+        let expect = |text: &str, check| Expectation {
+            text: text.to_owned(),
+            check,
+            warn_only: false,
+            portion: None,
+        };
         plan.expectations = vec![
             expect(
                 "leech[*] complete within 25s of the start",

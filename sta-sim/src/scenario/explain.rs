@@ -9,6 +9,7 @@ use super::bound::why_not_counted;
 use super::dist::Dist;
 use super::plan::{Behaviour, FaultPlan, HostPlan, LeavePlan, Plan, PlannedEvent, Role, Start};
 use super::plan::{UnreadablePlan, Verb, Which};
+use super::schema::Strikes;
 use super::site::SitePlan;
 use super::text::{show_behaviour, show_dist};
 use super::units::{Ppm, show_duration, show_rate, show_size};
@@ -59,7 +60,11 @@ pub fn plan(plan: &Plan) -> String {
     let _ = writeln!(out, "\nExpected");
     for expectation in &plan.expectations {
         let warns = if expectation.warn_only { " (warns only)" } else { "" };
-        let _ = writeln!(out, "  {}{warns}", expectation.text);
+        let counts = match expectation.portion {
+            Some(portion) => format!(" (a sweep tells, by {} runs or more)", portion.least_runs()),
+            None => String::new(),
+        };
+        let _ = writeln!(out, "  {}{warns}{counts}", expectation.text);
     }
     if let Some(check) = &plan.must_fail {
         let _ = writeln!(out, "  and {check} must fail: the run is right if it does");
@@ -194,10 +199,15 @@ fn chance(fault: &FaultPlan) -> String {
         return format!("at random: {} is off with this seed", fault.id);
     }
     format!(
-        "at random from {} to {}: {} one of {} every {}, for {}, {} at once [{}]{}",
+        "at random from {} to {}: {} {} {} every {}, for {}, {} at once [{}]{}",
         time(fault.from),
         time(fault.until),
         verb(&fault.verb),
+        match fault.strikes {
+            Strikes::One => "one of",
+            Strikes::Site => "all of one site of",
+            Strikes::All => "all of",
+        },
         fault.target,
         show_dist(&fault.interval, show_duration),
         show_dist(&fault.lasts, show_duration),

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::mistake::Place;
 use super::nearest::nearest;
+use super::reference::holds;
 
 /// Most cells of a matrix: what a sweep over one seed can show in a table.
 const CELLS_MAX: usize = 1_000;
@@ -26,7 +27,8 @@ pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String
         if values.is_empty() {
             return Err((key.clone(), "has no value, so there would be no run".to_owned()));
         }
-        if OF_THE_WHOLE.contains(&key.as_str()) {
+        let first = key.split('.').next().unwrap_or_default();
+        if OF_THE_WHOLE.contains(&first) {
             let why = "is of the whole file, and not of one cell; write it above, or say it with --seeds or --world";
             return Err((key.clone(), why.to_owned()));
         }
@@ -55,14 +57,20 @@ pub fn cells(matrix: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Cell>, (String
 }
 
 /// Writes `value` at `key` of a file: `group.leech.count`, `content.0.piece`, `clock.deadline`. The entry of an array
-/// is named by its `name`, its `id` or its number. The last key may be a new one. Returns the place.
+/// is named by its `name`, its `id` or its number. The last key may be a new one, and so may a table be of which there is one. Returns the
+/// place.
 ///
 /// # Errors
 /// If there is no such place.
 pub fn set(file: &mut Table, key: &str, value: &Value) -> Result<Place, String> {
     let (mut at, mut rest, mut place) = (file, key, Place::default());
+    let mut tables: Vec<&str> = Vec::new();
     while let Some((step, after)) = rest.split_once('.') {
         place = place.key(step);
+        tables.push(step);
+        if !at.contains_key(step) && holds(&tables).as_deref() == Some("table") {
+            at.insert(step.to_owned(), Table::new().into());
+        }
         let known: Vec<String> = at.keys().cloned().collect();
         (at, rest) = match at.get_mut(step) {
             Some(Value::Table(table)) => (table, after),
@@ -186,9 +194,21 @@ mod tests {
         set(&mut file, "content.a.piece", &9.into()).expect("a name without");
         assert_eq!(file["content"][0]["piece"].as_integer(), Some(8));
         assert_eq!(file["content"][1]["piece"].as_integer(), Some(9));
-        for key in
-            ["group.leach.count", "group.leech", "group", "content.9.size", "clock.deadline.x"]
-        {
+        // Tables that are not written have their defaults.
+        for key in ["network.latency", "group.leech.disk.read", "group.seed.engine.upload-slots"] {
+            set(&mut file, key, &7.into()).expect(key);
+        }
+        assert_eq!(file["network"]["latency"].as_integer(), Some(7));
+        assert_eq!(file["group"][1]["disk"]["read"].as_integer(), Some(7));
+        for key in [
+            "site.a.up",
+            "newtork.latency",
+            "group.leach.count",
+            "group.leech",
+            "group",
+            "content.9.size",
+            "clock.deadline.x",
+        ] {
             set(&mut file, key, &7.into()).expect_err(key);
         }
     }

@@ -22,11 +22,13 @@ pub mod mistake;
 pub mod nearest;
 pub mod network;
 pub mod plan;
+pub mod portion;
 pub mod reference;
 pub mod resolve;
 pub mod schema;
 pub mod selector;
 pub mod site;
+pub mod slow;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;

@@ -50,7 +50,7 @@ pub struct Edge {
     pub jitter: Dist,
     /// Packets lost.
     pub loss: Ppm,
-    /// The last fault begun that slows it.
+    /// The last fault begun that slows it; none that limits what is limited as much already.
     pub cause: Option<OccurrenceIx>,
 }
 
@@ -126,6 +126,11 @@ impl Network {
         let mut edge = self.edges[host];
         for fault in self.faults.iter().filter(|fault| fault.from[host]) {
             let Kind::Slow(slow) = fault.kind else { continue };
+            // Each adds what it adds; of those that limit alike the first has done it.
+            let changes = match slow.adds() {
+                true => fault.causes.last(),
+                false => fault.causes.first().filter(|_| slow.limits(edge.up, edge.down)),
+            };
             let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
             edge.up = least(edge.up, slow.up);
             edge.down = least(edge.down, slow.down);
@@ -134,7 +139,7 @@ impl Network {
             edge.latency = edge.latency.saturating_add(latency);
             let loss = slow.loss.unwrap_or_default().0.saturating_mul(times);
             edge.loss = Ppm(edge.loss.0.saturating_add(loss).min(Ppm::ALL.0));
-            edge.cause = edge.cause.max(fault.causes.last().copied());
+            edge.cause = edge.cause.max(changes.copied());
         }
         edge
     }
@@ -247,5 +252,21 @@ mod tests {
         assert_eq!((edge.loss, edge.cause), (Ppm::ALL, Some(5)));
         network.end(5);
         assert_eq!((network.edge(1).loss, network.edge(1).cause), (Ppm(600_000), Some(4)));
+    }
+
+    #[test]
+    fn what_changes_nothing_is_no_cause() {
+        let mut network = Network::new(&plan(RIGHT, 0).hosts);
+        let limit = |up| Kind::Slow(SlowPlan { up: Some(up), ..SlowPlan::default() });
+        network.begin(1, limit(1_000_000), false, (&[1], &[]));
+        assert_eq!(network.edge(1).cause, None, "it has 8 Mbit/s by itself");
+        network.begin(2, limit(900), false, (&[1], &[]));
+        network.begin(3, limit(900), false, (&[1], &[]));
+        network.begin(4, limit(901), false, (&[1], &[]));
+        assert_eq!((network.edge(1).up, network.edge(1).cause), (Some(900), Some(2)));
+        network.end(2);
+        assert_eq!(network.edge(1).cause, Some(3));
+        network.end(3);
+        assert_eq!((network.edge(1).up, network.edge(1).cause), (Some(901), Some(4)));
     }
 }

@@ -18,6 +18,8 @@ use super::bound;
 use super::condition::Condition;
 use super::dist::Dist;
 use super::knobs::Knobs;
+use super::portion::Portion;
+use super::schema::Strikes;
 use super::selector::Selector;
 use super::site::{Core, SiteIx};
 use super::units::Ppm;
@@ -503,8 +505,10 @@ pub struct FaultPlan {
     pub on: bool,
     /// What is done.
     pub verb: Verb,
-    /// One host of these at a time.
+    /// Some of these at a time.
     pub target: Selector,
+    /// Which.
+    pub strikes: Strikes,
     /// Nanoseconds between beginnings.
     pub interval: Dist,
     /// Nanoseconds that each lasts.
@@ -530,6 +534,9 @@ pub struct Expectation {
     pub check: Check,
     /// A warning does not fail the run.
     pub warn_only: bool,
+    /// In how many runs of a sweep it must hold; in each, unless that is said.
+    #[serde(rename = "in")]
+    pub portion: Option<Portion>,
 }
 
 /// From when a `within` counts.

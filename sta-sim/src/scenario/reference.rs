@@ -2,6 +2,7 @@
 //! `docs/SCENARIOS.md`, and the annotated file that `sta-sim explain` prints.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -35,15 +36,17 @@ struct Word {
 /// The JSON Schema of scenario files, indented.
 #[must_use]
 pub fn json_schema() -> String {
-    let mut schema = schema();
+    let mut schema = schema().clone();
     if let Some(object) = schema.as_object_mut() {
         object.insert("title".to_owned(), format!("STA scenario, schema {SCHEMA}").into());
     }
     format!("{schema:#}\n")
 }
 
-fn schema() -> Value {
-    schemars::schema_for!(File).into()
+/// Made once: every run of a matrix may ask what its keys hold.
+fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(File).into());
+    &SCHEMA
 }
 
 /// What the last of these keys holds, of which each but the first is a key of the table before it: `duration`, `number`,
@@ -52,12 +55,12 @@ fn schema() -> Value {
 pub fn holds(keys: &[&str]) -> Option<String> {
     let root = schema();
     let (last, tables) = keys.split_last()?;
-    let mut at = &root;
+    let mut at = root;
     for key in tables {
-        at = table(&root, at.get("properties")?.get(*key)?)?.0;
+        at = table(root, at.get("properties")?.get(*key)?)?.0;
     }
     let property = at.get("properties")?.get(*last)?;
-    Some(key(&root, at, last, property).kind)
+    Some(key(root, at, last, property).kind)
 }
 
 /// Every key as it would stand in a file, with its meaning as a comment.
@@ -66,7 +69,7 @@ pub fn annotated() -> String {
     let mut out = String::from(
         "# Every key of a scenario file. \"(usual: X)\" is what a key is when it is not written.\n",
     );
-    for section in sections(&schema()) {
+    for section in sections(schema()) {
         let _ = writeln!(out, "\n# {}", section.about);
         if !section.header.is_empty() {
             let _ = writeln!(out, "{}", section.header);
@@ -94,7 +97,7 @@ pub fn annotated() -> String {
 #[must_use]
 pub fn markdown() -> String {
     let mut out = String::new();
-    for section in sections(&schema()) {
+    for section in sections(schema()) {
         let title = if section.header.is_empty() {
             "At the top".to_owned()
         } else {

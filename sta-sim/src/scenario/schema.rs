@@ -274,7 +274,8 @@ pub struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "selector", "usual" = "every node"))]
     pub on: Option<String>,
-    /// Who starts with how much of it, besides what the roles say: `{ "leech[0..5]" = "30%" }`. Each draws its own pieces.
+    /// Who starts with how much of it, besides what the roles say: `{ "leech[0..5]" = "30%" }`. Each draws its own pieces,
+    /// rounded up to whole ones: 90% of 8 are all of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("unit" = "selector = share"))]
     pub initial: BTreeMap<String, String>,
@@ -425,7 +426,7 @@ pub struct With {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "duration"))]
     pub period: Option<String>,
-    /// corrupt-disk, disk-unreadable: of the pieces held.
+    /// corrupt-disk, disk-unreadable: of the pieces held, rounded down to whole ones; one at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "share"))]
     pub share: Option<String>,
@@ -461,7 +462,7 @@ impl With {
     }
 }
 
-/// A random process that strikes one host at a time.
+/// A random process that strikes hosts, one at a time or many.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Fault {
@@ -471,6 +472,10 @@ pub struct Fault {
     /// Whom it may strike, if they run.
     #[schemars(extend("unit" = "selector"))]
     pub on: String,
+    /// How many of them each strike is upon: `"one"`, drawn; `"site"`, all that are of the site of one that is drawn; `"all"`.
+    #[serde(default, skip_serializing_if = "Strikes::is_usual")]
+    #[schemars(extend("usual" = "one"))]
+    pub strikes: Strikes,
     /// The wait from one to the next.
     #[schemars(extend("unit" = "duration or distribution"))]
     pub every: String,
@@ -505,6 +510,25 @@ pub struct Fault {
     /// What the verb needs to know.
     #[serde(default, skip_serializing_if = "With::is_empty")]
     pub with: With,
+}
+
+/// Whom a random process strikes at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strikes {
+    /// One host.
+    #[default]
+    One,
+    /// All that are of the site of one that is drawn.
+    Site,
+    /// All.
+    All,
+}
+
+impl Strikes {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whom a random process spares.
@@ -547,6 +571,11 @@ pub struct Expect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("unit" = "as the check says"))]
     pub at_least: Option<String>,
+    /// In how many runs of a sweep it must hold: `"90% of runs"`, `"all but 2 runs"`. A run that it does not hold in has not failed.
+    /// Not for integrity and manners.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "part of the runs", "usual" = "in each"))]
+    pub portion: Option<String>,
     /// What it means if it does not hold: `"fail"`, the run has failed; `"warn"`, it is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("usual" = "fail"))]

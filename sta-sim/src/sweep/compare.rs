@@ -10,9 +10,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::summary::{measures, of_runs, quantiles, seeds_words};
+use super::summary::{measures, of_runs, seeds_words};
 use super::tally::{Row, row_name};
 use crate::outcome::{Measures, Verdict};
+use crate::quantiles::quantiles;
 use crate::scenario::plan::World;
 
 /// What a line of `sweep --json` says of a run, as far as it is compared.
@@ -27,6 +28,13 @@ struct Line {
     /// Nanoseconds.
     wall: u64,
     hash: String,
+}
+
+/// A line that tells of all runs together: of what each is made is compared.
+#[derive(Debug, Deserialize)]
+struct OfMany {
+    #[serde(rename = "of_many")]
+    _text: String,
 }
 
 /// A sweep: by scenario, world and cell, and then by seed.
@@ -49,8 +57,11 @@ impl Sweep {
     pub fn read(text: &str) -> Result<Self, String> {
         let mut rows: IndexMap<String, IndexMap<u64, Line>> = IndexMap::new();
         for (number, line) in text.lines().enumerate() {
-            let line: Line = serde_json::from_str(line)
-                .map_err(|error| format!("line {} tells of no run: {error}", number + 1))?;
+            let line: Line = match serde_json::from_str(line) {
+                Ok(line) => line,
+                Err(_) if serde_json::from_str::<OfMany>(line).is_ok() => continue,
+                Err(error) => return Err(format!("line {} tells of no run: {error}", number + 1)),
+            };
             let row = row_name(&line.scenario, line.world, &line.cell);
             rows.entry(row).or_default().insert(line.seed, line);
         }
@@ -202,6 +213,8 @@ mod tests {
     fn what_has_nothing_in_common_is_not_compared() {
         let (a, b) = (line("x", 1, "passed", 1, "p"), line("x", 2, "passed", 1, "p"));
         assert!(compare(&sweep(&[a]), &sweep(&[b])).is_none());
+        let of_many = "{\"schema\":2,\"of_many\":\"complete in 90% of runs\"}\n";
+        assert!(Sweep::read(of_many).is_ok(), "it tells of runs that have lines of their own");
         let refused = Sweep::read("{\"seed\":1}\n").err().expect("no run");
         assert!(refused.starts_with("line 1 tells of no run: "), "{refused}");
     }

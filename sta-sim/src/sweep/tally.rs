@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use sta_core::model::time::Time;
 
-use crate::checks::{Finding, Held};
+use crate::checks::{Finding, Held, asks_for_progress};
 use crate::exit::Exit;
-use crate::outcome::{Measures, Outcome, Verdict};
+use crate::outcome::{Judged, Measures, Outcome, SCHEMA, Verdict};
 use crate::scenario::driver::Origin;
 use crate::scenario::plan::{Plan, World};
+use crate::scenario::portion::{Count, Portion};
 use indexmap::IndexMap;
 
 /// Everything that the runs so far add up to.
@@ -60,8 +62,40 @@ pub struct Row {
     pub warned: BTreeMap<String, u64>,
     /// What was asked and not yet put to the test by any run.
     pub unasked: BTreeSet<String>,
+    /// What must hold in so many runs, and in how many it did; in the order of the file.
+    pub portions: Vec<Portioned>,
     /// Planned events and random faults: how often each began, and how often it touched something.
     pub bites: BTreeMap<String, (u64, u64)>,
+}
+
+/// What must hold in so many runs of a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Portioned {
+    /// What, as a person reads it.
+    #[serde(rename = "of_many")]
+    pub text: String,
+    /// The scenario,
+    pub scenario: String,
+    /// its world,
+    pub world: World,
+    /// and the cell of its matrix.
+    pub cell: Vec<(String, String)>,
+    /// The check.
+    pub name: String,
+    /// In how many it must hold,
+    #[serde(rename = "in")]
+    pub portion: Portion,
+    /// and in how many it did.
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+impl Portioned {
+    /// Whether it held.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.portion.judge(&self.count)
+    }
 }
 
 /// Runs that failed for the same reason.
@@ -134,6 +168,29 @@ impl Tally {
         failures + self.refused.values().sum::<u64>()
     }
 
+    /// What had to hold in so many runs, and whether it did.
+    pub fn portions(&self) -> impl Iterator<Item = (&Portioned, Held)> {
+        let all = self.rows.values().flat_map(|row| &row.portions);
+        all.map(|portioned| (portioned, portioned.held()))
+    }
+
+    /// The same for programs, a line each.
+    pub fn portion_lines(&self) -> impl Iterator<Item = String> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            schema: u32,
+            #[serde(flatten)]
+            portioned: &'a Portioned,
+            #[serde(flatten)]
+            held: Held,
+        }
+        self.portions().map(|(portioned, held)| {
+            let line = Line { schema: SCHEMA, portioned, held };
+            let line = serde_json::to_string(&line).expect("it has no odd map keys");
+            format!("{line}\n")
+        })
+    }
+
     /// How the program ends.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -147,7 +204,12 @@ impl Tally {
             return Exit::CouldNotStart;
         }
         let lacks = if lacking { Exit::Failed } else { Exit::Done };
-        self.causes.values().map(of_verdict).fold(lacks, Exit::worse)
+        let portions = self.portions().map(|(portioned, held)| match held {
+            Held::Yes => Exit::Done,
+            Held::No if asks_for_progress(&portioned.name) => Exit::NotLive,
+            Held::No | Held::Unasked(_) => Exit::Failed,
+        });
+        self.causes.values().map(of_verdict).chain(portions).fold(lacks, Exit::worse)
     }
 }
 
@@ -188,7 +250,22 @@ impl Row {
         for text in warned {
             *self.warned.entry(text.clone()).or_default() += 1;
         }
-        let texts = outcome.expectations.iter().filter(|judged| !judged.warn_only);
+        if first {
+            let portioned = |(judged, portion): (&Judged, Portion)| Portioned {
+                text: judged.text.clone(),
+                scenario: outcome.scenario.clone(),
+                world: outcome.world,
+                cell: outcome.cell.clone(),
+                name: judged.name.clone(),
+                portion,
+                count: Count::default(),
+            };
+            self.portions = outcome.of_many().map(portioned).collect();
+        }
+        for (portioned, (judged, _)) in self.portions.iter_mut().zip(outcome.of_many()) {
+            portioned.count.add(&judged.judgement.held, outcome.seed);
+        }
+        let texts = outcome.expectations.iter().filter(|judged| judged.is_for_each_run());
         if first {
             self.unasked = texts.clone().map(|judged| judged.text.clone()).collect();
         }
@@ -255,10 +332,53 @@ mod tests {
 
     use super::Tally;
     use crate::checks::story;
+    use crate::exit::Exit;
+    use crate::outcome::Verdict;
     use crate::runlog::{Ended, Recorder};
     use crate::scenario::plan::{Check, Expectation};
+    use crate::scenario::portion::Portion;
+    use crate::sweep::summary::summary;
     use crate::verdict::judge;
     use sta_core::model::time::Time;
+
+    #[test]
+    fn what_must_hold_in_most_runs_is_counted_and_fails_none() {
+        let log = Recorder::new().finish(Time::ZERO, Ended::Done, vec![]);
+        let mut tally = Tally::default();
+        let add = |tally: &mut Tally, seed, at_least| {
+            let mut plan = story::plan(1);
+            plan.seed = seed;
+            plan.expectations = vec![Expectation {
+                text: "choked in 50% of runs".to_owned(),
+                check: Check::Happens { event: "choked".into(), at_least, at_most: 9 },
+                warn_only: false,
+                portion: Some(Portion::read("50% of runs").expect("a portion")),
+            }];
+            let outcome = judge(&Arc::new(plan.clone()), &log, Duration::ZERO);
+            tally.add(&plan, &outcome);
+            outcome
+        };
+        let first = add(&mut tally, 7, 1);
+        assert_eq!(first.verdict, Verdict::Passed, "a sweep counts it");
+        let alone = first.alone();
+        assert_eq!(alone.verdict, Verdict::Unproved);
+        assert!(alone.cause().expect("a cause").starts_with("happens: no single run can tell"));
+        assert_eq!(
+            (tally.failed(), tally.exit()),
+            (0, Exit::Failed),
+            "of one run nothing is known"
+        );
+        add(&mut tally, 8, 0);
+        assert_eq!(tally.exit(), Exit::Done, "one of two");
+        add(&mut tally, 9, 1);
+        assert_eq!((tally.failed(), tally.exit()), (0, Exit::Failed));
+        let lines: Vec<String> = tally.portion_lines().collect();
+        let said = "\"name\":\"happens\",\"in\":\"50% of runs\",\"runs\":3,\"held_in\":1,\"missed_with\":[7,9],\"held\":\"no\"}\n";
+        assert!(lines.len() == 1 && lines[0].ends_with(said), "{lines:?}");
+        let text = summary(&tally, (3, ""), Duration::from_secs(1));
+        let line = "  BROKEN: choked in 50% of runs: it held in 1 of 3; not with seed 7, 9\n";
+        assert!(text.contains(line) && text.contains("none failed, 1 BROKEN over all"), "{text}");
+    }
 
     #[test]
     fn what_only_warns_is_counted_by_run_and_by_what_was_asked() {
@@ -266,6 +386,7 @@ mod tests {
             text: check.name().to_owned(),
             check,
             warn_only,
+            portion: None,
         };
         let log = Recorder::new().finish(Time::ZERO, Ended::Done, vec![]);
         let mut tally = Tally::default();

@@ -142,7 +142,8 @@ impl Driver {
                     self.begin_disk(cause, host, DiskState { full: true, ..DiskState::default() });
                 }
                 &Verb::DiskSlow { read, write } => {
-                    self.log[cause].touched += 1;
+                    let slows = verb.slows(&self.plan, host);
+                    self.log[cause].touched += u64::from(slows);
                     self.begin_disk(cause, host, DiskState { read, write, full: false });
                 }
                 Verb::Set(set) => self.set(cause, host, set),

@@ -13,7 +13,8 @@ use super::sight::Sight;
 use super::{Driver, Origin};
 use crate::scenario::dist::below;
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Behaviour, FaultPlan, HostIx, Verb};
+use crate::scenario::plan::{Behaviour, FaultPlan, HostIx, Plan, Verb};
+use crate::scenario::schema::Strikes;
 use crate::scenario::selector::Roll as _;
 use crate::scenario::view::View;
 
@@ -75,7 +76,7 @@ impl Driver {
                 hosts = sight.without_last_copies(hosts);
             }
             if !hosts.is_empty() {
-                let host = hosts[below(hosts.len(), &mut state.rng)];
+                let on = struck(&plan, fault.strikes, hosts, &mut state.rng);
                 let lasts = Duration::from_nanos(fault.lasts.draw(&mut state.rng));
                 state.begun += 1;
                 state.under_way.push(self.log.len());
@@ -83,7 +84,7 @@ impl Driver {
                     id: format!("{}/{}", fault.id, state.begun),
                     origin: Origin::Fault(ix),
                     verb: fault.verb.clone(),
-                    on: vec![host],
+                    on,
                     against: None,
                     until: Some((at + lasts).min(fault.until)),
                 };
@@ -133,4 +134,15 @@ impl Driver {
         let wait = Duration::from_nanos(wait.draw(&mut self.churners[host].rng)).max(WAIT_MIN);
         self.plan_in_faults(at + wait, Task::Churn(host));
     }
+}
+
+/// Whom of these a process strikes now. Who is of no site is struck alone.
+fn struck(plan: &Plan, strikes: Strikes, hosts: Vec<HostIx>, rng: &mut Rng) -> Vec<HostIx> {
+    if strikes == Strikes::All {
+        return hosts;
+    }
+    let drawn = hosts[below(hosts.len(), rng)];
+    let site = plan.hosts[drawn].site.filter(|_| strikes == Strikes::Site);
+    let beside = |host: &HostIx| *host == drawn || site.is_some() && plan.hosts[*host].site == site;
+    hosts.into_iter().filter(beside).collect()
 }

@@ -1,5 +1,6 @@
 //! Stories: what a file's timeline does to a world that is only a list of who has what.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -350,6 +351,24 @@ fn random_faults_keep_their_limits_and_spare_the_last_copy() {
         assert!(entry.ended <= Some(story.plan.healed));
     }
     assert!((0..6).all(|host| story.driver.runs(host)), "all are back");
+}
+
+#[test]
+fn a_random_fault_strikes_a_site_or_everybody_at_once() {
+    let struck = |strikes: &str| {
+        let fault = format!(
+            "[[fault]]\ndo='power-off'\non='seed + leech + far'\nstrikes='{strikes}'\nevery='exp 1s'\nfor='500ms'\nlimit=20\n\
+            [[site]]\nname='a'\n[[site]]\nname='b'\n[[group]]\nname='far'\nrole='leech'\ncount=2\nsite='b'"
+        );
+        let mut story = Story::with_leeches("site='a'", &fault, 1);
+        story.until(60_000);
+        let log = story.log_of("power-off#1/");
+        assert!((0..8).all(|host| story.driver.runs(host)), "all are back");
+        let on: BTreeSet<Vec<HostIx>> = log.into_iter().map(|entry| entry.on.clone()).collect();
+        on.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(struck("site"), [vec![1], vec![2, 3, 4, 5], vec![6, 7]], "the seed is of no site");
+    assert_eq!(struck("all"), [vec![1, 2, 3, 4, 5, 6, 7]]);
 }
 
 #[test]

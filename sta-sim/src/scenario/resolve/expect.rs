@@ -14,8 +14,9 @@ use crate::scenario::plan::{
     Behaviour, Check, ContentPlan, Expectation, HostIx, HostPlan, PlannedEvent, Role, Since,
     is_source,
 };
+use crate::scenario::portion::Portion;
 use crate::scenario::schema::{CheckName, Expect, Severity};
-use crate::scenario::text::amount;
+use crate::scenario::text::{amount, seeds};
 use crate::scenario::units;
 
 /// The name of a check in a file and in a report.
@@ -79,11 +80,9 @@ impl Resolver<'_> {
             self.proves_something(expect, &check, (hosts, contents), &moments, &place);
             self.can_fail(expect, &check, (hosts, contents, events), &place);
             let text = said(expect);
-            all.push(Expectation {
-                text,
-                check,
-                warn_only: expect.severity == Some(Severity::Warn),
-            });
+            let warn_only = expect.severity == Some(Severity::Warn);
+            let portion = self.portion(expect, &place);
+            all.push(Expectation { text, check, warn_only, portion });
         }
         all
     }
@@ -96,7 +95,8 @@ impl Resolver<'_> {
         };
         let before = self.mistakes.len();
         for key in written.keys().map(String::as_str) {
-            let taken = needed.contains(&key) || more.contains(&key);
+            let safety = matches!(expect.that, CheckName::Integrity | CheckName::Manners);
+            let taken = needed.contains(&key) || more.contains(&key) || (key == "in" && !safety);
             if !taken && !["that", "severity"].contains(&key) {
                 let takes = [needed, more].concat().join(", ");
                 let takes = if takes.is_empty() { "no key".to_owned() } else { takes };
@@ -215,6 +215,26 @@ impl Resolver<'_> {
             }
             _ => {}
         }
+    }
+
+    /// In how many runs of a sweep it must hold. What the file's own seeds are too few for nobody would ever judge; a capsule is one
+    /// run of many.
+    fn portion(&mut self, expect: &Expect, place: &Place) -> Option<Portion> {
+        let place = place.key("in");
+        let portion = self.check(Portion::read(expect.portion.as_deref()?), &place)?;
+        let seeds = self.file.seeds.as_deref().map_or(Ok(0..1), seeds).unwrap_or_default();
+        let (runs, least) = (seeds.end.saturating_sub(seeds.start), portion.least_runs());
+        if self.file.must_fail == Some(expect.that) {
+            self.wrong(&place, "must-fail asks each run by itself; leave the key out");
+        } else if expect.severity == Some(Severity::Warn) {
+            self.wrong(&place, "what only warns is counted anyway; leave out severity or this");
+        } else if runs > 0 && runs < least && self.file.capsule.is_none() {
+            let why = format!(
+                "cannot be told of {runs} seeds; write seeds = \"0..{least}\" or more at the top"
+            );
+            self.wrong(&place, why);
+        }
+        Some(portion)
     }
 
     fn happens(&mut self, expect: &Expect, place: &Place) -> Option<Check> {
@@ -351,6 +371,7 @@ fn said(expect: &Expect) -> String {
         (" since ", &expect.since),
         (" at least ", &expect.at_least),
         (" at most ", &expect.at_most),
+        (" in ", &expect.portion),
     ];
     for (before, part) in parts {
         if let Some(part) = part {

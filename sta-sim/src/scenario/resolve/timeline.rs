@@ -15,7 +15,7 @@ use crate::scenario::mistake::Place;
 use crate::scenario::plan::{
     Behaviour, FaultPlan, PlannedEvent, SetPlan, SlowPlan, Start, UnreadablePlan, Verb, Which,
 };
-use crate::scenario::schema::{Event, Fault, Group, RoleName, VerbName, With};
+use crate::scenario::schema::{Event, Fault, Group, RoleName, Strikes, VerbName, With};
 use crate::scenario::selector::Selector;
 use crate::scenario::text;
 use crate::scenario::units::{self, Ppm};
@@ -396,12 +396,14 @@ impl Resolver<'_> {
         if fault.at_once == 0 || fault.limit == Some(0) {
             self.wrong(place, "it never strikes; write at-once and limit of 1 or more");
         }
+        self.strikes(fault, &target, place);
         let mut coin = Seed(self.seed.0).stream(&format!("fault/{id}/chance"));
         Some(FaultPlan {
             on: below_million(&mut coin) < chance.0,
             id,
             verb,
             target,
+            strikes: fault.strikes,
             interval,
             lasts,
             at_once: fault.at_once,
@@ -410,5 +412,23 @@ impl Resolver<'_> {
             from: Time::from_nanos(from),
             until,
         })
+    }
+
+    /// Whom it strikes at once there is, and it can be spared.
+    fn strikes(&mut self, fault: &Fault, target: &Selector, place: &Place) {
+        if fault.strikes == Strikes::One {
+            return;
+        }
+        if fault.protect.is_some() {
+            let why = "whoever alone holds a piece is known of one host at a time; leave out this or strikes";
+            self.wrong(&place.key("protect"), why);
+        }
+        let meant = target.widest(self.roster.len());
+        if fault.strikes == Strikes::Site && !meant.iter().any(|host| self.roster.has_site(*host)) {
+            let why = format!(
+                "no host of \"{target}\" is of a site; write site = ... in a [[group]], or strikes = \"all\""
+            );
+            self.wrong(&place.key("strikes"), why);
+        }
     }
 }

@@ -52,6 +52,12 @@ impl Roster {
         self.groups.last().map_or(0, |(_, hosts)| hosts.end)
     }
 
+    /// Whether the host is of a site.
+    #[must_use]
+    pub fn has_site(&self, host: HostIx) -> bool {
+        self.sites.values().any(|hosts| hosts.contains(&host))
+    }
+
     /// Whether there is no host.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -231,6 +237,14 @@ impl<'a> Parser<'a> {
     fn members(&mut self, group: &str) -> Result<Expr, SelectorError> {
         let found = self.roster.groups.iter().find(|(name, _)| name == group);
         let Some((_, hosts)) = found else {
+            let of_log = group.rsplit_once('-').filter(|(name, number)| {
+                number.parse::<u32>().is_ok() && self.roster.names().any(|known| known == *name)
+            });
+            if let Some((name, number)) = of_log {
+                let why =
+                    format!("{group:?} is what the log calls a host; write {name}[{number}] here");
+                return Err(SelectorError { why });
+            }
             return Err(nothing_called("group", group, self.roster.names(), &RESERVED));
         };
         if !self.take("[") {
