@@ -19,8 +19,9 @@ use sta_core::model::ids::{InfoHash, NodeId};
 use sta_core::model::time::Time;
 
 use crate::scenario::driver::{Occurrence, Origin};
+use crate::scenario::effect::Effect;
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Effect, Plan, Verb};
+use crate::scenario::plan::{Plan, Verb};
 
 pub use kind::{Counts, Kind};
 

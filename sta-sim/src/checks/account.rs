@@ -14,8 +14,9 @@ use sta_core::model::time::Time;
 
 use crate::runlog::{Detail, Entry, Note, Noted};
 use crate::scenario::driver::Origin;
+use crate::scenario::effect::Effect;
 use crate::scenario::network::OccurrenceIx;
-use crate::scenario::plan::{Behaviour, ContentIx, Effect, HostIx, Plan, Role};
+use crate::scenario::plan::{Behaviour, ContentIx, HostIx, Plan, Role};
 
 /// The swarm, as told so far.
 pub struct Account {

@@ -245,6 +245,23 @@ impl<M> Net<M> {
         }
     }
 
+    /// Lets time pass to what happens next and is to be told, by `until`: for who has nothing but a network.
+    pub fn next(&mut self, until: Time) -> Option<(Time, Happening<M>)> {
+        loop {
+            let (mut at, mut next) = self.due();
+            if at > self.now && self.settle() {
+                (at, next) = self.due();
+            }
+            if at > until || at == Time::FAR_FUTURE {
+                return None;
+            }
+            self.advance(at);
+            if let Some(happening) = self.happen(next) {
+                return Some((at, happening));
+            }
+        }
+    }
+
     /// Sets the time: nothing happens between the last event and `now`.
     pub fn advance(&mut self, now: Time) {
         self.now = now;

@@ -14,6 +14,7 @@ mod complaint;
 pub mod condition;
 pub mod dist;
 pub mod driver;
+pub mod effect;
 pub mod explain;
 pub mod knobs;
 pub mod load;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::plan::{Effect, HostIx, Plan, SlowPlan, Verb};
+use super::effect::Effect;
+use super::plan::{HostIx, Plan, SlowPlan, Verb};
 use super::units::Ppm;
 
 impl SlowPlan {

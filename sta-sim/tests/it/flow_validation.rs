@@ -24,13 +24,9 @@ fn hosts(rates: impl IntoIterator<Item = (u64, u64)>) -> Net<u32> {
 /// Lets everything happen; when and where every message has come.
 fn arrivals(net: &mut Net<u32>) -> Vec<(u64, ConnIx, u32)> {
     let mut seen = Vec::new();
-    while let at = net.next_at()
-        && at != Time::FAR_FUTURE
-    {
-        while let Some(happening) = net.next(at) {
-            if let Happening::Arrived(conn, _, message) = happening {
-                seen.push((at.as_nanos(), conn, message));
-            }
+    while let Some((at, happening)) = net.next(Time::FAR_FUTURE) {
+        if let Happening::Arrived(conn, _, message) = happening {
+            seen.push((at.as_nanos(), conn, message));
         }
     }
     seen

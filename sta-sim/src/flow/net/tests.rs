@@ -27,28 +27,19 @@ fn net(hosts: u32) -> Net<&'static str> {
 /// Everything that happens up to `until`, a line each: milliseconds, and what.
 fn run(net: &mut Net<&'static str>, until: u64) -> Vec<String> {
     let mut seen = Vec::new();
-    loop {
-        let (mut at, mut next) = net.due();
-        if at > net.now && net.settle() {
-            (at, next) = net.due();
-        }
-        if at > Time::from_nanos(until) {
-            net.advance(Time::from_nanos(until));
-            return seen;
-        }
-        net.advance(at);
-        if let Some(happening) = net.happen(next) {
-            let what = match happening {
-                Happening::Opened(conn) => format!("{conn} opened"),
-                Happening::Accepted(conn) => format!("{conn} accepted"),
-                Happening::Arrived(conn, side, what) => format!("{conn}.{side} gets {what}"),
-                Happening::Taken(conn, side) => format!("{conn}.{side} kernel has one"),
-                Happening::Closed(conn, side, why) => format!("{conn}.{side} {why:?}"),
-            };
-            let micros = at.as_nanos().div_ceil(1_000);
-            seen.push(format!("{}.{:03} {what}", micros / 1_000, micros % 1_000));
-        }
+    while let Some((at, happening)) = net.next(Time::from_nanos(until)) {
+        let what = match happening {
+            Happening::Opened(conn) => format!("{conn} opened"),
+            Happening::Accepted(conn) => format!("{conn} accepted"),
+            Happening::Arrived(conn, side, what) => format!("{conn}.{side} gets {what}"),
+            Happening::Taken(conn, side) => format!("{conn}.{side} kernel has one"),
+            Happening::Closed(conn, side, why) => format!("{conn}.{side} {why:?}"),
+        };
+        let micros = at.as_nanos().div_ceil(1_000);
+        seen.push(format!("{}.{:03} {what}", micros / 1_000, micros % 1_000));
     }
+    net.advance(Time::from_nanos(until));
+    seen
 }
 
 #[test]
