@@ -171,7 +171,7 @@ struct World {
     dials: VecDeque<ConnId>,
     requests: Vec<(ConnId, u64, Block)>,
     sending: BTreeMap<ConnId, VecDeque<(u64, u32)>>,
-    /// Pieces that could not be read: nothing of them is sent any more.
+    /// Pieces that could not be read: nothing of them is sent before they are offered again.
     unreadable: BTreeSet<u32>,
     disk: VecDeque<Errand>,
     /// Whether the engine has the torrent.
@@ -269,13 +269,15 @@ impl World {
         assert!(!self.stopped, "{output:?} after the end");
         match output {
             Output::Dial { conn, .. } => self.dials.push_back(conn),
-            Output::Send { conn, message } => {
-                if let PeerMessage::Get { id, block } = message {
+            Output::Send { conn, message } => match message {
+                PeerMessage::Get { id, block } => {
                     let block = block.into();
                     assert!(self.layout.contains(block) && !self.held.contains(&block.piece));
                     self.requests.push((conn, id, block));
                 }
-            }
+                PeerMessage::Have { p } => p.iter().for_each(|&range| self.offered(range)),
+                _ => {}
+            },
             Output::SendBlock { conn, id, block, .. } => {
                 assert!(self.layout.contains(block), "{block:?}");
                 assert!(!self.unreadable.contains(&block.piece), "{block:?} cannot be read");
@@ -325,6 +327,13 @@ impl World {
             | Output::TrackerClose { .. }
             | Output::Event(_) => {}
         }
+    }
+
+    /// What a source could not read it offers again some time later.
+    fn offered(&mut self, PieceRange(first, last): PieceRange) {
+        let (was, pieces) = (self.unreadable.len(), self.layout.pieces() as usize);
+        self.unreadable.retain(|piece| !(first..=last).contains(piece));
+        assert!(self.unreadable.len() == was || self.held.len() == pieces, "something is fetched");
     }
 
     fn forget(&mut self, conn: ConnId) {
