@@ -61,8 +61,8 @@ pub struct Row {
     pub to_flow: Option<u64>,
     /// Whether that is as near as is asked.
     pub agrees: bool,
-    /// The time of the node in the middle over that of the flow world's, in thousandths. Nothing is asked of it: where rates
-    /// differ it was 12 % away, and the makespan 1 %.
+    /// The time of the node in the middle over that of the flow world's, in thousandths. Nothing is asked of it; it shows what the
+    /// makespan hides: where rates differ it was 12 % away as long as the turns of a shaped link were too long, and the makespan 1 %.
     pub median_to_flow: Option<u64>,
 }
 
