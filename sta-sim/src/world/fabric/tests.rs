@@ -107,7 +107,7 @@ fn a_transfer_takes_size_over_rate_plus_latency() {
         assert_eq!(play.read(0), bytes);
         let took = play.transfers[0].3.as_nanos() / 1_000_000;
         // The last turn passes two links one after the other, and a reader looks once a millisecond.
-        let turn = (bytes.min(16_384).min((rate / 1_000).max(1_460)) * 1_000).div_ceil(rate);
+        let turn = (bytes.min(16_384).min((rate / 250).max(1_460)) * 1_000).div_ceil(rate);
         assert!((expected..=expected + turn + 2).contains(&took), "{bytes} at {rate}: {took} ms");
     }
 }
@@ -159,11 +159,11 @@ fn what_is_written_on_a_shared_uplink_does_not_wait_long() {
     let begun = play.now;
     play.run(MS * 100);
     let took = play.transfers[word].3.since(begun);
-    assert!(took <= MS * 7, "behind others: {took:?}");
+    assert!(took <= MS * 22, "behind others: {took:?}");
     for (_, left, read, _) in &play.transfers[..5] {
         let before = (u64::MAX >> 20) - left - read;
         let waits = Duration::from_micros(before * 5 * 2 / 5);
-        assert!(waits <= MS * 110, "behind its own: {waits:?}");
+        assert!(waits <= MS * 135, "behind its own: {waits:?}");
     }
 }
 
