@@ -248,7 +248,7 @@ impl Swarm {
         for piece in coming {
             self.send(conn, PeerMessage::Coming { i: piece }, now);
         }
-        self.choke_round(now);
+        self.choke_round(false, now);
     }
 
     /// A message other than `data` has come.
@@ -359,7 +359,7 @@ impl Swarm {
         self.check_sessions(now);
         if now >= self.next_choke {
             self.next_choke = now + self.config.choke_interval;
-            self.choke_round(now);
+            self.choke_round(true, now);
         }
         if let Some((up, down)) = self.totals.tell_if_due(now) {
             self.news.push_back(News::Stats { up, down, event: None });

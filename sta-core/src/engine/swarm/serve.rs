@@ -112,13 +112,14 @@ impl Swarm {
         self.sessions.iter_mut().for_each(|(_, session)| session.look_at_ahead(patience, now));
     }
 
-    pub(super) fn choke_round(&mut self, now: Time) {
+    /// Looks who may ask: as a round if one `is_due`, or because somebody has come.
+    pub(super) fn choke_round(&mut self, is_due: bool, now: Time) {
         let candidate = |(conn, session): (ConnId, &Session)| {
             let (gives, takes) = (session.pipeline.rate(now), session.up.per_second(now));
             Candidate { conn, gives, takes }
         };
         let candidates: Vec<_> = self.sessions.iter().map(candidate).collect();
-        let unchoked = self.choker.round(&candidates);
+        let unchoked = self.choker.round(&candidates, is_due);
         for Candidate { conn, .. } in candidates {
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             let choke = !unchoked.contains(&conn);
